@@ -1,0 +1,36 @@
+from libc.stdint cimport uint8_t, int64_t, uint64_t
+from shardd.net.reactor cimport Protocol
+
+cpdef enum ClientFlag:
+    REPLY_OFF = 1           # CLIENT REPLY OFF
+    REPLY_SKIP = 2          # the running command's reply is dropped
+    REPLY_SKIP_NEXT = 4     # the next command's reply is dropped
+    NO_EVICT = 8
+    NO_TOUCH = 16
+    READONLY = 32           # the cluster's READONLY mode
+    ASKING = 64             # for the next command only
+    CLOSE_AFTER_REPLY = 128
+    INTERNAL = 256          # the supervisor's or a proxy's own connection
+
+# Who is at the other end. The engine's and the proxy's sessions derive from it, so that the connection commands
+# (HELLO, CLIENT, AUTH, SELECT ...) are written once for both.
+cdef class Client(Protocol):
+    cdef public int64_t id
+    cdef public bytes name, lib_name, lib_ver, user
+    cdef public int db                      # selected database
+    cdef public int resp                    # 2 or 3
+    cdef public bint authenticated
+    cdef public unsigned int flags          # ClientFlag bits
+    cdef public int64_t created_ms          # wall clock
+    cdef public int64_t active_ms           # monotonic, last command
+    cdef public str last_command            # lower case, "client|list" form, or None
+    cdef public uint64_t commands           # executed so far
+    cdef public Clients registry
+
+cdef class Clients:
+    cdef readonly dict by_id                # id -> Client, in order of arrival
+    cdef public int64_t next_id
+    cdef public int64_t id_step             # ids of several proxies interleave
+    cdef readonly uint64_t accepted, rejected
+    cdef int add(self, Client client) except -1
+    cdef int discard(self, Client client) except -1
