@@ -1,0 +1,291 @@
+"""Every error text a client can read, once, and the two exceptions that carry errors upwards.
+
+Owns: the texts (bytes without the leading dash, the error code first) and the functions for those with a parameter.
+Does not own: when they are sent. A command handler raises `CommandError(SYNTAX)` or, in compiled code, hands the
+bytes to the reply writer; both send `-` + text + CRLF.
+
+Invariants: a text has no CR and no LF (the functions replace them, as Redis does), it starts with its code in capital
+letters (`ERR`, `WRONGTYPE`, `MOVED` ...), and INFO's errorstats counts by that code.
+
+The texts are those of Redis 7.2, since clients match on them.
+"""
+
+
+class CommandError(Exception):
+    """A command failed, and the client is told.
+
+    text: the whole error line without the leading dash and the CRLF, e.g. b"ERR syntax error".
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(text)
+        self.text = text
+
+    @property
+    def code(self) -> str:
+        """The first word: what errorstats counts by."""
+        return self.text.split(b" ", 1)[0].decode("latin-1")
+
+    def __str__(self) -> str:
+        return self.text.decode("utf-8", "replace")
+
+
+class ConfigError(Exception):
+    """A configuration file, a command line or a CONFIG SET does not hold. The message is for people, on stderr."""
+
+
+# --- what many families share -------------------------------------------------------------------------------------
+
+WRONG_TYPE = b"WRONGTYPE Operation against a key holding the wrong kind of value"
+SYNTAX = b"ERR syntax error"
+NO_SUCH_KEY = b"ERR no such key"
+SAME_OBJECT = b"ERR source and destination objects are the same"
+INDEX_OUT_OF_RANGE = b"ERR index out of range"
+NOT_INTEGER = b"ERR value is not an integer or out of range"
+NOT_FLOAT = b"ERR value is not a valid float"
+OUT_OF_RANGE = b"ERR value is out of range"
+NOT_POSITIVE = b"ERR value is out of range, must be positive"
+INVALID_CURSOR = b"ERR invalid cursor"
+DB_INDEX_OUT_OF_RANGE = b"ERR DB index is out of range"
+INVALID_FIRST_DB = b"ERR invalid first DB index"
+INVALID_SECOND_DB = b"ERR invalid second DB index"
+NOT_YET_BUILT = b"ERR not supported"
+OOM = b"OOM command not allowed when used memory > 'maxmemory'."
+OOM_ALLOCATION = b"OOM not enough memory for this value"
+LOADING = b"LOADING Redis is loading the dataset in memory"
+BUSY_KEY = b"BUSYKEY Target key name already exists."
+READONLY_REPLICA = b"READONLY You can't write against a read only replica."
+EXECABORT = b"EXECABORT Transaction discarded because of previous errors."
+NOREPLICAS = b"NOREPLICAS Not enough good replicas to write."
+NOSCRIPT = b"NOSCRIPT No matching script. Please use EVAL."
+MASTERDOWN = b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+NO_KEY_ARGUMENTS = b"ERR The command has no key arguments"
+INVALID_COMMAND = b"ERR Invalid command specified"
+INVALID_ARGUMENT_COUNT = b"ERR Invalid number of arguments specified for command"
+INVALID_ARGUMENTS = b"ERR Invalid arguments specified for command"
+
+# --- strings ------------------------------------------------------------------------------------------------------
+
+STRING_TOO_LONG = b"ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+OFFSET_OUT_OF_RANGE = b"ERR offset is out of range"
+INCR_OVERFLOW = b"ERR increment or decrement would overflow"
+DECR_OVERFLOW = b"ERR decrement would overflow"
+INCR_NAN = b"ERR increment would produce NaN or Infinity"
+FLOAT_NAN = b"ERR value is NaN or Infinity"
+LCS_NOT_STRINGS = b"ERR The specified keys must contain string values"
+LCS_LEN_AND_IDX = b"ERR If you want both the length and indexes, please just use IDX."
+LCS_TOO_LONG = b"ERR String too long for LCS"
+LCS_OVER_BULK_LIMIT = b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
+LCS_NO_MEMORY = b"ERR Insufficient memory, failed allocating transient memory for LCS"
+BIT_OFFSET = b"ERR bit offset is not an integer or out of range"
+BIT_VALUE = b"ERR bit is not an integer or out of range"
+
+# --- expiry and generic key commands ------------------------------------------------------------------------------
+
+EXPIRE_NX_AND_OTHERS = b"ERR NX and XX, GT or LT options at the same time are not compatible"
+EXPIRE_GT_AND_LT = b"ERR GT and LT options at the same time are not compatible"
+LFU_POLICY_SELECTED = (
+    b"ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
+    b"policies at runtime LRU and LFU data will take some time to adjust.")
+LFU_POLICY_NOT_SELECTED = (
+    b"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
+    b"between policies at runtime LRU and LFU data will take some time to adjust.")
+
+# --- connections --------------------------------------------------------------------------------------------------
+
+NOAUTH = b"NOAUTH Authentication required."
+NOAUTH_HELLO = (
+    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
+    b"<pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+WRONGPASS = b"WRONGPASS invalid username-password pair or user is disabled."
+AUTH_NO_PASSWORD = (
+    b"ERR AUTH <password> called without any password configured for the default user. Are you sure your "
+    b"configuration is correct?")
+NOPROTO = b"NOPROTO unsupported protocol version"
+PROTOCOL_VERSION_NOT_INTEGER = b"ERR Protocol version is not an integer or out of range"
+INVALID_CLIENT_NAME = b"ERR Client names cannot contain spaces, newlines or special characters."
+INVALID_CLIENT_ID = b"ERR Invalid client ID"
+CLIENT_ID_NOT_POSITIVE = b"ERR client-id should be greater than 0"
+NO_SUCH_CLIENT = b"ERR No such client"
+MAX_CLIENTS = b"ERR max number of clients reached"
+PROTECTED_MODE = (
+    b"DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
+    b"default user. In this mode connections are only accepted from the loopback interface. If you want to connect "
+    b"from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode "
+    b"sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the "
+    b"same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. "
+    b"Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by "
+    b"editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the "
+    b"server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' "
+    b"option. 4) Set up an authentication password for the default user. NOTE: You only need to do one of the above "
+    b"things in order for the server to start accepting connections from the outside.")
+
+PROTOCOL_BIG_MULTIBULK_COUNT = b"ERR Protocol error: too big mbulk count string"
+PROTOCOL_MULTIBULK_LENGTH = b"ERR Protocol error: invalid multibulk length"
+PROTOCOL_UNAUTH_MULTIBULK = b"ERR Protocol error: unauthenticated multibulk length"
+PROTOCOL_BIG_BULK_COUNT = b"ERR Protocol error: too big bulk count string"
+PROTOCOL_BULK_LENGTH = b"ERR Protocol error: invalid bulk length"
+PROTOCOL_UNAUTH_BULK = b"ERR Protocol error: unauthenticated bulk length"
+PROTOCOL_BIG_INLINE = b"ERR Protocol error: too big inline request"
+PROTOCOL_UNBALANCED_QUOTES = b"ERR Protocol error: unbalanced quotes in request"
+
+# --- cluster ------------------------------------------------------------------------------------------------------
+
+CROSSSLOT = b"CROSSSLOT Keys in request don't hash to the same slot"
+TRYAGAIN = b"TRYAGAIN Multiple keys request during rehashing of slot"
+CLUSTERDOWN = b"CLUSTERDOWN The cluster is down"
+CLUSTERDOWN_READ_ONLY = b"CLUSTERDOWN The cluster is down and only accepts read commands"
+CLUSTERDOWN_SLOT = b"CLUSTERDOWN Hash slot not served"
+CLUSTER_DISABLED = b"ERR This instance has cluster support disabled"
+INVALID_SLOT = b"ERR Invalid or out of range slot"
+INVALID_SLOT_NUMBER = b"ERR Invalid slot"
+INVALID_SLOT_OR_COUNT = b"ERR Invalid slot or number of keys"
+SELECT_IN_CLUSTER = b"ERR SELECT is not allowed in cluster mode"
+SWAPDB_IN_CLUSTER = b"ERR SWAPDB is not allowed in cluster mode"
+MOVE_IN_CLUSTER = b"ERR MOVE is not allowed in cluster mode"
+COPY_DB_IN_CLUSTER = b"ERR Copying to another database is not allowed in cluster mode"
+
+# --- server, config, slow log, debug ------------------------------------------------------------------------------
+
+CONFIG_NO_FILE = b"ERR The server is running without a config file"
+CONFIG_NOT_IN_CONTEXT = b"ERR CONFIG command not allowed in this context"
+SLOWLOG_COUNT = b"ERR count should be greater than or equal to -1"
+SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
+SHUTDOWN_NOT_IN_PROGRESS = b"ERR No shutdown in progress."
+NO_SUCH_DB_KEY = NO_SUCH_KEY
+PROTECTED_DEBUG = (
+    b"ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
+    b"local connection, otherwise you need to set this option in the configuration file, and then restart the server.")
+FILTER_TYPE_UNKNOWN = b"ERR unknown type object"
+
+
+# --- texts with a parameter ---------------------------------------------------------------------------------------
+
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
+ARGUMENTS_SHOWN_BYTES = 128
+"""How much of a command's name, and of all its arguments, an unknown-command error repeats."""
+
+
+def _shown(raw: bytes, room: int = ARGUMENTS_SHOWN_BYTES) -> bytes:
+    """At most `room` bytes of `raw`, cut at the first NUL as C's %.*s does."""
+    return raw[:room].split(b"\0", 1)[0]
+
+
+def one_line(text: bytes) -> bytes:
+    """`text` with CR and LF replaced by spaces, so that what a client sent cannot break the reply stream."""
+    return text.translate(_ONE_LINE)
+
+
+def wrong_arity(name: str) -> bytes:
+    """name: the full command name as COMMAND gives it, "get" or "client|kill"."""
+    return b"ERR wrong number of arguments for '%s' command" % name.encode()
+
+
+def unknown_command(name: bytes, arguments: list[bytes]) -> bytes:
+    """The command does not exist. arguments: those after the name.
+
+    At most 128 bytes of the name, and arguments until 128 bytes of them (quotes and blanks counted) are shown.
+    """
+    shown = b""
+    for argument in arguments:
+        if len(shown) >= ARGUMENTS_SHOWN_BYTES:
+            break
+        shown += b"'%s' " % _shown(argument, ARGUMENTS_SHOWN_BYTES - len(shown))
+    return one_line(b"ERR unknown command '%s', with args beginning with: %s" % (_shown(name), shown))
+
+
+def unknown_subcommand(container: bytes, subcommand: bytes) -> bytes:
+    """A container command (CLIENT, CONFIG ...) has no such subcommand. container: the name as the client sent it."""
+    return one_line(b"ERR unknown subcommand '%s'. Try %s HELP." % (_shown(subcommand), container.upper()))
+
+
+def subcommand_syntax(container: bytes, subcommand: bytes) -> bytes:
+    """The subcommand exists but its arguments make no sense."""
+    return one_line(b"ERR unknown subcommand or wrong number of arguments for '%s'. Try %s HELP."
+                    % (_shown(subcommand), container.upper()))
+
+
+def invalid_expire(name: str) -> bytes:
+    """name: the full command name in lower case ("set", "expire")."""
+    return b"ERR invalid expire time in '%s' command" % name.encode()
+
+
+INVALID_EXPIRE = invalid_expire
+
+
+def unsupported_option(option: bytes) -> bytes:
+    """The EXPIRE family met an option it does not know."""
+    return one_line(b"ERR Unsupported option %s" % option.split(b"\0", 1)[0])
+
+
+def out_of_range_between(low: int, high: int) -> bytes:
+    return b"ERR value is out of range, value must between %d and %d" % (low, high)
+
+
+def expected_dollar(got: int) -> bytes:
+    """A multibulk request whose item does not start with '$'. got: the byte found there."""
+    shown = b"" if got == 0 else bytes((got,))
+    return one_line(b"ERR Protocol error: expected '$', got '%s'" % shown)
+
+
+def moved(slot: int, host: str, port: int) -> bytes:
+    return b"MOVED %d %s:%d" % (slot, host.encode(), port)
+
+
+def ask(slot: int, host: str, port: int) -> bytes:
+    return b"ASK %d %s:%d" % (slot, host.encode(), port)
+
+
+def unknown_node(name: bytes) -> bytes:
+    return one_line(b"ERR Unknown node %s" % _shown(name))
+
+
+def protected_command(name: str, option: str) -> bytes:
+    """name: DEBUG or MODULE; option: the config option that would allow it."""
+    return (b"ERR %s command not allowed. If the %s option is set to \"local\", you can run it from a local connection, "
+            b"otherwise you need to set this option in the configuration file, and then restart the server."
+            % (name.encode(), option.encode()))
+
+
+def hello_syntax(option: bytes) -> bytes:
+    return one_line(b"ERR Syntax error in HELLO option '%s'" % option.split(b"\0", 1)[0])
+
+
+def unknown_client_type(name: bytes) -> bytes:
+    return one_line(b"ERR Unknown client type '%s'" % name.split(b"\0", 1)[0])
+
+
+def no_such_user(name: bytes) -> bytes:
+    return one_line(b"ERR No such user '%s'" % name.split(b"\0", 1)[0])
+
+
+def unrecognized_option(name: bytes) -> bytes:
+    """CLIENT SETINFO met an attribute it does not know."""
+    return one_line(b"ERR Unrecognized option '%s'" % name.split(b"\0", 1)[0])
+
+
+def invalid_client_info(name: str) -> bytes:
+    """name: the attribute of CLIENT SETINFO, lib-name or lib-ver."""
+    return b"ERR %s cannot contain spaces, newlines or special characters." % name.encode()
+
+
+def config_set_unknown(name: bytes) -> bytes:
+    return one_line(b"ERR Unknown option or number of arguments for CONFIG SET - '%s'" % name.split(b"\0", 1)[0])
+
+
+def config_set_failed(name: bytes, reason: bytes) -> bytes:
+    """name: the option at fault as the client sent it; reason: a clause without a full stop."""
+    return one_line(b"ERR CONFIG SET failed (possibly related to argument '%s') - %s"
+                    % (name.split(b"\0", 1)[0], reason))
+
+
+def config_rewrite_failed(reason: bytes) -> bytes:
+    return one_line(b"ERR Rewriting config file: %s" % reason)
+
+
+def filter_type_unknown(name: bytes) -> bytes:
+    """SCAN's TYPE names no type."""
+    return one_line(b"ERR unknown type name '%s'" % name.split(b"\0", 1)[0])

@@ -1,0 +1,118 @@
+"""Every bound the server keeps: its value, its unit (last in the name) and why it is what it is.
+
+Owns: constants. Does not own what a user may change: those are options (base.options), whose ranges are taken from here.
+Compiled modules read a bound once, when they are imported, and keep it as a C constant.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# --- identity -----------------------------------------------------------------------------------------------------
+
+REDIS_VERSION: Final = "7.2.6"
+"""What HELLO and INFO say: the release whose behaviour, texts and defaults we follow. Clients switch features by it."""
+
+# --- protocol -----------------------------------------------------------------------------------------------------
+
+INLINE_BYTES_MAX: Final = 64 * KIB
+"""Longest inline request and longest count line; Redis's PROTO_INLINE_MAX_SIZE."""
+
+MULTIBULK_ITEMS_MAX: Final = 2**31 - 1
+"""Most arguments of one request. Redis 7: INT_MAX; memory is bounded by client-query-buffer-limit long before."""
+
+UNAUTH_MULTIBULK_ITEMS_MAX: Final = 10
+"""Before AUTH nobody may make us reserve memory: Redis's bound on the arguments of a request."""
+
+UNAUTH_BULK_BYTES_MAX: Final = 16 * KIB
+"""Before AUTH: Redis's bound on one argument."""
+
+BULK_BYTES_MIN: Final = MIB
+"""Lowest proto-max-bulk-len that can be set, as in Redis."""
+
+STRING_BYTES_MAX: Final = 2**31 - 1 - KIB
+"""Longest value an entry can hold: its length field has 31 bits, and the header needs room beside it."""
+
+KEY_BYTES_MAX: Final = 512 * MIB
+"""Longest key, as Redis documents; a key is one bulk string."""
+
+# --- keyspace -----------------------------------------------------------------------------------------------------
+
+SLOTS: Final = 16384
+"""Hash slots of the cluster protocol."""
+
+DATABASES_MAX: Final = 4096
+"""Most numbered databases: each slot keeps a pointer per database that is in use, and SELECT's number 12 bits."""
+
+LFU_COUNTER_INITIAL: Final = 5
+"""LFU counter of a new key: enough to survive its first minutes (Redis's LFU_INIT_VAL)."""
+
+EXPIRE_MS_MAX: Final = 2**63 - 1
+"""An absolute time beyond this is an error, as in Redis."""
+
+# --- connections --------------------------------------------------------------------------------------------------
+
+CLIENTS_DEFAULT: Final = 10_000
+"""maxclients where nobody sets it, as in Redis."""
+
+RESERVED_FDS: Final = 64
+"""Descriptors kept back from clients: listeners, log, epoll, children's pipes, links to engines."""
+
+CLIENT_NAME_BYTES_MAX: Final = 64 * KIB
+"""Longest CLIENT SETNAME: it is kept per connection, so a bound well under the query buffer's."""
+
+CLIENTS_PER_CRON: Final = 200
+"""Idle connections looked at per cron tick at least, so that `timeout` holds within seconds for many clients."""
+
+# --- event loop ---------------------------------------------------------------------------------------------------
+
+HZ_MIN: Final = 1
+HZ_MAX: Final = 500
+"""Cron ticks per second, as in Redis."""
+
+STEP_US: Final = 1_000
+"""Longest piece of background work (expiry, resize, flush, scan of idle clients) before the loop gets its turn."""
+
+# --- slow log, statistics -----------------------------------------------------------------------------------------
+
+SLOWLOG_ARGUMENTS_MAX: Final = 32
+"""Arguments kept of a logged command, the last of them telling how many more there were (Redis)."""
+
+SLOWLOG_ARGUMENT_BYTES_MAX: Final = 128
+"""Bytes kept of each argument (Redis)."""
+
+SLOWLOG_ENTRIES_MAX: Final = 1_000_000
+"""Highest slowlog-max-len: an entry can take 4 KiB, and nobody reads more."""
+
+ERRORSTATS_MAX: Final = 128
+"""Error codes counted apart: a client can invent codes through scripts, so the list must end (Redis)."""
+
+# --- configuration ------------------------------------------------------------------------------------------------
+
+CONFIG_LINE_BYTES_MAX: Final = 64 * KIB
+"""Longest line of a configuration file. Redis cuts at 1024 bytes silently; we name the line instead."""
+
+CONFIG_INCLUDE_DEPTH_MAX: Final = 16
+"""Nested `include`: deeper is a loop."""
+
+UNIX_SOCKET_PATH_BYTES_MAX: Final = 107
+"""sun_path of Linux without its closing NUL."""
+
+# --- the tree of processes ----------------------------------------------------------------------------------------
+
+ENGINES_MAX: Final = 1024
+"""Most engines under one supervisor: more than the cores of any machine; every engine knows all the others."""
+
+PROXIES_MAX: Final = 64
+"""Most proxies under one supervisor; one saturates a few engines."""
+
+STOP_GRACE_MS: Final = 1_500
+"""How long a child may take to stop after SIGTERM before SIGKILL: the whole tree is to be gone within 2 s."""
+
+RESTART_BACKOFF_MIN_MS: Final = 100
+RESTART_BACKOFF_MAX_MS: Final = 10_000
+"""Pause before a dead child is started again, doubled each time: a child that dies at once must not eat a core."""
+
+PORT_MAX: Final = 65_535
