@@ -29,6 +29,7 @@ PACKAGES = ("shardd", "proxy")
 COMPILED = [
     "shardd.base.clock",
     "shardd.structures.alloc",
+    "shardd.structures.keyhash",
     "shardd.structures.slots",
     "shardd.structures.glob",
     "shardd.structures.table",

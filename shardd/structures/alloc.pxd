@@ -1,0 +1,9 @@
+from libc.stdint cimport uint8_t, uint32_t
+
+# All return NULL where the memory cannot be had, and change nothing then. `n` of release and resize is the size asked for.
+cdef void* allocate(size_t n) noexcept nogil
+cdef void* allocate_lines(size_t n) noexcept nogil      # zeroed, on a 64-byte boundary; n is a multiple of 64
+cdef void release(void* p, size_t n) noexcept nogil
+cdef void* resize(void* p, size_t old, size_t n) noexcept nogil
+cdef size_t real_size(size_t n) noexcept nogil          # what a small request really takes
+cdef size_t used_bytes() noexcept nogil
