@@ -17,22 +17,45 @@ ctypedef struct Request:
 # from the first byte of that request, so that the buffer may move between calls.
 ctypedef struct InputState:
     Py_ssize_t* offsets     # pairs (offset, length) of the arguments seen so far
-    int offsets_cap
+    int offsets_cap         # in pairs
     int argc                # as announced by the multibulk header; 0: header not read yet
     int seen                # arguments that are whole
     Py_ssize_t pos          # where to go on
-    Py_ssize_t bulk         # announced length of the argument in progress, -1: header not read yet
+    Py_ssize_t bulk         # announced length of the argument in progress; negative: header not read yet, and
+                            # -1 - bulk of its bytes are known to hold no CR
     Py_ssize_t want         # how many bytes of this request must be in the buffer before it can go on; a hint
     bint restricted         # not authenticated: at most 10 arguments of 16,384 bytes
 
-cdef void input_state_clear(InputState* state) noexcept
+ctypedef Arg* ArgP
+ctypedef Request* RequestP
+ctypedef InputState* StateP
+
+cdef void input_state_clear(InputState* state) noexcept     # back to the start of a request; keeps `restricted`
 
 cdef class RequestParser:
     cdef Arg* args
     cdef Request* requests
     cdef int count              # whole requests found by the last parse
-    cdef const char* error      # "-ERR Protocol error: ..." of the last parse, or NULL
-    cdef Py_ssize_t bulk_max    # proto-max-bulk-len, bytes
+    cdef const char* error      # "-ERR Protocol error: ..." (no CRLF) of the last parse, or NULL
+    cdef readonly Py_ssize_t bulk_max    # proto-max-bulk-len, bytes
     cdef int args_len, args_cap, requests_cap
+    cdef char[64] error_text    # where the one error with a variable part is printed
     cdef list inline_store      # keeps unquoted inline arguments alive until the next parse
     cdef Py_ssize_t parse(self, InputState* state, uint8_t* p, Py_ssize_t n, int requests_max) except -1
+    cdef Py_ssize_t fast(self, uint8_t* p, Py_ssize_t n, int requests_max) noexcept
+    cdef Py_ssize_t careful(self, InputState* state, uint8_t* p, Py_ssize_t n) except -1
+    cdef Py_ssize_t header(self, InputState* state, uint8_t* p, Py_ssize_t n) except -1
+    cdef Py_ssize_t bulk_header(self, InputState* state, uint8_t* p, Py_ssize_t n) noexcept
+    cdef void unexpected(self, uint8_t c) noexcept
+    cdef Py_ssize_t inline_request(self, InputState* state, uint8_t* p, Py_ssize_t n) except -1
+    cdef int split(self, uint8_t* p, Py_ssize_t n) except -1
+    cdef Py_ssize_t unquote(self, uint8_t* p, Py_ssize_t at, Py_ssize_t n) except -1
+    cdef int push(self, uint8_t* raw, Py_ssize_t raw_n, int argc, bint inline_form) except -1
+    cdef int room(self, int args, int requests) except -1
+    cdef int shrink(self) except -1
+
+# A parser with a buffer of its own, for those who are no Protocol: tests, tools.
+cdef class RequestFeed:
+    cdef RequestParser parser
+    cdef InputState state
+    cdef bytearray buffer
