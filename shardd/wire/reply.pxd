@@ -19,9 +19,18 @@ cdef class Reply:
     cdef int push(self, int64_t n) except -1
     cdef int double(self, double value) except -1
     cdef int boolean(self, bint value) except -1
+    cdef int verbatim(self, const void* p, Py_ssize_t n) except -1      # a bulk, or =<n> with the format txt
     cdef int error(self, bytes text) except -1                          # b"ERR ..." without the dash; CR and LF become spaces
     cdef int simple(self, bytes text) except -1
     cdef int value(self, object value) except -1                        # any plain handler's return value
     cdef int truncate(self, Py_ssize_t n) except -1                     # forget what came after the first n bytes
+    cdef int clear(self) except -1                                      # forget all, and give back a giant buffer
+    cdef int grow(self, Py_ssize_t n) except -1
+    cdef int head(self, uint8_t mark, int64_t n) except -1
+    cdef int line(self, uint8_t mark, bytes text) except -1
+    cdef int nested(self, object value, int depth) except -1
+    cdef int items(self, object values, int depth) except -1
+    cdef int pairs(self, dict values, int depth) except -1
 
 cdef int format_int(uint8_t* out, int64_t value) noexcept nogil         # returns the length; out holds 20 bytes
+cdef int format_double(uint8_t* out, double value) except -1            # as Redis 7.2 prints it; out holds 32 bytes
