@@ -38,6 +38,38 @@ STRING_BYTES_MAX: Final = 2**31 - 1 - KIB
 KEY_BYTES_MAX: Final = 512 * MIB
 """Longest key, as Redis documents; a key is one bulk string."""
 
+REQUEST_ARGS_KEPT: Final = 64 * KIB
+"""Room for arguments (16 bytes each) that the parser keeps from one read to the next; a giant request's is freed."""
+
+REPLY_BYTES_KEPT: Final = MIB
+"""Reply buffer kept after it was sent: most replies fit, and a giant one must not stay as idle memory."""
+
+REPLY_DEPTH_MAX: Final = 64
+"""Deepest nesting of a plain handler's value: COMMAND DOCS needs about ten, and the writer recurses."""
+
+SCAN_ITEMS_MAX: Final = 2**32
+"""Most elements one aggregate of a reply may announce: a bound for sums, far beyond what memory could hold."""
+
+# --- reactor ------------------------------------------------------------------------------------------------------
+
+READ_BUFFER_BYTES: Final = 64 * KIB
+"""The one buffer that all connections read into: two pipelines of 64 large commands, and it stays in the L2 cache."""
+
+EVENTS_PER_WAIT: Final = 512
+"""Ready descriptors taken from the kernel at once: 6 KiB of events, and a fair turn for the rest of the loop."""
+
+ACCEPTS_PER_POLL_MAX: Final = 1000
+"""Connections accepted in a row: a burst gets in fast (Redis's max-new-connections is 10, Redis 6's bound 1000)."""
+
+ACCEPT_PAUSE_MS: Final = 100
+"""Rest of a listener after the process ran out of descriptors: level-triggered, it would spin otherwise."""
+
+POLL_US_MAX: Final = 1000
+"""Longest time the reactor goes on asking the kernel for more events before timers and signals get their turn."""
+
+LISTEN_BACKLOG: Final = 511
+"""Connections the kernel completes for us before we accept them (tcp-backlog's default, as in Redis)."""
+
 # --- keyspace -----------------------------------------------------------------------------------------------------
 
 SLOTS: Final = 16384
@@ -114,5 +146,33 @@ STOP_GRACE_MS: Final = 1_500
 RESTART_BACKOFF_MIN_MS: Final = 100
 RESTART_BACKOFF_MAX_MS: Final = 10_000
 """Pause before a dead child is started again, doubled each time: a child that dies at once must not eat a core."""
+
+RESTART_STEADY_MS: Final = 30_000
+"""A child that was up this long has recovered: its next death starts from the shortest pause again."""
+
+CHILD_START_MS: Final = 30_000
+"""How long a child may take until it listens. Nothing is loaded at start yet; a slow disk and a loaded machine are."""
+
+CHILD_PING_MS: Final = 1_000
+"""Pause between two PINGs to a child: a stalled process is noticed within seconds, at no cost worth naming."""
+
+CHILD_SUSPECT_MS: Final = 3_000
+"""Without an answer for this long a child is suspect; the log says so once. Long commands do it, so nothing else is done."""
+
+CHILD_HUNG_MS: Final = 120_000
+"""Without an answer for this long a child is ended and started again. It holds data that may exist nowhere else, so
+the bound lies far above what any command, snapshot or slow disk takes."""
+
+ENGINES_WAIT_MS: Final = 5_000
+"""How long the proxies wait for the engines at start: one that never comes up must not keep the others from serving."""
+
+CONTROL_MESSAGE_BYTES_MAX: Final = 16 * MIB
+"""Longest message on a control link. The largest is a topology: 16,384 ranges of one slot take under 1 MiB."""
+
+CONTROL_REPLY_MS: Final = 5_000
+"""How long the supervisor waits for a child's answer before it says that there was none."""
+
+EPOCH_MAX: Final = 2**53 - 1
+"""Highest topology epoch: what every JSON reader keeps exactly."""
 
 PORT_MAX: Final = 65_535
