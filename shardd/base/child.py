@@ -1,0 +1,146 @@
+"""The child's side of its bond with the supervisor: die with it, tell it when ready, ask it to stop the tree.
+
+Owns: the three environment variables, the lifeline's messages and PR_SET_PDEATHSIG. Does not own what the child does when
+its parent is gone (a function that is handed in), nor the control socket's listener (the engine's or proxy's main).
+
+The supervisor starts a child with
+
+    SHARDD_CONTROL    path of the Unix socket on which the child shall listen; who connects there is trusted, and the
+                      SHARDD commands are accepted there and nowhere else (supervisor/control.py describes them)
+    SHARDD_LIFELINE   "<fd>:<pid>": the child's end of a socket pair, and the supervisor's pid
+    SHARDD_NODE_ID    the child's own id, 40 hex digits: which engine of the topology it is
+
+and an end of the lifeline, a stream socket pair. Over it go JSON objects, one per line, child to supervisor:
+
+    {"ready": true, "pid": 4711, "port": 40001}     once, when it listens on everything it was told to
+    {"shutdown": true, "save": null}                a client sent SHUTDOWN: stop the whole tree
+
+End of file in the child's direction means that the supervisor is gone. The kernel's PR_SET_PDEATHSIG says the same
+by SIGTERM; it also reaches a child that is not in its event loop, while the lifeline also works when the supervisor's
+thread, not the process, ended. Both are set, and the parent's pid is compared afterwards, since the supervisor may have
+died before the child came that far.
+
+Invariant: none of the variables and descriptors reaches a grandchild: they are taken out of the environment and set
+close-on-exec as soon as `adopt` has read them.
+"""
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+
+CONTROL = "SHARDD_CONTROL"
+LIFELINE = "SHARDD_LIFELINE"
+NODE_ID = "SHARDD_NODE_ID"
+VARIABLES = (CONTROL, LIFELINE, NODE_ID)
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Parent:
+    """The supervisor, as a child sees it.
+
+    control_path: where to listen for control connections. node_id: 40 hex digits. pid: the supervisor's.
+    """
+
+    def __init__(self, control_path: str, node_id: str, pid: int, lifeline: socket.socket) -> None:
+        self.control_path = control_path
+        self.node_id = node_id
+        self.pid = pid
+        self._lifeline: socket.socket | None = lifeline
+        self._on_gone: Callable[[], object] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def ready(self, port: int) -> None:
+        """Tells the supervisor that this process listens on everything; `port` is the TCP port, 0 where there is none."""
+        self._send({"ready": True, "pid": os.getpid(), "port": port})
+
+    def shutdown(self, save: bool | None = None) -> bool:
+        """Asks the supervisor to stop the whole tree; its SIGTERM follows. False where it is gone.
+
+        save: SHUTDOWN's SAVE (True), NOSAVE (False) or neither (None).
+        """
+        return self._send({"shutdown": True, "save": save})
+
+    def close(self) -> None:
+        """Lets go of the lifeline: from now on the parent's end is not noticed any more."""
+        if self._lifeline is not None:
+            if self._loop is not None:
+                self._loop.remove_reader(self._lifeline.fileno())
+            self._lifeline.close()
+            self._lifeline = None
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, on_gone: Callable[[], object]) -> None:
+        assert self._lifeline is not None
+        self._loop, self._on_gone = loop, on_gone
+        loop.add_reader(self._lifeline.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        if self._lifeline is None:
+            return
+        try:
+            if self._lifeline.recv(4096):
+                return
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            pass  # a reset says the same as the end of file
+        self._gone()
+
+    def _gone(self) -> None:
+        self.close()
+        if self._on_gone is not None:
+            on_gone, self._on_gone = self._on_gone, None
+            on_gone()
+
+    def _send(self, message: Mapping[str, object]) -> bool:
+        if self._lifeline is None:
+            return False
+        try:
+            # far less than a socket buffer, and there are two messages in a child's life: it goes whole or not at all
+            self._lifeline.send(json.dumps(message).encode() + b"\n", socket.MSG_NOSIGNAL)
+        except OSError:
+            return False
+        return True
+
+
+def adopt(on_parent_gone: Callable[[], object]) -> Parent | None:
+    """Binds this process to the supervisor that started it; None where nobody did (no SHARDD_LIFELINE).
+
+    Called on the running asyncio loop, once, before anything listens. on_parent_gone: called once on that loop when the
+    supervisor is gone, with the lifeline closed; it begins a clean stop. SIGTERM, which the kernel sends in the same case,
+    is the caller's to handle. Raises ValueError where the environment makes no sense.
+    """
+    lifeline = os.environ.get(LIFELINE)
+    if lifeline is None:
+        return None
+    control, node_id = os.environ.get(CONTROL, ""), os.environ.get(NODE_ID, "")
+    for name in VARIABLES:
+        os.environ.pop(name, None)
+    fd, _, pid = lifeline.partition(":")
+    try:
+        sock = socket.socket(fileno=int(fd))
+        parent = Parent(control, node_id, int(pid), sock)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{LIFELINE}={lifeline} is not of use: {error}") from None
+    os.set_inheritable(sock.fileno(), False)
+    sock.setblocking(False)
+    die_with_parent()
+    loop = asyncio.get_running_loop()
+    parent._watch(loop, on_parent_gone)
+    if os.getppid() != parent.pid:
+        loop.call_soon(parent._gone)
+    return parent
+
+
+def die_with_parent(signum: int = signal.SIGTERM) -> None:
+    """Has the kernel send `signum` to this process when its parent's thread ends. Raises OSError.
+
+    Set by the child itself: between fork and exec the supervisor could run no code of ours safely.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signum), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")

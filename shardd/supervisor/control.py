@@ -1,0 +1,202 @@
+"""Control links: RESP2 over Unix sockets between the supervisor, its children and shardctl.
+
+Owns: the client end (supervisor to child; shardctl has a blocking one), the server end
+(supervisor.sock), and this description. Does not own what the commands do, or the child's end: engines and proxies answer
+in their own sessions, with the flag INTERNAL for a connection that came in over the control socket.
+
+    <dir>/run/                       mode 0700: who can open these sockets is trusted, no AUTH is asked
+      supervisor.sock                shardctl -> supervisor
+      engine-<i>.sock                supervisor -> engine, and the proxies' data links
+      proxy-<i>.sock                 supervisor -> proxy
+      engine-<i>.conf, proxy-<i>.conf   the options that the child was started with, mode 0600: passwords stay out of ps
+
+A child learns its socket's path, its lifeline and its id from the environment (base/child.py, which also describes
+the lifeline's messages). The life of a child:
+
+    supervisor                                         child
+        | spawn, with SHARDD_CONTROL ...                 |
+        |----------------------------------------------->| prctl, lifeline on the loop, listens on its control socket
+        | connects, as soon as the socket answers        |
+        |--- SHARDD TOPOLOGY <json> -------------------->| installs it where its epoch is newer
+        |<-- +OK ----------------------------------------|
+        |<== {"ready": true, "port": 40001} == lifeline =| listens on its TCP port
+        |--- PING, every second ------------------------>|
+        |<-- +PONG --------------------------------------|
+        |--- SHARDD TOPOLOGY <json> -------------------->| after each change
+        |--- SIGTERM, or the lifeline's end ------------>| clean stop
+
+Commands on a child's control socket:
+
+    PING                        +PONG
+    SHARDD TOPOLOGY <json>      +OK; the JSON form of cluster/topology.py. An epoch that is not newer changes nothing.
+    SHARDD TOPOLOGY             bulk: the JSON of what is installed, nil where nothing is
+    SHARDD STATUS               bulk: a JSON object; pid, epoch, port, uptime_s, clients, ops, used_memory_bytes and,
+                                from an engine, keys. Fields may be added, and missing ones are shown as unknown.
+
+Commands on supervisor.sock:
+
+    PING                        +PONG
+    SHARDD STATUS               bulk: JSON {"pid", "epoch", "uptime_s", "stopping", "children": [{...}]} (main.py)
+    SHARDD TOPOLOGY             bulk: the JSON of the topology
+    SHUTDOWN                    +OK, then the tree stops
+
+Invariants: replies come in the order of the requests; a request that timed out keeps its place in that order. Requests in
+flight are bounded by their callers: one PING, one TOPOLOGY and one STATUS at a time.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from shardd.base import limits
+from shardd.base.errors import CommandError, unknown_command
+from shardd.wire.plain import Decoder, ProtocolError, encode_command, encode_reply
+
+_READ_BYTES = 64 * limits.KIB
+
+
+class LinkError(Exception):
+    """The other end is not there, does not answer in time, or does not speak RESP2."""
+
+
+class Link:
+    """The client end of a control link. Requests may overlap; replies are matched in order."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._decoder = Decoder()
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._error: str | None = None
+        self._task = asyncio.ensure_future(self._read())
+
+    @classmethod
+    async def open(cls, path: str | os.PathLike[str]) -> "Link":
+        """Connects to the Unix socket at `path`. Raises LinkError."""
+        try:
+            return cls(*await asyncio.open_unix_connection(os.fspath(path)))
+        except OSError as error:
+            raise LinkError(f"cannot connect to {path}: {error.strerror or error}") from None
+
+    @property
+    def closed(self) -> bool:
+        return self._error is not None
+
+    async def call(self, *words: str | bytes | int, timeout_ms: int = limits.CONTROL_REPLY_MS) -> Any:
+        """One command's reply. Raises CommandError where it is an error, LinkError where there is none in time."""
+        if self._error is not None:
+            raise LinkError(self._error)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._writer.write(encode_command(*words))
+        try:
+            value = await asyncio.wait_for(future, timeout_ms / 1000)
+        except asyncio.TimeoutError:
+            # the cancelled future keeps its place in line, so that a late answer goes to nobody
+            raise LinkError(f"no answer within {timeout_ms} ms") from None
+        if isinstance(value, CommandError):
+            raise value
+        return value
+
+    def close(self, reason: str = "closed") -> None:
+        """Ends the link at once; every waiting call gets a LinkError with `reason`."""
+        if self._error is not None:
+            return
+        self._error = reason
+        self._task.cancel()
+        self._writer.transport.abort()
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(LinkError(reason))
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._reader.read(_READ_BYTES):
+                for value in self._decoder.feed(data):
+                    if not self._waiting:
+                        raise ProtocolError("a reply that nobody asked for")
+                    future = self._waiting.popleft()
+                    if not future.done():
+                        future.set_result(value)
+            reason = "the other end closed the link"
+        except (OSError, ProtocolError) as error:
+            reason = str(error)
+        self.close(reason)
+
+
+Handler = Callable[[list[bytes]], Awaitable[Any]]
+"""A request's words -> the reply's value (wire.plain.encode_reply). Raises CommandError."""
+
+
+class Server:
+    """The server end: one handler behind a Unix socket of mode 0600."""
+
+    def __init__(self, path: str | os.PathLike[str], handler: Handler) -> None:
+        self.path = os.fspath(path)
+        self._handler = handler
+        self._server: asyncio.AbstractServer | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> None:
+        """Listens; takes the place of a socket that a dead process left. Raises OSError."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            if os.path.lexists(self.path):
+                os.unlink(self.path)
+            sock.bind(self.path)
+            os.chmod(self.path, 0o600)
+            self._server = await asyncio.start_unix_server(self._serve, sock=sock)
+        except OSError:
+            sock.close()
+            raise
+
+    async def stop(self) -> None:
+        """Closes the listener, its connections and the socket's file."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for writer in list(self._writers):
+            writer.close()
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        decoder = Decoder()
+        try:
+            while data := await reader.read(_READ_BYTES):
+                for request in decoder.feed(data):
+                    writer.write(encode_reply(await self._answer(request)))
+                await writer.drain()
+        except ProtocolError as error:
+            writer.write(encode_reply(CommandError(f"ERR Protocol error: {error}".encode())))
+        except OSError:
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _answer(self, request: Any) -> Any:
+        if not isinstance(request, list) or not request or not all(isinstance(word, bytes) for word in request):
+            raise ProtocolError("a request is an array of bulk strings")
+        try:
+            return await self._handler(request)
+        except CommandError as error:
+            return error
+
+
+def reject(words: list[bytes]) -> CommandError:
+    """The error for a command that a control socket does not have."""
+    return CommandError(unknown_command(words[0], words[1:]))
+
+
+def json_bulk(value: Any) -> bytes:
+    """A JSON reply."""
+    return json.dumps(value, separators=(",", ":")).encode()
