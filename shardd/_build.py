@@ -32,6 +32,7 @@ COMPILED = [
     "shardd.structures.keyhash",
     "shardd.structures.slots",
     "shardd.structures.glob",
+    "shardd.structures.number",
     "shardd.structures.table",
     "shardd.wire.request",
     "shardd.wire.reply",

@@ -10,6 +10,7 @@ cdef extern from *:
     #include <time.h>
     #define shardd_prefetch(p) __builtin_prefetch((const void *)(p), 0, 3)
     #define shardd_ctz(x) __builtin_ctz(x)
+    #define shardd_ctz64(x) __builtin_ctzll(x)
     #define shardd_popcount(x) __builtin_popcount(x)
     /* memcpy of a constant size compiles to one move; it is the defined way to read unaligned integers */
     static inline uint16_t shardd_load16(const void *p) { uint16_t v; memcpy(&v, p, 2); return v; }
@@ -34,6 +35,7 @@ cdef extern from *:
     """
     void prefetch "shardd_prefetch" (const void*) noexcept nogil
     int ctz "shardd_ctz" (unsigned int) noexcept nogil
+    int ctz64 "shardd_ctz64" (uint64_t) noexcept nogil
     int popcount "shardd_popcount" (unsigned int) noexcept nogil
     uint16_t load16 "shardd_load16" (const void*) noexcept nogil
     uint32_t load32 "shardd_load32" (const void*) noexcept nogil

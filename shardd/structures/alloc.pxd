@@ -3,6 +3,8 @@ from libc.stdint cimport uint8_t, uint32_t
 # All return NULL where the memory cannot be had, and change nothing then. `n` of release and resize is the size asked for.
 cdef void* allocate(size_t n) noexcept nogil
 cdef void* allocate_lines(size_t n) noexcept nogil      # zeroed, on a 64-byte boundary; n is a multiple of 64
+cdef void release_lines(void* p, size_t n) noexcept nogil
+cdef void discard_lines(void* p, size_t start, size_t end) noexcept nogil   # the bytes there will not be read again
 cdef void release(void* p, size_t n) noexcept nogil
 cdef void* resize(void* p, size_t old, size_t n) noexcept nogil
 cdef size_t real_size(size_t n) noexcept nogil          # what a small request really takes

@@ -29,6 +29,7 @@ SMALL_MAX = cython.declare(cython.size_t, 2048)
 PAGE = cython.declare(cython.size_t, 65536)
 CHUNK_PAGES = cython.declare(cython.int, 64)            # pages mapped at a time: 4 MiB
 POOL_PAGES_MAX = cython.declare(cython.int, 64)         # empty pages kept warm: 4 MiB
+LINES_MAP_MIN = cython.declare(cython.size_t, 1 << 20)  # bytes from which an array is mapped by itself
 CLASSES = cython.declare(cython.int, 49)
 
 Page = cython.struct(
@@ -205,20 +206,49 @@ def allocate(n: cython.size_t) -> cython.p_void:
 @cython.nogil
 @cython.exceptval(check=False)
 def allocate_lines(n: cython.size_t) -> cython.p_void:
-    """`n` zeroed bytes on a 64-byte boundary; `n` is a multiple of 64 that is a power of two or above SMALL_MAX."""
+    """`n` zeroed bytes on a 64-byte boundary; `n` is a multiple of 64 that is a power of two or above SMALL_MAX.
+
+    Large arrays are mapped, so that zeroing them costs nothing until a page is touched.
+    """
     global _used
     p: cython.p_void = cython.NULL
     if n <= SMALL_MAX and not PLAIN_MALLOC:
         p = allocate(n)
-    else:
-        if _limit and _used + n > _limit:
+    elif _limit and _used + n > _limit:
+        return cython.NULL
+    elif n >= LINES_MAP_MIN:
+        p = mmap(cython.NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if p == cython.cast(cython.p_void, MAP_FAILED):
             return cython.NULL
-        if posix_memalign(cython.address(p), 64, n) != 0:
-            return cython.NULL
+        _used += n
+        return p
+    elif posix_memalign(cython.address(p), 64, n) == 0:
         _used += malloc_usable_size(p)
     if p != cython.NULL:
         memset(p, 0, n)
     return p
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def release_lines(p: cython.p_void, n: cython.size_t) -> cython.void:
+    """Give back what allocate_lines gave."""
+    global _used
+    if n >= LINES_MAP_MIN:
+        munmap(p, n)
+        _used -= n
+    else:
+        release(p, n)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def discard_lines(p: cython.p_void, start: cython.size_t, end: cython.size_t) -> cython.void:
+    """Hand the pages behind bytes start..end of a large array back early, so that its release is cheap."""
+    if end - start >= PAGE:
+        madvise(cython.cast(cython.p_char, p) + start, end - start, MADV_DONTNEED)
 
 
 @cython.cfunc

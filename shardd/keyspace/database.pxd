@@ -1,0 +1,66 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
+from shardd.base.native cimport bytep
+from shardd.structures.table cimport Table
+
+cdef enum:
+    SLOT_COUNT = 16384
+
+# A key on its way to a table: where it is, and what was computed of it once.
+ctypedef struct Key:
+    const uint8_t* p
+    Py_ssize_t n
+    uint32_t slot
+    uint64_t hash
+
+ctypedef struct SlotTable:      # 64 bytes
+    Table t
+    int64_t next_expiry         # no key of the slot falls due before this; INT64_MAX where none expires
+    uint32_t volatile_keys      # keys with an expiry
+    uint32_t sweeping           # 1 while an expiry sweep is under way: next_expiry then covers only what came since
+    uint32_t spare[2]
+
+cdef void key_init(Key* k, const uint8_t* p, Py_ssize_t n) noexcept nogil
+
+# Who wants to hear of effects that no command asked for. The journal derives from it.
+cdef class EffectSink:
+    cdef int key_deleted(self, int db, const uint8_t* p, Py_ssize_t n) except -1
+
+cdef class Database:
+    cdef readonly int id
+    cdef SlotTable* slots       # SLOT_COUNT of them; NULL until the first key
+    cdef readonly uint64_t used, volatile_keys
+    cdef readonly Keyspace keyspace
+    cdef bytep find(self, Key* k)                  # live entry or NULL; no statistics, no access time
+    cdef bytep read(self, Key* k)                  # for a reading command: hits, misses, access time
+    cdef bytep write(self, Key* k)                 # for a writing command: access time
+    cdef int add(self, Key* k, bytep entry) except -1           # the key is absent; the entry is ours now (freed on failure)
+    cdef int replace(self, Key* k, bytep entry) except -1       # the key is there: its entry goes; infallible once called
+    cdef int exchange(self, Key* k, bytep old, bytep entry) except -1   # as replace, but `old` stays the caller's
+    cdef int set_string(self, Key* k, const uint8_t* p, Py_ssize_t n, int64_t expiry, bint keep_ttl) except -1
+    cdef int set_int(self, Key* k, bytep e, int64_t value) except -1    # e: the live entry or NULL; keeps its expiry
+    cdef int remove(self, Key* k) except -1                     # 1 where a live key went
+    cdef bytep take(self, Key* k)                  # the live entry, out of the table and the caller's
+    cdef int set_expiry(self, Key* k, bytep e, int64_t expiry) except -1    # -1: persist
+    cdef int expire_now(self, Key* k, bytep e) except -1
+    cdef int touched(self, Key* k) except -1
+    cdef SlotTable* slot_of(self, Key* k) noexcept
+    cdef int open_slots(self) except -1
+    cdef bytep* place_of(self, Key* k) noexcept
+    cdef bint fits(self, bytep e, Py_ssize_t key_len, Py_ssize_t size) noexcept
+    cdef int check_slot(self, uint32_t slot) except -1
+    cdef void drop_key(self, Key* k, bytep* place) noexcept
+    cdef void note_expiry(self, Key* k, int64_t before, int64_t after) noexcept
+
+cdef class Keyspace:
+    cdef readonly list databases
+    cdef public EffectSink sink
+    cdef public int64_t now_ms          # unix time of the running command; the reactor's loop sets it
+    cdef public uint32_t access_clock   # what a touched entry is stamped with (LRU: minutes or seconds, 24 bits)
+    cdef public bint lfu, no_touch
+    cdef public int lfu_log_factor, lfu_decay_minutes
+    cdef public uint64_t hits, misses, expired, evicted, dirty
+    cdef list doomed                    # cleared databases whose memory is given back in steps
+    cdef int touch_entry(self, bytep e) except -1
+    cdef int count_access(self, bytep e) except -1
+
+cdef uint32_t lfu_decayed(uint32_t access, uint32_t minutes, int decay_minutes) noexcept nogil

@@ -1,0 +1,570 @@
+"""The keyspace: numbered databases of 16,384 slot tables each, and the only owner of keys.
+
+    Keyspace -> Database 0..15 -> SlotTable 0..16383 -> Table -> entries
+                                   + earliest expiry, number of keys that expire
+
+Whatever must happen whenever a key is read or changed happens here, so that no command can forget it:
+
+    find/read/write   a key past its expiry is deleted before anyone sees it        expire_now -> EffectSink
+    read              hit and miss counters
+    read/write        the access clock (LRU) or counter (LFU) of the entry
+    touched           every change of a key passes through it: `dirty` counts it
+    add/drop          key counts, expiry counts, used_memory (by the allocator)
+
+Invariants: an entry lies in the table of its key's slot, and nowhere else. `used` and `volatile_keys` are sums over the slots. A slot's
+`next_expiry` is never later than any expiry in it, but while an expiry sweep of the slot is under way. An entry pointer is good until the next change of the same database.
+"""
+import cython
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memcpy
+from cython.cimports.shardd.base.native import bytep, load64, store16, store32, store64
+from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Key, SlotTable
+from cython.cimports.shardd.keyspace.entry import (
+    ENTRY_SKIP, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_bytes,
+    entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key, entry_key_len, entry_new,
+    entry_rebuilt, entry_set_access, entry_set_expiry_inplace, entry_size, entry_type, entry_value,
+    entry_value_len, entry_view)
+from cython.cimports.shardd.structures.alloc import real_size
+from cython.cimports.shardd.structures.keyhash import hash_key
+from cython.cimports.shardd.structures.number import parse_int64
+from cython.cimports.shardd.structures.slots import key_slot
+from cython.cimports.shardd.structures.table import (
+    Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove, table_random,
+    table_walk)
+
+const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
+key_p = cython.typedef(cython.pointer(Key))
+slot_p = cython.typedef(cython.pointer(SlotTable))
+place_p = cython.typedef(cython.pointer(bytep))
+
+EMBSTR_MAX = cython.declare(cython.Py_ssize_t, 44)      # Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT, visible in OBJECT ENCODING
+NEVER = cython.declare(int64_t, 9223372036854775807)
+LFU_INIT = cython.declare(uint32_t, 5)                  # a new key's counter, so that it is not the first to go
+FREE_AT_ONCE = cython.declare(uint64_t, 20000)          # keys of a cleared database that are freed on the spot, about 2 ms
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def key_init(k: key_p, p: const_bytes, n: cython.Py_ssize_t) -> cython.void:
+    """Fill in a key's slot and hash."""
+    k.p = p
+    k.n = n
+    k.slot = key_slot(p, n)
+    k.hash = hash_key(p, n)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lfu_decayed(access: uint32_t, minutes: uint32_t, decay_minutes: cython.int) -> uint32_t:
+    """The LFU counter (low 8 bits of `access`) less one for every `decay_minutes` since its stamp (high 16 bits)."""
+    stamp: uint32_t = access >> 8
+    elapsed: uint32_t = (minutes - stamp) & 0xFFFF
+    counter: uint32_t = access & 255
+    periods: uint32_t
+    if decay_minutes <= 0:
+        return counter
+    periods = elapsed // cython.cast(uint32_t, decay_minutes)
+    return counter - periods if counter > periods else 0
+
+
+@cython.cclass
+class EffectSink:
+    """Hears of changes that no command asked for: the expiry and, later, the eviction of keys."""
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+        return 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _free_visitor(context: cython.p_void, entry: bytep) -> cython.int:
+    entry_free(entry)
+    return 0
+
+
+@cython.final
+@cython.cclass
+class Database:
+    """One numbered database."""
+
+    def __cinit__(self, keyspace: Keyspace, number: cython.int):
+        self.keyspace = keyspace
+        self.id = number
+        self.slots = cython.NULL
+        self.used = 0
+        self.volatile_keys = 0
+
+    def __dealloc__(self):
+        slot: cython.int
+        if self.slots != cython.NULL:
+            for slot in range(SLOT_COUNT):
+                table_walk(cython.address(self.slots[slot].t), _free_visitor, cython.NULL)
+                table_clear(cython.address(self.slots[slot].t))
+            free(self.slots)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def open_slots(self) -> cython.int:
+        slot: cython.int
+        if self.slots == cython.NULL:
+            self.slots = cython.cast(slot_p, calloc(SLOT_COUNT, cython.sizeof(SlotTable)))
+            if self.slots == cython.NULL:
+                raise MemoryError
+            for slot in range(SLOT_COUNT):
+                self.slots[slot].t.skip = ENTRY_SKIP
+                self.slots[slot].next_expiry = NEVER
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def slot_of(self, k: key_p) -> slot_p:
+        return cython.address(self.slots[k.slot])
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def place_of(self, k: key_p) -> place_p:
+        if self.slots == cython.NULL:
+            return cython.NULL
+        return table_find(cython.address(self.slots[k.slot].t), k.p, k.n, k.hash)
+
+    # ---- looking up
+
+    @cython.cfunc
+    def find(self, k: key_p) -> bytep:
+        place: place_p = self.place_of(k)
+        e: bytep
+        if place == cython.NULL:
+            return cython.NULL
+        e = place[0]
+        if entry_expires(e) and entry_expiry(e) < self.keyspace.now_ms:
+            self.expire_now(k, e)
+            return cython.NULL
+        return e
+
+    @cython.cfunc
+    def read(self, k: key_p) -> bytep:
+        keyspace: Keyspace = self.keyspace
+        e: bytep = self.find(k)
+        if e == cython.NULL:
+            keyspace.misses += 1
+            return cython.NULL
+        keyspace.hits += 1
+        keyspace.touch_entry(e)
+        return e
+
+    @cython.cfunc
+    def write(self, k: key_p) -> bytep:
+        e: bytep = self.find(k)
+        if e != cython.NULL:
+            self.keyspace.touch_entry(e)
+        return e
+
+    # ---- changing
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def touched(self, k: key_p) -> cython.int:
+        """Every change of a key ends here, once."""
+        self.keyspace.dirty += 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def note_expiry(self, k: key_p, before: int64_t, after: int64_t) -> cython.void:
+        """A key's expiry changed (-1: none, also for a key that was or is absent)."""
+        s: slot_p = self.slot_of(k)
+        if before != -1:
+            s.volatile_keys -= 1
+            self.volatile_keys -= 1
+            if s.volatile_keys == 0:
+                s.next_expiry = NEVER
+        if after != -1:
+            s.volatile_keys += 1
+            self.volatile_keys += 1
+            if after < s.next_expiry:
+                s.next_expiry = after
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def add(self, k: key_p, entry: bytep) -> cython.int:
+        if entry == cython.NULL:
+            raise MemoryError
+        if self.slots == cython.NULL:
+            self.open_slots()
+        if not table_insert(cython.address(self.slots[k.slot].t), entry, k.hash):
+            entry_free(entry)
+            raise MemoryError
+        self.used += 1
+        if entry_expires(entry):
+            self.note_expiry(k, -1, entry_expiry(entry))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def exchange(self, k: key_p, old: bytep, entry: bytep) -> cython.int:
+        if entry == cython.NULL:
+            raise MemoryError
+        place: place_p = self.place_of(k)
+        assert place != cython.NULL and place[0] == old
+        place[0] = entry
+        if entry_expires(old) or entry_expires(entry):
+            self.note_expiry(k, entry_expiry(old) if entry_expires(old) else -1,
+                             entry_expiry(entry) if entry_expires(entry) else -1)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def replace(self, k: key_p, entry: bytep) -> cython.int:
+        if entry == cython.NULL:
+            raise MemoryError
+        place: place_p = self.place_of(k)
+        assert place != cython.NULL
+        old: bytep = place[0]
+        self.exchange(k, old, entry)
+        entry_free(old)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def drop_key(self, k: key_p, place: place_p) -> cython.void:
+        """Take the entry out of its table; it is the caller's then."""
+        e: bytep = place[0]
+        table_remove(cython.address(self.slots[k.slot].t), place, k.hash)
+        self.used -= 1
+        if entry_expires(e):
+            self.note_expiry(k, entry_expiry(e), -1)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def remove(self, k: key_p) -> cython.int:
+        e: bytep = self.take(k)
+        if e == cython.NULL:
+            return 0
+        entry_free(e)
+        self.touched(k)
+        return 1
+
+    @cython.cfunc
+    def take(self, k: key_p) -> bytep:
+        place: place_p
+        e: bytep = self.find(k)
+        if e == cython.NULL:
+            return cython.NULL
+        place = self.place_of(k)
+        self.drop_key(k, place)
+        table_fit(cython.address(self.slots[k.slot].t))
+        return e
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def expire_now(self, k: key_p, e: bytep) -> cython.int:
+        """Delete a key that is past its expiry, and tell the sink."""
+        place: place_p = self.place_of(k)
+        key: Key = k[0]
+        key.p = entry_key(e)            # the caller's bytes may be those of another key's entry
+        self.drop_key(cython.address(key), place)
+        table_fit(cython.address(self.slots[key.slot].t))
+        self.keyspace.expired += 1
+        self.touched(cython.address(key))
+        if self.keyspace.sink is not None:
+            self.keyspace.sink.key_deleted(self.id, key.p, key.n)
+        entry_free(e)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_string(self, k: key_p, p: const_bytes, n: cython.Py_ssize_t, expiry: int64_t, keep_ttl: cython.bint) -> cython.int:
+        """Set a key to a string, whatever it was. `expiry` unix ms, -1 none; `keep_ttl`: the old one stays instead."""
+        keyspace: Keyspace = self.keyspace
+        old: bytep = self.find(k)
+        number: int64_t
+        value: bytep
+        encoding: uint32_t = STR_EMBSTR if n <= EMBSTR_MAX else STR_RAW
+        size: cython.Py_ssize_t = n
+        before: int64_t = -1
+        if n <= 20 and parse_int64(p, n, cython.address(number)):
+            encoding = STR_INT
+            size = 8
+        if old != cython.NULL and entry_expires(old):
+            before = entry_expiry(old)
+            if keep_ttl:
+                expiry = before
+        e: bytep = old
+        if (old == cython.NULL or (before == -1) != (expiry == -1) or not self.fits(old, k.n, size)):
+            e = entry_new(k.p, k.n, size, expiry, TYPE_STRING, encoding, keyspace.access_clock)
+            if old == cython.NULL:
+                self.add(k, e)
+            else:
+                self.replace(k, e)
+        else:
+            if before != expiry:
+                entry_set_expiry_inplace(e, expiry)
+                self.note_expiry(k, before, expiry)
+            store32(e, keyspace.access_clock | (encoding << 28))
+            if e[4] & 2:
+                store32(e + 12, cython.cast(uint32_t, size))
+            else:
+                store16(e + 6, cython.cast(cython.ushort, size))
+        value = entry_value(e)
+        if encoding == STR_INT:
+            store64(value, number)
+        else:
+            memcpy(value, p, n)
+        self.touched(k)
+        return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def fits(self, e: bytep, key_len: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.bint:
+        """Whether the block of `e`, the same key, can hold a string of `size` bytes without waste."""
+        if entry_type(e) != TYPE_STRING or entry_encoding(e) == STR_HEAP:
+            return False
+        if (size > 65535 or key_len > 255) != ((e[4] & 2) != 0):
+            return False
+        now: cython.size_t = entry_size(e)
+        after: cython.size_t = now - entry_value_len(e) + size
+        return now == after or (now <= 2048 and after <= 2048 and real_size(now) == real_size(after))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_int(self, k: key_p, e: bytep, value: int64_t) -> cython.int:
+        """Store an integer in `e` (the key's live entry, or NULL), keeping its expiry."""
+        fresh: bytep
+        if e != cython.NULL and entry_encoding(e) == STR_INT and entry_type(e) == TYPE_STRING:
+            store64(entry_value(e), value)
+        else:
+            fresh = entry_new(k.p, k.n, 8, entry_expiry(e) if e != cython.NULL and entry_expires(e) else -1,
+                              TYPE_STRING, STR_INT, self.keyspace.access_clock)
+            if fresh != cython.NULL:
+                store64(entry_value(fresh), value)
+            if e == cython.NULL:
+                self.add(k, fresh)
+            else:
+                self.replace(k, fresh)
+        self.touched(k)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_expiry(self, k: key_p, e: bytep, expiry: int64_t) -> cython.int:
+        """Give the live entry `e` of this key an expiry, or take it away (-1). Does not count as `touched`."""
+        before: int64_t = entry_expiry(e) if entry_expires(e) else -1
+        fresh: bytep
+        if before == expiry:
+            return 0
+        if before != -1 and expiry != -1:
+            entry_set_expiry_inplace(e, expiry)
+            self.note_expiry(k, before, expiry)
+            return 0
+        fresh = entry_rebuilt(e, k.p, k.n, expiry)
+        self.exchange(k, e, fresh)
+        entry_free_shell(e)
+        return 0
+
+    # ---- whole databases
+
+    def clear(self) -> int:
+        """Forget every key; how many there were. Memory beyond FREE_AT_ONCE keys is given back in steps (free_step)."""
+        count: uint64_t = self.used
+        slot: cython.int
+        gone: Database
+        if self.slots == cython.NULL:
+            return 0
+        if count > FREE_AT_ONCE:
+            gone = Database(None, -1)
+            gone.slots = self.slots
+            self.slots = cython.NULL
+            self.keyspace.doomed.append([gone, 0])
+        else:
+            for slot in range(SLOT_COUNT):
+                self.clear_slot(slot)
+        self.used = 0
+        self.volatile_keys = 0
+        return count
+
+    def clear_slot(self, slot: cython.int) -> int:
+        """Forget every key of one slot; how many there were."""
+        s: slot_p
+        count: uint32_t
+        if self.slots == cython.NULL:
+            return 0
+        s = cython.address(self.slots[slot])
+        count = s.t.used
+        if count:
+            table_walk(cython.address(s.t), _free_visitor, cython.NULL)
+            table_clear(cython.address(s.t))
+            self.used -= count
+            self.volatile_keys -= s.volatile_keys
+            s.volatile_keys = 0
+            s.next_expiry = NEVER
+        return count
+
+    def swap(self, other: Database) -> None:
+        """Exchange the contents of two databases (SWAPDB)."""
+        self.slots, other.slots = other.slots, self.slots
+        self.used, other.used = other.used, self.used
+        self.volatile_keys, other.volatile_keys = other.volatile_keys, self.volatile_keys
+
+    def keys_in_slot(self, slot: cython.int) -> int:
+        """How many keys the slot holds (those past their expiry included)."""
+        return self.slots[slot].t.used if self.slots != cython.NULL else 0
+
+    def table_bytes(self) -> int:
+        """What the slot tables take, bytes."""
+        total: cython.size_t = 0
+        slot: cython.int
+        if self.slots == cython.NULL:
+            return 0
+        for slot in range(SLOT_COUNT):
+            total += table_bytes(cython.address(self.slots[slot].t))
+        return total + SLOT_COUNT * cython.sizeof(SlotTable)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_slot(self, slot: uint32_t) -> cython.int:
+        s: slot_p = cython.address(self.slots[slot])
+        tally: _Tally = _Tally(slot)
+        table_check(cython.address(s.t))
+        table_walk(cython.address(s.t), _tally_visitor, cython.cast(cython.p_void, tally))
+        assert tally.wrong == 0, "a key lies in another slot's table"
+        assert tally.volatile_keys == s.volatile_keys, "the count of keys that expire is wrong"
+        assert s.sweeping or s.next_expiry <= tally.earliest, "a key falls due before its slot's next_expiry"
+        return 0
+
+    def check(self) -> None:
+        """Walk everything; raises AssertionError where an invariant does not hold."""
+        slot: cython.int
+        used: uint64_t = 0
+        volatile_keys: uint64_t = 0
+        if self.slots != cython.NULL:
+            for slot in range(SLOT_COUNT):
+                if self.slots[slot].t.b != cython.NULL:
+                    self.check_slot(slot)
+                used += self.slots[slot].t.used
+                volatile_keys += self.slots[slot].volatile_keys
+        assert used == self.used, "the database's count of keys is wrong"
+        assert volatile_keys == self.volatile_keys, "the database's count of keys that expire is wrong"
+
+
+@cython.final
+@cython.cclass
+class _Tally:
+    """What check_slot counts."""
+    slot: uint32_t
+    wrong: uint32_t
+    volatile_keys: uint32_t
+    earliest: int64_t
+
+    def __cinit__(self, slot: uint32_t):
+        self.slot = slot
+        self.earliest = NEVER
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _tally_visitor(context: cython.p_void, e: bytep) -> cython.int:
+    tally: _Tally = cython.cast(_Tally, context)
+    if key_slot(entry_key(e), entry_key_len(e)) != tally.slot:
+        tally.wrong += 1
+    if entry_expires(e):
+        tally.volatile_keys += 1
+        if entry_expiry(e) < tally.earliest:
+            tally.earliest = entry_expiry(e)
+    return 0
+
+
+@cython.final
+@cython.cclass
+class Keyspace:
+    """All databases of one engine, their clocks and their counters."""
+
+    def __init__(self, databases: int = 16) -> None:
+        self.databases = [Database(self, number) for number in range(databases)]
+        self.doomed = []
+        self.lfu_log_factor = 10
+        self.lfu_decay_minutes = 1
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(-1, check=False)
+    def touch_entry(self, e: bytep) -> cython.int:
+        """Stamp an entry that a command used."""
+        if self.no_touch:
+            return 0
+        if self.lfu:
+            self.count_access(e)
+        elif entry_access(e) != self.access_clock:
+            entry_set_access(e, self.access_clock)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def count_access(self, e: bytep) -> cython.int:
+        """LFU: decay the counter, then raise it with probability 1 / ((counter - 5) * lfu-log-factor + 1)."""
+        minutes: uint32_t = self.access_clock >> 8
+        counter: uint32_t = lfu_decayed(entry_access(e), minutes, self.lfu_decay_minutes)
+        base: uint64_t
+        if counter < 255:
+            base = (counter - LFU_INIT if counter > LFU_INIT else 0) * cython.cast(uint64_t, self.lfu_log_factor) + 1
+            if _next_random() % base == 0:
+                counter += 1
+        entry_set_access(e, ((minutes & 0xFFFF) << 8) | counter)
+        return 0
+
+    def set_time(self, now_ms: int64_t) -> None:
+        """Set the commands' clock, and with it the stamp of touched entries."""
+        self.now_ms = now_ms
+        if self.lfu:
+            self.access_clock = cython.cast(uint32_t, ((now_ms // 60000) & 0xFFFF) << 8 | LFU_INIT)
+        else:
+            self.access_clock = cython.cast(uint32_t, (now_ms // 1000) & 0xFFFFFF)
+
+    def total_keys(self) -> int:
+        """Keys over all databases."""
+        return sum([db.used for db in self.databases])
+
+    def pending_free(self) -> int:
+        """Cleared databases whose memory is not wholly given back yet."""
+        return len(self.doomed)
+
+    def free_step(self, keys: int) -> bool:
+        """Give back the memory of up to about `keys` keys of cleared databases; whether there is more to do."""
+        gone: Database
+        at: cython.int
+        left: cython.longlong = keys
+        while self.doomed and left > 0:
+            gone, at = self.doomed[0]
+            while at < SLOT_COUNT and left > 0:
+                left -= 1 + cython.cast(cython.longlong, gone.slots[at].t.used)
+                gone.used += gone.slots[at].t.used
+                gone.volatile_keys += gone.slots[at].volatile_keys
+                gone.clear_slot(at)
+                at += 1
+            if at == SLOT_COUNT:
+                self.doomed.pop(0)
+            else:
+                self.doomed[0][1] = at
+        return bool(self.doomed)
+
+
+_random_state = cython.declare(uint64_t, 88172645463325252)
+
+
+@cython.cfunc
+@cython.inline
+@cython.overflowcheck(False)
+@cython.exceptval(check=False)
+def _next_random() -> uint64_t:
+    """xorshift64 (Marsaglia, 2003): for sampling, not for secrets."""
+    global _random_state
+    _random_state ^= _random_state << 13
+    _random_state ^= _random_state >> 7
+    _random_state ^= _random_state << 17
+    return _random_state

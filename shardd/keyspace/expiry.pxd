@@ -1,0 +1,12 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
+from shardd.keyspace.database cimport Database, Keyspace
+
+cdef class Expirer:
+    cdef Keyspace keyspace
+    cdef int db, slot               # where the last cycle stopped
+    cdef uint64_t chain             # and how far it got in that slot
+    cdef uint64_t shape             # that slot's table then: a resize starts the slot anew
+    cdef int64_t earliest           # smallest expiry seen in the slot so far that is not due
+    cdef Database sweeping
+    cdef readonly uint64_t removed  # by this object so far
+    cdef bint sweep_slot(self, Database db, int64_t deadline_us) except -1
