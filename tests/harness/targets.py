@@ -1,0 +1,188 @@
+"""The four ways to reach a server under which every command body runs.
+
+    oracle    Debian's redis-server: keeps the bodies honest
+    engine    one engine by itself
+    cluster   the engines behind a proxy, found and chosen by redis-py's RedisCluster, asked directly
+    proxy     the same engines through the proxy's port, as a plain client sees them
+
+A target is called with a command and returns the exact reply. `conn()` opens a connection of its own; on the cluster
+it leads to one engine, so bodies about connections (and not about keys) run there too. Cluster and proxy share one
+tree of processes.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+from redis.cluster import RedisCluster
+
+from harness.conn import Conn
+from harness.resp import OK, Error, to_bytes, words
+from harness.servers import Server
+
+NAMES = ("oracle", "engine", "cluster", "proxy")
+# what RedisCluster's callers expect from every primary, and how the answers join
+EVERYWHERE = {
+    "FLUSHALL": lambda replies: replies[0],
+    "FLUSHDB": lambda replies: replies[0],
+    "DBSIZE": sum,
+    "KEYS": lambda replies: [key for reply in replies for key in reply],
+}
+
+
+class Target:
+    """A server that is reached through one port."""
+
+    #: whether keys of several slots may stand in one command
+    any_slots = True
+
+    def __init__(self, name: str, server: Server) -> None:
+        self.name = name
+        self.server = server
+        self._own: Conn | None = None
+        self._opened: list[Conn] = []
+
+    def __repr__(self) -> str:
+        return f"<{self.name} on port {self.server.port}>"
+
+    def __call__(self, *args: Any) -> Any:
+        """One command, on this target's own connection: r("SET k v EX 10") or r("SET", "k", value)."""
+        if self._own is None:
+            self._own = self.conn()
+        return self._own(*args)
+
+    def must(self, *args: Any) -> Any:
+        reply = self(*args)
+        assert not isinstance(reply, Error), f"{args}: {reply!r}"
+        return reply
+
+    def conn(self, resp: int = 2, db: int = 0, **options: object) -> Conn:
+        """A connection of its own, closed after the test."""
+        conn = Conn(self.server.port, resp, db, **options)
+        self._opened.append(conn)
+        return conn
+
+    def client(self, **options: object) -> Any:
+        """A redis-py client, as users have it."""
+        return redis.Redis(port=self.server.port, **options)
+
+    @contextlib.contextmanager
+    def config(self, **options: object) -> Iterator[None]:
+        """CONFIG SET for the time of a with block; underscores stand for dashes."""
+        conn = self.conn()
+        names = [name.replace("_", "-") for name in options]
+        before = []
+        for name in names:
+            pair = conn.must("CONFIG", "GET", name)
+            assert len(pair) == 2, f"CONFIG GET {name}: {pair!r}"
+            before += [name, pair[1]]
+        assert conn("CONFIG", "SET", *[w for n, v in zip(names, options.values(), strict=True) for w in (n, v)]) == OK
+        try:
+            yield
+        finally:
+            assert self.conn()("CONFIG", "SET", *before) == OK
+
+    def clean(self) -> None:
+        """Between tests: no keys, no connections."""
+        self.close()
+        self("FLUSHALL")
+
+    def close(self) -> None:
+        for conn in self._opened:
+            conn.close()
+        self._opened.clear()
+        self._own = None
+
+
+class Cluster(Target):
+    """Engines chosen per command by RedisCluster's slot map. A redirect is a reply here, and therefore a failure."""
+
+    any_slots = False
+
+    def __init__(self, name: str, server: Server) -> None:
+        super().__init__(name, server)
+        self.router = RedisCluster(host="127.0.0.1", port=server.port, protocol=2)
+        self._nodes: dict[tuple[str, int], Conn] = {}
+
+    def nodes(self) -> list[tuple[str, int]]:
+        """The engines' addresses, as CLUSTER SLOTS gave them."""
+        return sorted((node.host, node.port) for node in self.router.get_primaries())
+
+    def node_of(self, *args: Any) -> tuple[str, int]:
+        """The engine that redis-py chooses for a command; some engine where it has no key or is malformed."""
+        slot = None
+        with contextlib.suppress(redis.RedisError, IndexError):
+            slot = self.router.determine_slot(*[str(args[0]).upper(), *map(to_bytes, args[1:])])
+        node = self.router.nodes_manager.get_node_from_slot(slot or 0)
+        return node.host, node.port
+
+    def at(self, node: tuple[str, int]) -> Conn:
+        """This test's connection to one engine."""
+        conn = self._nodes.get(node)
+        if conn is None:
+            conn = self._nodes[node] = Conn(node)
+            self._opened.append(conn)
+        return conn
+
+    def __call__(self, *args: Any) -> Any:
+        args = words(args)
+        join = EVERYWHERE.get(str(args[0]).upper()) if args else None
+        if join:
+            replies = [self.at(node)(*args) for node in self.nodes()]
+            errors = [reply for reply in replies if isinstance(reply, Error)]
+            return errors[0] if errors else join(replies)
+        return self.at(self.node_of(*args))(*args)
+
+    def conn(self, resp: int = 2, db: int = 0, **options: object) -> Conn:
+        conn = Conn(self.nodes()[0], resp, db, **options)
+        self._opened.append(conn)
+        return conn
+
+    def client(self, **options: object) -> RedisCluster:
+        return RedisCluster(host="127.0.0.1", port=self.server.port, **options)
+
+    def config(self, **options: object) -> Any:
+        raise NotImplementedError("on the cluster, change the configuration per engine")
+
+    def close(self) -> None:
+        self._nodes.clear()
+        super().close()
+
+
+class Fleet:
+    """The servers of a run, started when first asked for and shared by all tests of a worker."""
+
+    def __init__(self) -> None:
+        self._servers: dict[str, Server] = {}
+        self._targets: dict[str, Target] = {}
+
+    def server(self, kind: str) -> Server:
+        server = self._servers.get(kind)
+        if server is None or not server.alive():
+            if server is not None:
+                self.forget(kind)
+            server = self._servers[kind] = Server(kind).start()
+        return server
+
+    def target(self, name: str) -> Target:
+        """The target of that name, clean. A server that a test has killed or wedged is started anew."""
+        kind = "tree" if name in ("cluster", "proxy") else name
+        server = self.server(kind)
+        target = self._targets.get(name)
+        if target is None or target.server is not server:
+            target = self._targets[name] = Cluster(name, server) if name == "cluster" else Target(name, server)
+        target.clean()
+        return target
+
+    def forget(self, kind: str) -> None:
+        """Ends a server; the next test that asks gets a new one."""
+        server = self._servers.pop(kind, None)
+        if server is not None:
+            server.stop()
+
+    def stop(self) -> None:
+        for target in self._targets.values():
+            target.close()
+        for kind in list(self._servers):
+            self.forget(kind)
