@@ -1,0 +1,339 @@
+"""The one table of configuration options.
+
+Owns: `OPTIONS`, every option with its kind, default, range and one sentence of help. Does not own parsing (kinds:
+base.option_types; files and command lines: base.options) nor what an option does.
+
+Each option is read by some of the programs: `supervisor`, `engine`, `proxy`. The supervisor hands a child the options
+that the child reads. Names and defaults are Redis 7.2's where Redis has the option, with two differences: `save` is
+empty and `enable-*` need a restart. An option of Redis whose feature does not exist yet is in the table so that a
+redis.conf loads, but it takes no value that would promise the feature: see `only`. An option with `idle` set takes every
+valid value and has no effect yet, since it only shapes such a feature.
+
+conf/shardd.conf describes the same options for people; a test holds that the two agree.
+"""
+
+from typing import Final, NamedTuple
+
+from shardd.base import limits
+from shardd.base.limits import MIB, PORT_MAX
+from shardd.base.option_types import (AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Int, Kind, Memory, Octal,
+                                      Save, SocketPath, String, Words)
+
+INT_MAX: Final = 2**31 - 1
+INT64_MAX: Final = 2**63 - 1
+
+SUPERVISOR: Final = frozenset(("supervisor",))
+ENGINE: Final = frozenset(("engine",))
+PROXY: Final = frozenset(("proxy",))
+SERVERS: Final = ENGINE | PROXY
+ALL: Final = SUPERVISOR | SERVERS
+
+NOT_YET: Final = "not yet: "
+
+
+class Option(NamedTuple):
+    """One option.
+
+    name: as in a file; kind: reads, checks and prints it; default: as in a file; help: one sentence; section: the
+    heading in conf/shardd.conf; readers: the programs that read it; mutable: CONFIG SET may change it; protected:
+    only where enable-protected-configs allows; sensitive: its value never goes into a log; aliases: other names;
+    only: {the values accepted, as text}: reason for refusing any other; idle: accepted without effect.
+    """
+
+    name: str
+    kind: Kind
+    default: str
+    help: str
+    section: str
+    readers: frozenset[str]
+    mutable: bool = True
+    protected: bool = False
+    sensitive: bool = False
+    aliases: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    reason: str = ""
+    idle: bool = False
+
+
+def _network() -> list[Option]:
+    section = "network"
+    return [
+        Option("port", Int(0, PORT_MAX), "6379", "TCP port for clients; 0 for none. Under the supervisor this is the proxy's.",
+               section, ALL, mutable=False),
+        Option("bind", Words(16), "* -::*", "Addresses to listen on; a leading - lets the server start where one is "
+               "not available.", section, ALL, mutable=False),
+        Option("unixsocket", SocketPath(), "", "Path of a Unix socket for clients; empty for none.", section, ALL,
+               mutable=False),
+        Option("unixsocketperm", Octal(0, 0o777), "0", "Permissions of the Unix socket in octal; 0 leaves what the "
+               "umask gives.", section, ALL, mutable=False),
+        Option("protected-mode", Bool(), "yes", "Refuses clients from other hosts while no password is set.", section,
+               SERVERS),
+        Option("tcp-backlog", Int(0, INT_MAX), "511", "Connections the kernel may hold before they are accepted.",
+               section, SERVERS, mutable=False),
+        Option("timeout", Int(0, INT_MAX), "0", "Seconds after which an idle client is closed; 0 for never.", section,
+               SERVERS),
+        Option("tcp-keepalive", Int(0, INT_MAX), "300", "Seconds between TCP keepalive probes; 0 for none.", section,
+               SERVERS),
+        Option("maxclients", Int(1, 2**32 - 1), str(limits.CLIENTS_DEFAULT), "Most clients of one process at once.",
+               section, SERVERS),
+        Option("proto-max-bulk-len", Memory(limits.BULK_BYTES_MIN, INT64_MAX), "512mb", "Longest argument and longest "
+               "string value.", section, SERVERS),
+        Option("client-query-buffer-limit", Memory(MIB, INT64_MAX), "1gb", "Most bytes of unfinished requests kept for "
+               "one client.", section, SERVERS),
+        Option("client-output-buffer-limit", BufferLimits(), "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
+               "Unsent reply bytes at which a client is closed: class, hard limit, soft limit, seconds above the soft "
+               "limit.", section, SERVERS),
+        Option("tls-port", Int(0, PORT_MAX), "0", "TCP port for TLS clients.", section, SERVERS, mutable=False,
+               only=("0",), reason=NOT_YET + "there is no TLS listener"),
+    ]
+
+
+def _security() -> list[Option]:
+    section = "security"
+    return [
+        Option("requirepass", String(), "", "Password that clients must give; empty for none.", section, ALL,
+               sensitive=True),
+        Option("enable-protected-configs", Enum("no", "yes", "local"), "no", "Who may change protected options with "
+               "CONFIG SET; local: clients on this host.", section, SERVERS, mutable=False),
+        Option("enable-debug-command", Enum("no", "yes", "local"), "no", "Who may use DEBUG; local: clients on this "
+               "host.", section, SERVERS, mutable=False),
+        Option("enable-module-command", Enum("no", "yes", "local"), "no", "Who may use MODULE.", section, SERVERS,
+               mutable=False, only=("no",), reason="modules are not supported"),
+        Option("aclfile", String(), "", "File of ACL users.", section, SERVERS, mutable=False, only=("",),
+               reason=NOT_YET + "the only user is default, with requirepass"),
+        Option("acllog-max-len", Int(0, INT64_MAX), "128", "Length of the ACL log.", section, SERVERS, idle=True),
+    ]
+
+
+def _tree() -> list[Option]:
+    section = "engines and proxies"
+    return [
+        Option("engines", AutoInt(1, limits.ENGINES_MAX), "auto", "Engine processes to start; auto: one per core.",
+               section, SUPERVISOR, mutable=False),
+        Option("proxies", Int(1, limits.PROXIES_MAX), "1", "Proxy processes that share the port.", section, SUPERVISOR,
+               mutable=False),
+        Option("engine-base-port", Int(0, PORT_MAX), "0", "TCP port of the first engine, the next ones count up; 0 "
+               "takes free ports.", section, SUPERVISOR, mutable=False),
+        Option("proxy-unixsocket", SocketPath(), "", "Unix socket on which an engine serves proxies and the "
+               "supervisor; the supervisor sets it.", section, ENGINE, mutable=False),
+        Option("dir", Directory(), "./", "Directory of everything that is kept on disk.", section, ALL, protected=True),
+    ]
+
+
+def _process() -> list[Option]:
+    section = "process and log"
+    return [
+        Option("daemonize", Bool(), "no", "Run in the background.", section, ALL, mutable=False, only=("no",),
+               reason="the server stays in the foreground: leave it to systemd or another service manager"),
+        Option("supervised", Enum("no", "auto", "systemd", "upstart"), "no", "Tell the service manager when the server "
+               "is ready.", section, SUPERVISOR, mutable=False, only=("no",), reason=NOT_YET + "no readiness "
+               "message is sent"),
+        Option("pidfile", String(), "", "File for the process id; empty for none.", section, ALL, mutable=False),
+        Option("loglevel", Enum("debug", "verbose", "notice", "warning", "nothing"), "notice", "The least important "
+               "message that is logged.", section, ALL),
+        Option("logfile", String(), "", "File for the log; empty for standard output.", section, ALL, mutable=False),
+        Option("syslog-enabled", Bool(), "no", "Log to syslog.", section, ALL, mutable=False, only=("no",),
+               reason=NOT_YET + "log to a file or to standard output"),
+        Option("set-proc-title", Bool(), "yes", "Show role and address in the process's title.", section, ALL),
+        Option("always-show-logo", Bool(), "no", "Accepted for redis.conf's sake; there is no logo.", section,
+               SUPERVISOR, mutable=False, idle=True),
+        Option("io-threads", Int(1, 128), "1", "Threads of one process.", section, SERVERS, mutable=False, only=("1",),
+               reason="an engine has one thread; raise engines instead"),
+        Option("hz", Clamped(limits.HZ_MIN, limits.HZ_MAX), "10", "Background ticks per second.", section, SERVERS),
+        Option("dynamic-hz", Bool(), "yes", "More ticks while there are many clients.", section, SERVERS),
+        Option("shutdown-timeout", Int(0, INT_MAX), "10", "Seconds SHUTDOWN waits for replicas.", section, ENGINE,
+               idle=True),
+    ]
+
+
+def _memory() -> list[Option]:
+    section = "keyspace and memory"
+    policies = ("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu",
+                "allkeys-random", "noeviction")
+    return [
+        Option("databases", Int(1, limits.DATABASES_MAX), "16", "Number of databases for SELECT.", section, SERVERS,
+               mutable=False),
+        Option("maxmemory", Memory(0, INT64_MAX), "0", "Memory of one engine at which writes are refused; 0 for no "
+               "limit.", section, ENGINE),
+        Option("maxmemory-policy", Enum(*policies), "noeviction", "What is removed at maxmemory, and whether keys keep "
+               "their access time or frequency.", section, ENGINE),
+        Option("maxmemory-samples", Int(1, 64), "5", "Keys compared for each eviction.", section, ENGINE),
+        Option("maxmemory-eviction-tenacity", Int(0, 100), "10", "Effort of one eviction round, 0 to 100.", section,
+               ENGINE),
+        Option("lfu-log-factor", Int(0, INT_MAX), "10", "How slowly the LFU counter grows.", section, ENGINE),
+        Option("lfu-decay-time", Int(0, INT_MAX), "1", "Minutes after which the LFU counter of an idle key drops by "
+               "one.", section, ENGINE),
+        Option("active-expire-effort", Int(1, 10), "1", "Effort of removing expired keys before anybody asks, 1 to 10.",
+               section, ENGINE),
+        Option("lazyfree-lazy-eviction", Bool(), "no", "Free evicted values in small steps.", section, ENGINE),
+        Option("lazyfree-lazy-expire", Bool(), "no", "Free expired values in small steps.", section, ENGINE),
+        Option("lazyfree-lazy-server-del", Bool(), "no", "Free overwritten values in small steps.", section, ENGINE),
+        Option("lazyfree-lazy-user-del", Bool(), "no", "DEL frees like UNLINK.", section, ENGINE),
+        Option("lazyfree-lazy-user-flush", Bool(), "no", "FLUSHALL and FLUSHDB without a word free in steps.", section,
+               ENGINE),
+        Option("activerehashing", Bool(), "yes", "Grow and shrink tables between commands, not only within them.",
+               section, ENGINE),
+        Option("activedefrag", Bool(), "no", "Move values together in the background.", section, ENGINE, only=("no",),
+               reason=NOT_YET + "nothing defragments"),
+        Option("maxmemory-clients", Memory(0, INT64_MAX), "0", "Memory of all clients of one process.", section,
+               SERVERS, only=("0",), reason=NOT_YET + "client eviction does not exist"),
+        Option("notify-keyspace-events", String(), "", "Which keyspace events are published.", section, ENGINE,
+               only=("",), reason=NOT_YET + "there is no pub/sub"),
+    ]
+
+
+def _encodings() -> list[Option]:
+    section = "encodings"
+    where = "Thresholds of hashes, lists, sets, sorted sets and streams; no effect before these types exist."
+
+    def size(name: str, default: str, low: int = 0, high: int = INT64_MAX, alias: str = "") -> Option:
+        return Option(name, Int(low, high), default, where, section, ENGINE, aliases=(alias,) if alias else (),
+                      idle=True)
+
+    return [
+        size("hash-max-listpack-entries", "512", alias="hash-max-ziplist-entries"),
+        size("hash-max-listpack-value", "64", alias="hash-max-ziplist-value"),
+        size("list-max-listpack-size", "-2", -INT_MAX - 1, INT_MAX, alias="list-max-ziplist-size"),
+        size("list-compress-depth", "0", 0, INT_MAX),
+        size("set-max-intset-entries", "512"),
+        size("set-max-listpack-entries", "128"),
+        size("set-max-listpack-value", "64"),
+        size("zset-max-listpack-entries", "128", alias="zset-max-ziplist-entries"),
+        size("zset-max-listpack-value", "64", alias="zset-max-ziplist-value"),
+        size("hll-sparse-max-bytes", "3000"),
+        size("stream-node-max-bytes", "4096"),
+        size("stream-node-max-entries", "100"),
+    ]
+
+
+def _observing() -> list[Option]:
+    section = "slow log and latency"
+    return [
+        Option("slowlog-log-slower-than", Int(-1, INT64_MAX), "10000", "Microseconds from which a command is logged; 0 "
+               "logs all, -1 none.", section, SERVERS),
+        Option("slowlog-max-len", Int(0, limits.SLOWLOG_ENTRIES_MAX), "128", "Entries the slow log keeps.", section,
+               SERVERS),
+        Option("latency-monitor-threshold", Int(0, INT64_MAX), "0", "Milliseconds from which an event is sampled.",
+               section, SERVERS, only=("0",), reason=NOT_YET + "there is no latency monitor"),
+        Option("latency-tracking", Bool(), "yes", "Keep latency percentiles per command; no effect yet.", section,
+               SERVERS, idle=True),
+    ]
+
+
+def _cluster() -> list[Option]:
+    section = "cluster"
+    return [
+        Option("cluster-enabled", Bool(), "no", "An engine started by itself answers as one node of a cluster; under the "
+               "supervisor all engines do.", section, SERVERS, mutable=False),
+        Option("cluster-announce-ip", String(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
+               "the client came to.", section, ALL),
+        Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name; 0 for the "
+               "real one.", section, SERVERS),
+        Option("cluster-announce-hostname", String(), "", "Host name that CLUSTER SLOTS and SHARDS add.", section, ALL),
+        Option("cluster-preferred-endpoint-type", Enum("ip", "hostname", "unknown-endpoint"), "ip", "What CLUSTER SLOTS "
+               "and redirects name: the address, the host name, or nothing.", section, ALL),
+        Option("cluster-require-full-coverage", Bool(), "yes", "Refuse all keys while any slot has no engine.", section,
+               SERVERS),
+        Option("cluster-allow-reads-when-down", Bool(), "no", "Read even while the cluster is down.", section, SERVERS),
+        Option("cluster-node-timeout", Int(0, INT64_MAX), "15000", "Milliseconds after which an engine that does not "
+               "answer counts as down.", section, ALL),
+    ]
+
+
+def _persistence() -> list[Option]:
+    section = "persistence"
+    reason = NOT_YET + "nothing is written to disk, and to accept this would promise it"
+    return [
+        Option("save", Save(), "", "When a snapshot is written.", section, SERVERS, only=("",), reason=reason),
+        Option("appendonly", Bool(), "no", "Log every write to disk.", section, SERVERS, only=("no",), reason=reason),
+        Option("appendfsync", Enum("everysec", "always", "no"), "everysec", "When the log reaches the disk.", section,
+               ENGINE, idle=True),
+        Option("dbfilename", FileName(), "dump.rdb", "Name of the snapshot file.", section, ENGINE, protected=True,
+               idle=True),
+        Option("appendfilename", FileName(), "appendonly.aof", "Base name of the log files.", section, ENGINE,
+               mutable=False, idle=True),
+        Option("appenddirname", FileName(), "appendonlydir", "Directory of the log files.", section, ENGINE,
+               mutable=False, idle=True),
+        Option("stop-writes-on-bgsave-error", Bool(), "yes", "Refuse writes after a failed snapshot.", section, ENGINE,
+               idle=True),
+        Option("rdbcompression", Bool(), "yes", "Compress snapshots.", section, ENGINE, idle=True),
+        Option("rdbchecksum", Bool(), "yes", "Checksum in snapshots.", section, ENGINE, mutable=False, idle=True),
+        Option("rdb-del-sync-files", Bool(), "no", "Delete snapshots made for replicas.", section, ENGINE, idle=True),
+        Option("rdb-save-incremental-fsync", Bool(), "yes", "Sync a growing snapshot in steps.", section, ENGINE,
+               idle=True),
+        Option("no-appendfsync-on-rewrite", Bool(), "no", "No syncing during a rewrite.", section, ENGINE, idle=True),
+        Option("auto-aof-rewrite-percentage", Int(0, INT_MAX), "100", "Growth at which the log is rewritten.", section,
+               ENGINE, idle=True),
+        Option("auto-aof-rewrite-min-size", Memory(), "64mb", "Size under which the log is not rewritten.", section,
+               ENGINE, idle=True),
+        Option("aof-load-truncated", Bool(), "yes", "Load a log whose end is missing.", section, ENGINE, idle=True),
+        Option("aof-use-rdb-preamble", Bool(), "yes", "A rewritten log starts with a snapshot.", section, ENGINE,
+               idle=True),
+        Option("aof-timestamp-enabled", Bool(), "no", "Time stamps in the log.", section, ENGINE, idle=True),
+        Option("aof-rewrite-incremental-fsync", Bool(), "yes", "Sync a growing rewrite in steps.", section, ENGINE,
+               idle=True),
+    ]
+
+
+def _replication() -> list[Option]:
+    section = "replication"
+
+    def shaping(name: str, kind: Kind, default: str, text: str, alias: str = "") -> Option:
+        return Option(name, kind, default, text, section, ENGINE, aliases=(alias,) if alias else (), idle=True)
+
+    return [
+        Option("replicaof", Words(2), "", "The primary to copy from.", section, SERVERS, mutable=False,
+               aliases=("slaveof",), only=("",), reason=NOT_YET + "replication does not exist"),
+        shaping("replica-serve-stale-data", Bool(), "yes", "A replica without its primary answers.",
+                "slave-serve-stale-data"),
+        shaping("replica-read-only", Bool(), "yes", "A replica refuses writes.", "slave-read-only"),
+        shaping("repl-diskless-sync", Bool(), "yes", "Send the first copy without a file."),
+        shaping("repl-diskless-sync-delay", Int(), "5", "Seconds to wait for further replicas."),
+        shaping("repl-diskless-sync-max-replicas", Int(), "0", "Replicas that end the wait."),
+        shaping("repl-diskless-load", Enum("disabled", "on-empty-db", "swapdb"), "disabled", "Load without a file."),
+        shaping("repl-disable-tcp-nodelay", Bool(), "no", "Larger, later packets to replicas."),
+        shaping("repl-backlog-size", Memory(1), "1mb", "Bytes kept for replicas that come back."),
+        shaping("repl-backlog-ttl", Int(), "3600", "Seconds the backlog lives without replicas."),
+        shaping("repl-timeout", Int(1), "60", "Seconds after which a replication link is dead."),
+        shaping("repl-ping-replica-period", Int(1), "10", "Seconds between pings to replicas.",
+                "repl-ping-slave-period"),
+        shaping("replica-priority", Int(), "100", "Rank for promotion.", "slave-priority"),
+        shaping("replica-lazy-flush", Bool(), "no", "A replica frees its old data in steps.", "slave-lazy-flush"),
+        shaping("min-replicas-to-write", Int(), "0", "Replicas a write needs.", "min-slaves-to-write"),
+        shaping("min-replicas-max-lag", Int(), "10", "Seconds a replica may lag.", "min-slaves-max-lag"),
+    ]
+
+
+def _host() -> list[Option]:
+    section = "host"
+    return [
+        Option("oom-score-adj", Enum("no", "yes", "relative", "absolute"), "no", "Adjust the kernel's out-of-memory "
+               "score.", section, SUPERVISOR, only=("no",), reason=NOT_YET + "the score is not touched"),
+        Option("oom-score-adj-values", Words(3), "0 200 800", "The scores for it.", section, SUPERVISOR, idle=True),
+        Option("disable-thp", Bool(), "yes", "No transparent huge pages; no effect yet.", section, ENGINE,
+               mutable=False, idle=True),
+        Option("jemalloc-bg-thread", Bool(), "yes", "Accepted for redis.conf's sake; jemalloc is not used.", section,
+               ENGINE, idle=True),
+        Option("busy-reply-threshold", Int(0, INT64_MAX), "5000", "Milliseconds after which a script counts as busy.",
+               section, ENGINE, aliases=("lua-time-limit",), idle=True),
+    ]
+
+
+OPTIONS: Final[dict[str, Option]] = {
+    option.name: option for part in (_network, _security, _tree, _process, _memory, _encodings, _observing, _cluster,
+                                     _persistence, _replication, _host) for option in part()}
+"""Every option by its name, in the order of conf/shardd.conf."""
+
+BY_NAME: Final[dict[str, Option]] = OPTIONS | {
+    alias: option for option in OPTIONS.values() for alias in option.aliases}
+"""The same, with the aliases."""
+
+UNSUPPORTED: Final[dict[str, str]] = {
+    "rename-command": NOT_YET + "commands cannot be renamed",
+    "user": NOT_YET + "the only user is default, with requirepass",
+    "loadmodule": "modules are not supported",
+    "cluster-config-file": "the supervisor keeps the topology in dir",
+}
+"""Directives of redis.conf that are no options, with the reason to give."""
+
+assert not [o.name for o in OPTIONS.values() if o.only and o.default not in o.only]
