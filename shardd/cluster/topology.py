@@ -15,7 +15,8 @@ The JSON form, which goes to the store and over the control links:
 
     {"version": 1, "epoch": 7, "cluster_id": "<40 hex>",
      "engines": [{"id": "<40 hex>", "shard_id": "<40 hex>", "index": 0, "host": "", "port": 40001,
-                  "unixsocket": "/var/lib/shardd/run/engine-0.sock", "state": "up"}, ...],
+                  "unixsocket": "/var/lib/shardd/run/engine-0.sock", "state": "up",
+                  "hostname": ""}, ...],
      "ranges": [[0, 8191, "<engine id>"], ...],
      "migrations": [[8000, 8191, "<source id>", "<target id>"], ...]}
 
@@ -67,6 +68,7 @@ class EngineInfo:
     host: the address that clients are told; empty means "the address by which the client reached us" (view.py).
     port: TCP, 0 until the engine has listened for the first time.
     unixsocket: path of its internal socket, on which proxies and the supervisor are trusted; empty where there is none.
+    hostname: what `cluster-announce-hostname` says, empty for none.
     state: UP or DOWN.
     """
 
@@ -77,6 +79,7 @@ class EngineInfo:
     port: int = 0
     unixsocket: str = ""
     state: str = DOWN
+    hostname: str = ""
 
     def __post_init__(self) -> None:
         for name in ("id", "shard_id"):
@@ -85,8 +88,8 @@ class EngineInfo:
             raise TopologyError(f"engine index {self.index!r} is not in 0..{limits.ENGINES_MAX - 1}")
         if not _is_int(self.port, 0, limits.PORT_MAX):
             raise TopologyError(f"engine {self.index}: port {self.port!r} is not in 0..{limits.PORT_MAX}")
-        if not isinstance(self.host, str) or not isinstance(self.unixsocket, str):
-            raise TopologyError(f"engine {self.index}: host and unixsocket must be strings")
+        if not all(isinstance(text, str) for text in (self.host, self.unixsocket, self.hostname)):
+            raise TopologyError(f"engine {self.index}: host, unixsocket and hostname must be strings")
         if self.state not in STATES:
             raise TopologyError(f"engine {self.index}: state {self.state!r} is not one of {', '.join(STATES)}")
 

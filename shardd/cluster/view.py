@@ -40,37 +40,46 @@ def host_of_peer(local: str) -> str:
     return LOOPBACK if host in ("", "0.0.0.0", "::") else host.removeprefix("::ffff:")
 
 
-def endpoint(engine: EngineInfo, my_host: str = LOOPBACK) -> str:
-    """The host that a client is told for `engine`: in SLOTS, SHARDS, NODES, MOVED and ASK alike."""
-    return engine.host or my_host
+def endpoint(engine: EngineInfo, my_host: str = LOOPBACK, endpoint_type: str = "ip") -> str | None:
+    """The host that a client is told for `engine`: in SLOTS, SHARDS, MOVED and ASK alike.
 
-
-def slots(topology: Topology, my_host: str = LOOPBACK) -> list[Any]:
-    """CLUSTER SLOTS: [first, last, [host, port, id, {}]] per range, in order of slot.
-
-    The map at the end would hold a host name.
+    endpoint_type: `cluster-preferred-endpoint-type`. With "hostname" and no host name it is "?", with "unknown-endpoint"
+    None (MOVED then has an empty host), as in Redis.
     """
-    engines = {engine.id: engine for engine in topology.engines}
-    return [[r.first, r.last, [endpoint(engines[r.engine_id], my_host), engines[r.engine_id].port, r.engine_id, {}]]
-            for r in topology.ranges]
+    if endpoint_type == "hostname":
+        return engine.hostname or "?"
+    return None if endpoint_type == "unknown-endpoint" else engine.host or my_host
 
 
-def shards(topology: Topology, my_host: str = LOOPBACK) -> list[Any]:
+def slots(topology: Topology, my_host: str = LOOPBACK, endpoint_type: str = "ip") -> list[Any]:
+    """CLUSTER SLOTS: [first, last, [endpoint, port, id, other names of the host]] per range, in order of slot."""
+    entries = {}
+    for engine in topology.engines:
+        others = {} if endpoint_type == "ip" else {"ip": engine.host or my_host}
+        if engine.hostname and endpoint_type != "hostname":
+            others["hostname"] = engine.hostname
+        entries[engine.id] = [endpoint(engine, my_host, endpoint_type), engine.port, engine.id, others]
+    return [[r.first, r.last, entries[r.engine_id]] for r in topology.ranges]
+
+
+def shards(topology: Topology, my_host: str = LOOPBACK, endpoint_type: str = "ip") -> list[Any]:
     """CLUSTER SHARDS: one map per engine, in order of index; an engine without slots has an empty list of them."""
     return [{"slots": [slot for pair in topology.ranges_of(engine.id) for slot in pair],
-             "nodes": [_shard_node(engine, my_host)]} for engine in topology.engines]
+             "nodes": [_shard_node(engine, my_host, endpoint_type)]} for engine in topology.engines]
 
 
-def _shard_node(engine: EngineInfo, my_host: str) -> dict[str, Any]:
-    host = endpoint(engine, my_host)
-    return {"id": engine.id, "port": engine.port, "ip": host, "endpoint": host, "role": "master",
-            "replication-offset": 0, "health": "online" if engine.state == UP else "fail"}
+def _shard_node(engine: EngineInfo, my_host: str, endpoint_type: str) -> dict[str, Any]:
+    node = {"id": engine.id, "port": engine.port, "ip": engine.host or my_host,
+            "endpoint": endpoint(engine, my_host, endpoint_type)}
+    if engine.hostname:
+        node["hostname"] = engine.hostname
+    return node | {"role": "master", "replication-offset": 0, "health": "online" if engine.state == UP else "fail"}
 
 
 def nodes(topology: Topology, my_id: str, my_host: str = LOOPBACK, my_port: int = 0) -> Verbatim:
     """CLUSTER NODES: a line per node.
 
-        <id> <host>:<port>@<bus port> <flags> <master id or -> <ping sent> <pong received> <epoch> <link> <slots ...>
+        <id> <host>:<port>@<bus port>[,<host name>] <flags> <master id or -> <ping sent> <pong received> <epoch> <link> <slots ...>
 
     The bus port is 0: there is no cluster bus, hence no ping and no pong. my_id: the engine that answers, or
     `proxy_id(topology)`, whose line then comes first with `my_port`. Only `myself` shows its migrations, as
@@ -90,7 +99,8 @@ def _node_line(topology: Topology, engine: EngineInfo, myself: bool, my_host: st
     # a node that answers is up, whatever the supervisor last saw
     alive = myself or engine.state == UP
     flags = ("myself," if myself else "") + "master" + ("" if alive else ",fail")
-    words = [engine.id, f"{endpoint(engine, my_host)}:{engine.port}@0", flags, "-", "0", "0", str(topology.epoch),
+    address = f"{engine.host or my_host}:{engine.port}@0" + (f",{engine.hostname}" if engine.hostname else "")
+    words = [engine.id, address, flags, "-", "0", "0", str(topology.epoch),
              "connected" if alive else "disconnected"]
     words += [f"{first}-{last}" if first != last else f"{first}" for first, last in topology.ranges_of(engine.id)]
     if myself:
