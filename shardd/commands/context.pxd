@@ -1,0 +1,26 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
+from shardd.keyspace.database cimport Database, Key, Keyspace
+from shardd.journal.stream cimport Stream
+from shardd.net.client cimport Client
+from shardd.wire.reply cimport Reply
+from shardd.wire.request cimport Arg
+
+# What a command sees while it runs. One per process; dispatch fills it in before each command.
+cdef class Context:
+    cdef public Client client
+    cdef public Database db             # the client's selected database
+    cdef public Keyspace keyspace
+    cdef public Reply reply
+    cdef public Stream journal
+    cdef public object server           # what plain handlers get as `server`
+    cdef Key key                        # the command's first key, ready to look up
+    cdef bint rewritten                 # the handler told the journal what happened, in its own words
+    cdef bint failed                    # the reply is an error
+    cdef Py_ssize_t bulk_max            # proto-max-bulk-len, bytes
+    cdef public bint lazy_delete        # lazyfree-lazy-user-del
+    cdef public bint cluster            # answers redirects
+    cdef int error(self, bytes text) except -1
+    cdef int effect(self, tuple words) except -1
+    cdef Key* other_key(self, Key* k, Arg* arg) noexcept
+
+ctypedef int (*Handler)(Context ctx, Arg* argv, int argc) except -1

@@ -1,0 +1,40 @@
+"""What a command sees while it runs: the client, its database, the reply, the journal.
+
+There is one Context in an engine. Handlers keep nothing of it: the slices they get, and `key`, die with the command.
+A hot handler is `handler(ctx, argv, argc)` in C and writes its reply itself; a plain one is Python (see registry.py).
+"""
+import cython
+from cython.cimports.shardd.keyspace.database import Key, key_init
+from cython.cimports.shardd.wire.request import Arg
+
+
+@cython.final
+@cython.cclass
+class Context:
+    """The running command's surroundings."""
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def error(self, text: bytes) -> cython.int:
+        """Reply with an error; statistics count the command as failed."""
+        self.failed = True
+        self.reply.error(text)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def effect(self, words: tuple) -> cython.int:
+        """Journal what happened in other words than the command's own; may be called several times."""
+        self.rewritten = True
+        if self.journal.active:
+            self.journal.append_words(self.db.id, words)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def other_key(self, k: cython.pointer(Key), arg: cython.pointer(Arg)) -> cython.pointer(Key):
+        """The key in `arg`, ready to look up; `k` is the room for it where it is not the first key."""
+        if arg.p == self.key.p:
+            return cython.address(self.key)
+        key_init(k, arg.p, arg.n)
+        return k

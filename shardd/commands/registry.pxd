@@ -1,0 +1,39 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
+from shardd.commands.context cimport Context, Handler
+from shardd.wire.request cimport Arg
+
+cdef enum CommandFlag:
+    CMD_WRITE = 1
+    CMD_READONLY = 2
+    CMD_DENYOOM = 4
+    CMD_ADMIN = 8
+    CMD_NO_AUTH = 16        # allowed before AUTH
+    CMD_LOADING = 32
+    CMD_STALE = 64
+    CMD_FAST = 128
+    CMD_MOVABLE = 256       # keys where only the key specs can tell
+    CMD_CONTAINER = 512     # has subcommands
+    CMD_SKIP_SLOWLOG = 1024
+    CMD_PROTECTED = 2048
+
+ctypedef struct Command:
+    uint64_t head           # first eight bytes of the name, lower case, zero-padded
+    uint8_t name[40]        # lower case, "client|list" form
+    int name_len
+    int index               # into the registry's Python lists
+    int arity               # negative: at least so many
+    uint32_t flags
+    int first_key, last_key, key_step       # 0: no key at a fixed place
+    Handler hot             # NULL: plain
+    uint64_t calls, ticks, rejected, failed
+
+cdef class Registry:
+    cdef Command* commands
+    cdef int count
+    cdef int* buckets               # open addressing over the names: index + 1, 0 is free
+    cdef readonly list rows         # table.Row by index
+    cdef readonly list handlers     # plain handler or None by index
+    cdef int add(self, object row, Handler hot, object plain) except -1
+    cdef Command* find(self, const uint8_t* name, Py_ssize_t n) noexcept
+    cdef Command* lookup(self, Arg* argv, int argc) noexcept
+    cdef int hot(self, str name, Handler handler) except -1

@@ -1,0 +1,15 @@
+from libc.stdint cimport uint8_t, uint64_t
+from shardd.keyspace.database cimport EffectSink
+from shardd.wire.reply cimport Reply
+from shardd.wire.request cimport Arg
+
+cdef class Stream(EffectSink):
+    cdef readonly bint active           # somebody reads: effects are worth encoding
+    cdef readonly uint64_t effects      # how many so far, counted while active
+    cdef readonly uint64_t offset       # bytes handed out so far
+    cdef list readers
+    cdef Reply buffer                   # RESP of the effects since the last flush
+    cdef int db                         # database that the stream has SELECTed, -1: none yet
+    cdef int select(self, int db) except -1
+    cdef int append(self, int db, Arg* argv, int argc) except -1
+    cdef int append_words(self, int db, tuple words) except -1

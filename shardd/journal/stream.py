@@ -1,0 +1,113 @@
+"""The journal: the one ordered stream of effects, which the AOF, replicas and slot migrations read.
+
+An effect is a command that, run again on the state before it, gives the state after it, whatever the time and the
+machine: EXPIRE becomes PEXPIREAT, INCRBYFLOAT becomes SET, an expired key becomes DEL. Dispatch appends after each command
+that changed anything; the keyspace appends the keys that expire. The order in the stream is the order in which they happened.
+
+    dispatch --append--> +--------------------------------------+ --flush, once per loop turn--> reader.feed(bytes)
+    keyspace --key_deleted-> | *2 SELECT 0 *3 SET k v *2 DEL k ... |                          \\-> reader.feed(bytes)
+                         +--------------------------------------+
+
+The bytes are RESP commands, with a SELECT wherever the database changes: the form that the AOF and Redis's replication link share. While
+nobody reads, nothing is encoded. A reader sees whole effects only, from the moment it was added.
+"""
+from typing import Protocol as TypingProtocol
+
+import cython
+from cython.cimports.libc.stdint import uint8_t
+from cython.cimports.shardd.keyspace.database import EffectSink
+from cython.cimports.shardd.wire.reply import Reply
+from cython.cimports.shardd.wire.request import Arg
+
+const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
+
+
+class Reader(TypingProtocol):
+    """What the AOF, a replica link and a slot migration are to the journal."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the effects since the last call, as RESP commands."""
+
+
+@cython.cclass
+class Stream(EffectSink):
+    """The ordered effects of one engine and their readers."""
+
+    def __init__(self) -> None:
+        self.readers = []
+        self.buffer = Reply()
+        self.db = -1
+
+    def add_reader(self, reader: Reader) -> None:
+        """Hand all effects from now on to `reader`, starting with a SELECT."""
+        self.flush()
+        self.readers.append(reader)
+        self.active = True
+        self.db = -1
+
+    def remove_reader(self, reader: Reader) -> None:
+        """Stop handing effects to `reader`, after what is pending."""
+        self.flush()
+        self.readers.remove(reader)
+        self.active = bool(self.readers)
+
+    def flush(self) -> None:
+        """Hand out what was appended since the last flush; the engine calls it once per turn of its loop."""
+        if self.buffer.len == 0:
+            return
+        data: bytes = self.buffer.buf[:self.buffer.len]
+        self.buffer.clear()
+        self.offset += len(data)
+        for reader in self.readers:
+            reader.feed(data)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def select(self, db: cython.int) -> cython.int:
+        number: bytes
+        if db != self.db:
+            number = str(db).encode()
+            self.buffer.array(2)
+            self.buffer.bulk(b"SELECT", 6)
+            self.buffer.bulk(cython.cast(cython.p_char, number), len(number))
+            self.db = db
+        self.effects += 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append(self, db: cython.int, argv: cython.pointer(Arg), argc: cython.int) -> cython.int:
+        """An effect that is the command as it came."""
+        i: cython.int
+        if not self.active:
+            return 0
+        self.select(db)
+        self.buffer.array(argc)
+        for i in range(argc):
+            self.buffer.bulk(argv[i].p, argv[i].n)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append_words(self, db: cython.int, words: tuple) -> cython.int:
+        """An effect spelled out as a tuple of bytes."""
+        word: bytes
+        if not self.active:
+            return 0
+        self.select(db)
+        self.buffer.array(len(words))
+        for word in words:
+            self.buffer.bulk(cython.cast(cython.p_char, word), len(word))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+        """A key went without a command: it expired."""
+        if not self.active:
+            return 0
+        self.select(db)
+        self.buffer.array(2)
+        self.buffer.bulk(b"DEL", 3)
+        self.buffer.bulk(p, n)
+        return 0
