@@ -34,3 +34,4 @@ cdef class Clients:
     cdef readonly uint64_t accepted, rejected
     cdef int add(self, Client client) except -1
     cdef int discard(self, Client client) except -1
+    cpdef int reject(self) except -1

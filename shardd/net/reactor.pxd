@@ -5,12 +5,17 @@ cdef class Protocol:
     cdef readonly Transport transport
     cdef int made(self) except -1                                           # the connection stands
     cdef Py_ssize_t data(self, uint8_t* p, Py_ssize_t n) except -1          # returns how many bytes are done with
+    cdef int eof(self) except -1                                            # peer sends no more: 0 close now, 1 stay for output
     cdef int drained(self) except -1                                        # the queue of unsent bytes is empty again
     cdef int lost(self, object reason) except -1                            # called once, after the last data()
 
+# A protocol for plain Python: hands all of it to the methods of one object.
+cdef class PlainProtocol(Protocol):
+    cdef readonly object handler
+
 cdef class Transport:
-    cdef readonly int fd
-    cdef readonly Protocol protocol
+    cdef readonly int fd                    # -1 once it is lost
+    cdef readonly Protocol protocol         # None once it is lost
     cdef readonly Reactor reactor
     cdef readonly str peer, local           # "127.0.0.1:4711", or the socket's path and ":0"
     cdef readonly bint is_unix, closing, reading_paused
@@ -18,28 +23,72 @@ cdef class Transport:
     cdef readonly uint64_t bytes_in, bytes_out
     cdef uint8_t* inbuf                     # bytes that data() left over
     cdef readonly Py_ssize_t in_len, in_cap
-    cdef public Py_ssize_t in_want          # data() may set it: room to make before the next read
+    cdef public Py_ssize_t in_want          # data() may set it: bytes the left-over ones must become before it can go on
     cdef uint8_t* outbuf                    # bytes the kernel did not take yet: outbuf[out_pos : out_pos + out_len]
-    cdef Py_ssize_t out_pos, out_cap
+    cdef readonly Py_ssize_t out_cap
+    cdef Py_ssize_t out_pos
     cdef readonly Py_ssize_t out_len
-    cdef bint connecting, close_when_drained, feeding, resume_queued
+    cdef bint connecting, close_when_drained, feeding, resume_queued, ended
     cdef uint32_t events                    # what epoll watches for us
+    cdef object reason                      # why it closes
     cdef int write(self, const void* p, Py_ssize_t n) except -1     # sends at once what goes, keeps the rest
     cpdef int close(self, object reason=*) except -1                # now; protocol.lost() follows before the next poll ends
     cpdef int close_after_flush(self) except -1                     # when the queue is empty; reads no more
     cpdef int pause_reading(self) except -1
     cpdef int resume_reading(self) except -1                        # and feeds what is left in inbuf, from the next poll on
+    cdef int on_event(self, uint32_t events) except -1
     cdef int on_readable(self) except -1
     cdef int on_writable(self) except -1
+    cdef int on_connected(self) except -1
+    cdef int on_eof(self) except -1
     cdef int feed(self, uint8_t* p, Py_ssize_t n) except -1
+    cdef int keep(self, uint8_t* p, Py_ssize_t n) except -1
+    cdef int in_room(self) except -1
+    cdef int out_room(self, Py_ssize_t n) except -1
+    cdef int watch(self, uint32_t events) except -1
+    cdef int fail(self) except -1
+    cdef int fail_by_socket(self) except -1
+    cdef int socket_error(self) noexcept
+    cdef int free_buffers(self) noexcept
+
+cdef class Listener:
+    cdef readonly int fd                    # -1 once it is closed
+    cdef readonly Reactor reactor
+    cdef readonly object sock, factory      # factory(transport) -> Protocol, or None to refuse
+    cdef public int keepalive_s             # SO_KEEPALIVE of accepted connections; 0: off
+    cdef readonly bint is_unix, closing
+    cdef readonly uint64_t accepted
+    cdef int64_t paused_until_ms            # 0: accepting
+    cpdef int close(self) except -1
+    cdef int on_readable(self) except -1
+    cdef int accepted_fd(self, int fd) except -1
+    cdef int rest(self, int error) except -1
 
 cdef class Reactor:
-    cdef int ep
-    cdef uint8_t* shared                    # the read buffer of every connection that has nothing left over
+    cdef int ep, wake_fd, timer_fd
+    cdef uint8_t* shared                    # the read buffer of every connection that has little or nothing left over
     cdef readonly Py_ssize_t shared_size
     cdef list by_fd                         # fd -> Transport or Listener
     cdef list doomed                        # closed in this poll: lost() still to be called
     cdef list resumed                       # resume_reading() was called: feed again
+    cdef list resting                       # listeners that wait for descriptors
+    cdef bint polling, woken
     cdef readonly int64_t now_ms            # monotonic, read once per poll
     cdef public object before_poll          # called with no arguments at the start of each poll, or None
+    cdef public object on_error             # called with (transport or listener, exception), or None
+    cdef public object on_warning           # called with one line of text, or None
     cdef readonly uint64_t polls, events_total
+    cdef readonly int connections           # transports whose lost() is still to come
+    cdef int add(self, Transport transport, uint32_t events) except -1
+    cdef int place(self, int fd, object what, uint32_t events, uint64_t kind) except -1
+    cdef int rearm(self, Listener listener, uint32_t events) except -1
+    cdef int batch(self, int timeout_ms) except -1
+    cdef int handle(self, uint64_t tag, uint32_t events) except -1
+    cdef int on_own(self, uint64_t tag) except -1
+    cdef int settle(self) except -1
+    cdef int bury(self, Transport transport) except -1
+    cdef int feed_resumed(self) except -1
+    cdef int wake_up(self) except -1
+    cdef int arm_timer(self) except -1
+    cdef int on_timer(self) except -1
+    cdef int report(self, object where, object error) except -1
