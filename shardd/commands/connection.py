@@ -1,0 +1,422 @@
+"""The connection commands: PING, ECHO, AUTH, HELLO, SELECT, RESET, QUIT and CLIENT.
+
+Owns: what these commands do to a `Client` (shardd.net.client), once for the engine and the proxy. Does not own: who may
+run them before AUTH (the rows' no_auth flag, dispatch), dropping replies and closing connections (the session reads
+`client.flags`), or any data.
+
+Handlers are plain: `handler(server, client, args) -> value` (wire/values.py), and `HANDLERS` lists them. What they
+use of `server`: `config` (base.options.Config), `clients` (net.client.Clients), `mode` ("standalone" or "cluster") and
+`databases` (int). A subcommand of CLIENT that is not listed here does not exist.
+
+The one user is `default`: without requirepass any password is right for it, as in Redis.
+"""
+
+import hmac
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from shardd.base import errors
+from shardd.base.clock import mono_ms, now_ms
+from shardd.base.errors import CommandError
+from shardd.base.limits import REDIS_VERSION
+from shardd.commands.table import parse_integer
+from shardd.net.client import ClientFlag
+from shardd.wire.values import NO_REPLY, OK, Simple, Verbatim
+
+Handler = Callable[[Any, Any, list[bytes]], Any]
+
+DEFAULT_USER: Final = b"default"
+
+CLIENT_TYPES: Final = {b"normal": "normal", b"master": "master", b"slave": "replica", b"replica": "replica",
+                       b"pubsub": "pubsub"}
+"""The names of CLIENT LIST TYPE. Every client is normal until replication and pub/sub exist."""
+
+_RESET_FLAGS: Final = ~int(ClientFlag.ASKING | ClientFlag.READONLY | ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP
+                           | ClientFlag.REPLY_SKIP_NEXT | ClientFlag.NO_TOUCH | ClientFlag.NO_EVICT) & 0xFFFF_FFFF
+
+
+# --- the plain ones -----------------------------------------------------------------------------------------------
+
+def ping(server: Any, client: Any, args: list[bytes]) -> Any:
+    """PING [message]"""
+    if len(args) > 2:
+        raise CommandError(errors.wrong_arity("ping"))
+    return args[1] if len(args) == 2 else Simple("PONG")
+
+
+def echo(server: Any, client: Any, args: list[bytes]) -> Any:
+    """ECHO message"""
+    return args[1]
+
+
+def quit_(server: Any, client: Any, args: list[bytes]) -> Any:
+    """QUIT: the connection closes after the reply."""
+    client.flags |= ClientFlag.CLOSE_AFTER_REPLY
+    return OK
+
+
+def select(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SELECT index; also with several engines, where every engine has every database."""
+    index = parse_integer(args[1])
+    if index is None:
+        raise CommandError(errors.NOT_INTEGER)
+    if not -2**31 <= index < 2**31:
+        raise CommandError(errors.out_of_range_between(-2**31, 2**31 - 1))
+    if not 0 <= index < server.databases:
+        raise CommandError(errors.DB_INDEX_OUT_OF_RANGE)
+    client.db = index
+    return OK
+
+
+def reset(server: Any, client: Any, args: list[bytes]) -> Any:
+    """RESET: back to the state of a new connection; the library's name stays, as in Redis."""
+    client.db = 0
+    client.resp = 2
+    client.name = b""
+    client.user = DEFAULT_USER
+    client.authenticated = not server.config["requirepass"]
+    client.flags &= _RESET_FLAGS
+    return Simple("RESET")
+
+
+# --- authentication -----------------------------------------------------------------------------------------------
+
+def authenticate(server: Any, client: Any, user: bytes, password: bytes) -> None:
+    """Check a password and mark the client. Raises CommandError WRONGPASS."""
+    expected = server.config["requirepass"].encode("utf-8", "surrogateescape")
+    right = not expected or hmac.compare_digest(expected, password)
+    if user != DEFAULT_USER or not right:
+        raise CommandError(errors.WRONGPASS)
+    client.user = DEFAULT_USER
+    client.authenticated = True
+
+
+def auth(server: Any, client: Any, args: list[bytes]) -> Any:
+    """AUTH [username] password"""
+    if len(args) > 3:
+        raise CommandError(errors.SYNTAX)
+    if len(args) == 2 and not server.config["requirepass"]:
+        raise CommandError(errors.AUTH_NO_PASSWORD)
+    authenticate(server, client, args[1] if len(args) == 3 else DEFAULT_USER, args[-1])
+    return OK
+
+
+def hello(server: Any, client: Any, args: list[bytes]) -> Any:
+    """HELLO [protover [AUTH username password] [SETNAME clientname]]"""
+    version = 0
+    if len(args) > 1:
+        number = parse_integer(args[1])
+        if number is None:
+            raise CommandError(errors.PROTOCOL_VERSION_NOT_INTEGER)
+        if number not in (2, 3):
+            raise CommandError(errors.NOPROTO)
+        version = number
+    credentials: tuple[bytes, bytes] | None = None
+    name: bytes | None = None
+    place = 2
+    while place < len(args):
+        option, left = args[place].lower(), len(args) - place - 1
+        if option == b"auth" and left >= 2:
+            credentials = args[place + 1], args[place + 2]
+            place += 3
+        elif option == b"setname" and left >= 1:
+            name = _checked_name(args[place + 1])
+            place += 2
+        else:
+            raise CommandError(errors.hello_syntax(args[place]))
+    if credentials is not None:
+        authenticate(server, client, *credentials)
+    if not client.authenticated:
+        raise CommandError(errors.NOAUTH_HELLO)
+    if name is not None:
+        client.name = name
+    if version:
+        client.resp = version
+    return {b"server": b"redis", b"version": REDIS_VERSION.encode(), b"proto": client.resp, b"id": client.id,
+            b"mode": server.mode.encode(), b"role": b"master", b"modules": []}
+
+
+# --- CLIENT: what a client says about itself ----------------------------------------------------------------------
+
+def _printable(raw: bytes) -> bool:
+    """Whether `raw` can stand in a line of CLIENT LIST: no blanks, no control characters, ASCII."""
+    return all(0x21 <= byte <= 0x7E for byte in raw)
+
+
+def _checked_name(raw: bytes) -> bytes:
+    if not _printable(raw):
+        raise CommandError(errors.INVALID_CLIENT_NAME)
+    return raw
+
+
+def client_id(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT ID"""
+    return client.id
+
+
+def client_getname(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT GETNAME"""
+    return client.name or None
+
+
+def client_setname(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT SETNAME name; an empty one takes the name away."""
+    client.name = _checked_name(args[2])
+    return OK
+
+
+def client_setinfo(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT SETINFO LIB-NAME|LIB-VER value"""
+    attribute = {b"lib-name": "lib_name", b"lib-ver": "lib_ver"}.get(args[2].lower())
+    if attribute is None:
+        raise CommandError(errors.unrecognized_option(args[2]))
+    if not _printable(args[3]):
+        raise CommandError(errors.invalid_client_info(args[2].decode()))
+    setattr(client, attribute, args[3])
+    return OK
+
+
+def _switch(client: Any, flag: ClientFlag, word: bytes) -> Any:
+    """ON or OFF for one flag."""
+    if word.lower() == b"on":
+        client.flags |= flag
+    elif word.lower() == b"off":
+        client.flags &= ~int(flag) & 0xFFFF_FFFF
+    else:
+        raise CommandError(errors.SYNTAX)
+    return OK
+
+
+def client_no_evict(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT NO-EVICT ON|OFF"""
+    return _switch(client, ClientFlag.NO_EVICT, args[2])
+
+
+def client_no_touch(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT NO-TOUCH ON|OFF"""
+    return _switch(client, ClientFlag.NO_TOUCH, args[2])
+
+
+def client_reply(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT REPLY ON|OFF|SKIP: only ON answers. SKIP drops the next command's reply, unless all are dropped."""
+    word = args[2].lower()
+    if word == b"on":
+        client.flags &= ~int(ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP) & 0xFFFF_FFFF
+        return OK
+    if word == b"off":
+        client.flags |= ClientFlag.REPLY_OFF
+    elif word == b"skip":
+        if not client.flags & ClientFlag.REPLY_OFF:
+            client.flags |= ClientFlag.REPLY_SKIP_NEXT
+    else:
+        raise CommandError(errors.SYNTAX)
+    return NO_REPLY
+
+
+# --- CLIENT: looking at all of them -------------------------------------------------------------------------------
+
+def _flag_letters(client: Any) -> str:
+    """Redis's letters, in its order: c closing after the reply, A closing, U Unix socket, r READONLY, e and T for
+    NO-EVICT and NO-TOUCH, N none."""
+    letters = ""
+    if client.flags & ClientFlag.CLOSE_AFTER_REPLY:
+        letters += "c"
+    if client.transport.closing:
+        letters += "A"
+    if client.transport.is_unix:
+        letters += "U"
+    if client.flags & ClientFlag.READONLY:
+        letters += "r"
+    if client.flags & ClientFlag.NO_EVICT:
+        letters += "e"
+    if client.flags & ClientFlag.NO_TOUCH:
+        letters += "T"
+    return letters or "N"
+
+
+def describe(client: Any) -> str:
+    """The client's line in CLIENT LIST, without the newline: the fields of Redis 7.2 in its order.
+
+    Fields of features that do not exist yet have Redis's value for "none". The reply buffer is shared by all clients
+    (rbs, rbp, obl 0); what the kernel has not taken yet is the output list (oll, omem).
+    """
+    transport = client.transport
+    pending = transport.out_len
+    used = transport.in_cap + pending + sys.getsizeof(client) + sys.getsizeof(transport)
+    events = ("" if transport.reading_paused else "r") + ("w" if pending else "")
+    return (f"id={client.id} addr={transport.peer} laddr={transport.local} fd={transport.fd} name={client.name.decode()} "
+            f"age={max(0, now_ms() - client.created_ms) // 1000} idle={max(0, mono_ms() - client.active_ms) // 1000} "
+            f"flags={_flag_letters(client)} db={client.db} sub=0 psub=0 ssub=0 multi=-1 qbuf={transport.in_len} "
+            f"qbuf-free={transport.in_cap - transport.in_len} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 "
+            f"oll={int(pending > 0)} omem={pending} tot-mem={used} events={events} cmd={client.last_command or 'NULL'} "
+            f"user={client.user.decode('utf-8', 'replace')} redir=-1 resp={client.resp} "
+            f"lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
+
+
+def _client_type(name: bytes) -> str:
+    kind = CLIENT_TYPES.get(name.lower())
+    if kind is None:
+        raise CommandError(errors.unknown_client_type(name))
+    return kind
+
+
+def client_info(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT INFO"""
+    return Verbatim(describe(client) + "\n")
+
+
+def client_list(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT LIST [TYPE type] | [ID id ...]"""
+    listed: Iterable[Any] = server.clients.by_id.values()
+    if len(args) == 4 and args[2].lower() == b"type":
+        if _client_type(args[3]) != "normal":
+            listed = ()
+    elif len(args) > 3 and args[2].lower() == b"id":
+        listed = _by_ids(server, args[3:])
+    elif len(args) != 2:
+        raise CommandError(errors.SYNTAX)
+    return Verbatim("".join(describe(one) + "\n" for one in listed))
+
+
+def _by_ids(server: Any, words: list[bytes]) -> list[Any]:
+    found = []
+    for word in words:
+        number = parse_integer(word)
+        if number is None:
+            raise CommandError(errors.INVALID_CLIENT_ID)
+        one = server.clients.by_id.get(number)
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def client_kill(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT KILL ip:port, or CLIENT KILL [ID id] [TYPE type] [USER name] [ADDR a] [LADDR a] [SKIPME yes|no]
+
+    The first form answers OK or an error and may kill the caller; the second answers how many were killed.
+    """
+    old_form = len(args) == 3
+    wanted = {"addr": args[2].decode("utf-8", "replace")} if old_form else _kill_filters(args)
+    skip_me = not old_form and wanted.pop("skipme", True)
+    killed = 0
+    for one in list(server.clients.by_id.values()):
+        if not _matches(one, wanted) or (one is client and skip_me):
+            continue
+        killed += 1
+        if one is client:
+            client.flags |= ClientFlag.CLOSE_AFTER_REPLY
+        else:
+            one.transport.close("killed by CLIENT KILL")
+    if not old_form:
+        return killed
+    if not killed:
+        raise CommandError(errors.NO_SUCH_CLIENT)
+    return OK
+
+
+def _kill_filters(args: list[bytes]) -> dict[str, Any]:
+    """The filters of the second form of CLIENT KILL; the last of each kind counts."""
+    wanted: dict[str, Any] = {}
+    for place in range(2, len(args), 2):
+        if place + 1 >= len(args):
+            raise CommandError(errors.SYNTAX)
+        option, value = args[place].lower(), args[place + 1]
+        if option == b"id":
+            number = parse_integer(value)
+            if number is None or number < 1:
+                raise CommandError(errors.CLIENT_ID_NOT_POSITIVE)
+            wanted["id"] = number
+        elif option == b"type":
+            wanted["type"] = _client_type(value)
+        elif option in (b"addr", b"laddr"):
+            wanted[option.decode()] = value.decode("utf-8", "replace")
+        elif option == b"user":
+            if value != DEFAULT_USER:
+                raise CommandError(errors.no_such_user(value))
+            wanted["user"] = value
+        elif option == b"skipme" and value.lower() in (b"yes", b"no"):
+            wanted["skipme"] = value.lower() == b"yes"
+        else:
+            raise CommandError(errors.SYNTAX)
+    return wanted
+
+
+def _matches(one: Any, wanted: dict[str, Any]) -> bool:
+    """Whether a client passes all filters. An unauthenticated client has no user yet."""
+    return (("id" not in wanted or one.id == wanted["id"])
+            and ("type" not in wanted or wanted["type"] == "normal")
+            and ("addr" not in wanted or one.transport.peer == wanted["addr"])
+            and ("laddr" not in wanted or one.transport.local == wanted["laddr"])
+            and ("user" not in wanted or one.user == wanted["user"]))
+
+
+# --- help ---------------------------------------------------------------------------------------------------------
+
+def help_lines(command: str, lines: list[str]) -> list[Simple]:
+    """The reply of a container's HELP: Redis's first line, the lines given, and HELP itself."""
+    first = f"{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    return [Simple(line) for line in [first, *lines, "HELP", "    Print this help."]]
+
+
+def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT HELP"""
+    return help_lines("CLIENT", [
+        "GETNAME",
+        "    The name of this connection.",
+        "ID",
+        "    The number of this connection.",
+        "INFO",
+        "    The line of CLIENT LIST for this connection.",
+        "KILL <ip:port>",
+        "    Close the connection from this address.",
+        "KILL <option> <value> [<option> <value> [...]]",
+        "    Close all connections that every option fits:",
+        "    * ADDR (<ip:port>|<unixsocket>:0)",
+        "      Where they come from.",
+        "    * LADDR (<ip:port>|<unixsocket>:0)",
+        "      Where they arrived.",
+        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+        "      What they are.",
+        "    * USER <username>",
+        "      As whom they are authenticated.",
+        "    * SKIPME (YES|NO)",
+        "      Whether to spare this connection (default: yes).",
+        "    * ID <client-id>",
+        "      Their number.",
+        "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [<client-id> ...]]",
+        "    All connections, or those of a type or with one of the numbers.",
+        "NO-EVICT (ON|OFF)",
+        "    Keep this connection when clients are closed to save memory.",
+        "NO-TOUCH (ON|OFF)",
+        "    Commands of this connection do not change the access time of keys.",
+        "REPLY (ON|OFF|SKIP)",
+        "    Whether this connection gets replies.",
+        "SETINFO (LIB-NAME|LIB-VER) <value>",
+        "    Say which client library is at the other end.",
+        "SETNAME <name>",
+        "    Give this connection a name.",
+    ])
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "ping": ping,
+    "echo": echo,
+    "quit": quit_,
+    "select": select,
+    "reset": reset,
+    "auth": auth,
+    "hello": hello,
+    "client|id": client_id,
+    "client|getname": client_getname,
+    "client|setname": client_setname,
+    "client|setinfo": client_setinfo,
+    "client|no-evict": client_no_evict,
+    "client|no-touch": client_no_touch,
+    "client|reply": client_reply,
+    "client|info": client_info,
+    "client|list": client_list,
+    "client|kill": client_kill,
+    "client|help": client_help,
+}
+"""Full lower-case command name -> handler, for whoever builds a registry."""
