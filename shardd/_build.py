@@ -37,6 +37,8 @@ COMPILED = [
     "shardd.wire.request",
     "shardd.wire.reply",
     "shardd.wire.scan",
+    "shardd.net.sockets",
+    "shardd.net.transport",
     "shardd.net.reactor",
     "shardd.net.client",
     "shardd.journal.stream",
