@@ -129,6 +129,7 @@ class _Loader:
 
     def __init__(self) -> None:
         self.values: dict[str, Value] = {name: _default(option) for name, option in OPTIONS.items()}
+        self.origins: dict[str, str] = {}
 
     def directive(self, words: list[str], where: str, dashes: str = "", depth: int = 0) -> None:
         """Take one directive in. where: for messages, "file:line" or "command line"."""
@@ -147,6 +148,7 @@ class _Loader:
         if option.kind.accumulates:
             value = option.kind.merge(self.values[option.name], value)
         self.values[option.name] = value
+        self.origins[option.name] = where
 
     def text(self, text: str, name: str, depth: int = 0) -> None:
         """All lines of a file; name: for messages."""
@@ -220,6 +222,7 @@ class Config:
         for name, text in (settings or {}).items():
             loader.directive([name, *(split_words(text) or [""])], "settings")
         self.values = loader.values
+        self.origins = loader.origins
         self.path = path
         self.program = program
         self._subscribers: dict[str, list[Callable[[Value], None]]] = {}
@@ -249,11 +252,15 @@ class Config:
                 break
         loader.command_line(arguments)
         config = cls(path=path, program=program)
-        config.values = loader.values
+        config.values, config.origins = loader.values, loader.origins
         return config
 
     def __getitem__(self, name: str) -> Value:
         return self.values[name]
+
+    def origin(self, name: str) -> str:
+        """Where the option got its value at start: "file:line", "command line" or "default"."""
+        return self.origins.get(name, "default")
 
     def get_text(self, name: str) -> str:
         """What CONFIG GET answers for `name`. Raises KeyError where there is no such option."""
