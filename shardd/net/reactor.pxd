@@ -27,7 +27,7 @@ cdef class Reactor(Hub):
     cdef int add(self, Transport transport, uint32_t events) except -1
     cdef int place(self, int fd, object what, uint32_t events, uint64_t kind) except -1
     cdef int rearm(self, Listener listener, uint32_t events) except -1
-    cdef int batch(self, int timeout_ms) except -1
+    cdef int batch(self) except -1
     cdef int handle(self, uint64_t tag, uint32_t events) except -1
     cdef int on_own(self, uint64_t tag) except -1
     cdef int settle(self) except -1

@@ -22,6 +22,7 @@ Invariants:
 - A listener that ran out of descriptors rests; a timerfd wakes it.
 """
 import os
+import select
 import socket
 import traceback
 from collections.abc import Callable
@@ -273,7 +274,7 @@ class Reactor(Hub):
             if self.resumed:
                 self.feed_resumed()
             while True:
-                served: cython.int = self.batch(0)
+                served: cython.int = self.batch()
                 if self.doomed:
                     self.settle()
                 if served == 0 or monotonic_us() - start_us > _POLL_US:
@@ -284,22 +285,17 @@ class Reactor(Hub):
             self.wake_up()
 
     def wait(self, timeout_ms: int) -> None:
-        """`poll` for those without an event loop: waits for the first event up to timeout_ms."""
-        self.polling = True
-        try:
-            self.batch(timeout_ms)
-            self.now_ms = monotonic_ms()
-        finally:
-            self.polling = False
+        """`poll` for those without an event loop: waits up to timeout_ms for the first event."""
+        select.select([self.ep], [], [], timeout_ms / 1000)
         self.poll()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def batch(self, timeout_ms: cython.int) -> cython.int:
+    def batch(self) -> cython.int:
         """Take one batch of events and serve them; returns how many there were."""
         events: epoll_event[512]
         i: cython.int
-        n: cython.int = epoll_wait(self.ep, events, min(_EVENTS, 512), timeout_ms)
+        n: cython.int = epoll_wait(self.ep, events, min(_EVENTS, 512), 0)
         if n <= 0:
             return 0
         self.events_total += n
