@@ -1,6 +1,6 @@
 """The child's side of its bond with the supervisor: die with it, tell it when ready, ask it to stop the tree.
 
-Owns: the three environment variables, the lifeline's messages and PR_SET_PDEATHSIG. Does not own what the child does when
+Owns: the environment variables, the lifeline's messages and PR_SET_PDEATHSIG. Does not own what the child does when
 its parent is gone (a function that is handed in), nor the control socket's listener (the engine's or proxy's main).
 
 The supervisor starts a child with
@@ -9,6 +9,8 @@ The supervisor starts a child with
                       SHARDD commands are accepted there and nowhere else (supervisor/control.py describes them)
     SHARDD_LIFELINE   "<fd>:<pid>": the child's end of a socket pair, and the supervisor's pid
     SHARDD_NODE_ID    the child's own id, 40 hex digits: which engine of the topology it is
+    SHARDD_CONF       path of the user's configuration file, which CONFIG REWRITE rewrites; empty where there is none (the
+                      file that the child itself is started with is made for it, and made anew for each start)
 
 and an end of the lifeline, a stream socket pair. Over it go JSON objects, one per line, child to supervisor:
 
@@ -35,7 +37,8 @@ from collections.abc import Callable, Mapping
 CONTROL = "SHARDD_CONTROL"
 LIFELINE = "SHARDD_LIFELINE"
 NODE_ID = "SHARDD_NODE_ID"
-VARIABLES = (CONTROL, LIFELINE, NODE_ID)
+CONF = "SHARDD_CONF"
+VARIABLES = (CONTROL, LIFELINE, NODE_ID, CONF)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -43,12 +46,14 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 class Parent:
     """The supervisor, as a child sees it.
 
-    control_path: where to listen for control connections. node_id: 40 hex digits. pid: the supervisor's.
+    control_path: where to listen for control connections. node_id: 40 hex digits. conf_path: the user's configuration
+    file, empty for none. pid: the supervisor's.
     """
 
-    def __init__(self, control_path: str, node_id: str, pid: int, lifeline: socket.socket) -> None:
+    def __init__(self, control_path: str, node_id: str, conf_path: str, pid: int, lifeline: socket.socket) -> None:
         self.control_path = control_path
         self.node_id = node_id
+        self.conf_path = conf_path
         self.pid = pid
         self._lifeline: socket.socket | None = lifeline
         self._on_gone: Callable[[], object] | None = None
@@ -117,13 +122,13 @@ def adopt(on_parent_gone: Callable[[], object]) -> Parent | None:
     lifeline = os.environ.get(LIFELINE)
     if lifeline is None:
         return None
-    control, node_id = os.environ.get(CONTROL, ""), os.environ.get(NODE_ID, "")
+    control, node_id, conf = (os.environ.get(name, "") for name in (CONTROL, NODE_ID, CONF))
     for name in VARIABLES:
         os.environ.pop(name, None)
     fd, _, pid = lifeline.partition(":")
     try:
         sock = socket.socket(fileno=int(fd))
-        parent = Parent(control, node_id, int(pid), sock)
+        parent = Parent(control, node_id, conf, int(pid), sock)
     except (ValueError, OSError) as error:
         raise ValueError(f"{LIFELINE}={lifeline} is not of use: {error}") from None
     os.set_inheritable(sock.fileno(), False)

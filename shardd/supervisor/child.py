@@ -4,8 +4,9 @@ Owns: the process, the supervisor's end of its lifeline, its control link, and t
 Does not own the decisions (watch.py), the topology, or what is in the child's conf file (plan.py).
 
 Invariants: the lifeline's end here is open exactly as long as the process may live, and no other process has it: were it
-inherited by a sibling, the supervisor's death would go unnoticed. A child runs in a session of its own, so that Ctrl-C
-reaches the supervisor alone, which then stops the proxies before the engines.
+inherited by a sibling, the supervisor's death would go unnoticed. A process is reaped by run_cycle() alone, so a pid that
+is signalled is never a stranger's; the lifeline's end wakes the cycle when a child dies. A child runs in
+a session of its own: Ctrl-C reaches the supervisor alone, which then stops the proxies before the engines.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,11 +38,11 @@ class Child:
 
     conf: called before each start, gives the text of its conf file. cpus: the cores it is pinned to, empty for none.
     on_event: called when something happened that run_cycle() should look at. on_message: called with each message from the
-    lifeline other than `ready`.
+    lifeline other than `ready`. user_conf: path of the configuration file that the user gave, empty for none.
     """
 
     def __init__(self, kind: str, index: int, node_id: str, run_dir: Path, conf: Callable[[], str], cpus: frozenset[int],
-                 on_event: Callable[[], object], on_message: Callable[[dict[str, Any]], object]) -> None:
+                 on_event: Callable[[], object], on_message: Callable[[dict[str, Any]], object], user_conf: str = "") -> None:
         self.kind, self.index, self.node_id = kind, index, node_id
         self.name = f"{kind} {index}"
         self.control_path = run_dir / f"{kind}-{index}.sock"
@@ -50,8 +52,8 @@ class Child:
         self.watch = Watch(self.name.capitalize(), mono_ms())
         self.epoch = 0
         """The newest topology that it has confirmed; 0 since its last start: none."""
-        self._conf, self._on_event, self._on_message = conf, on_event, on_message
-        self._process: asyncio.subprocess.Process | None = None
+        self._conf, self._on_event, self._on_message, self._user_conf = conf, on_event, on_message, user_conf
+        self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None
         self._lines = bytearray()
         self._link: Link | None = None
@@ -64,17 +66,24 @@ class Child:
         """0 while there is no process."""
         return self._process.pid if self._process is not None else 0
 
+    @property
+    def restless(self) -> bool:
+        """Whether something is about to happen that nothing announces: a socket appears, a time is over, it dies."""
+        return (self.watch.state in (State.STARTING, State.STOPPING, State.BACKOFF, State.DOWN)
+                or (self._process is not None and self._lifeline is None))
+
     # --- the cycle ------------------------------------------------------------------------------------------------
 
-    async def run_cycle(self, topology_json: str | None, epoch: int) -> None:
+    def run_cycle(self, topology_json: str | None, epoch: int) -> None:
         """One look at the child: does what is due, and starts what takes time in the background.
 
         topology_json: what the child should know, at `epoch`; None while there is nothing to tell.
         """
+        self._reap()
         decision = self.watch.step(mono_ms())
         self._report(decision)
         if decision.action is Action.SPAWN:
-            await self._spawn()
+            self._spawn()
         elif decision.action is Action.TERMINATE:
             self.signal(signal.SIGTERM)
         elif decision.action is Action.KILL:
@@ -83,11 +92,9 @@ class Child:
             self._talk(topology_json, epoch)
 
     def signal(self, signum: int) -> None:
+        """To a process that has not been reaped, so the pid is still its own."""
         if self._process is not None:
-            try:
-                self._process.send_signal(signum)
-            except ProcessLookupError:
-                pass
+            self._process.send_signal(signum)
 
     def stop(self, grace_ms: int = limits.STOP_GRACE_MS) -> None:
         """Begins to stop it; the next run_cycle() sends the signal."""
@@ -110,7 +117,7 @@ class Child:
 
     # --- the process ----------------------------------------------------------------------------------------------
 
-    async def _spawn(self) -> None:
+    def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         try:
             write_private(self.conf_path, self._conf())
@@ -118,9 +125,9 @@ class Child:
             env[bond.CONTROL] = str(self.control_path)
             env[bond.LIFELINE] = f"{theirs.fileno()}:{os.getpid()}"
             env[bond.NODE_ID] = self.node_id
-            self._process = await asyncio.create_subprocess_exec(
-                *python_command(_MODULES[self.kind]), str(self.conf_path), env=env, stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),), start_new_session=True)
+            env[bond.CONF] = self._user_conf
+            self._process = subprocess.Popen([*python_command(_MODULES[self.kind]), str(self.conf_path)], env=env,
+                                             stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True)
         except OSError as error:
             ours.close()
             self._report(self.watch.spawn_failed(mono_ms(), error.strerror or str(error)))
@@ -133,7 +140,6 @@ class Child:
         self._lifeline, self._lines = ours, bytearray()
         self.epoch = self._refused_epoch = 0
         asyncio.get_running_loop().add_reader(ours.fileno(), self._read_lifeline, ours)
-        asyncio.ensure_future(self._wait(self._process))
 
     def _pin(self) -> None:
         if self.cpus:
@@ -142,11 +148,13 @@ class Child:
             except OSError as error:  # it died already, or the cores were taken away from this container
                 log.warning(f"{self.name.capitalize()} cannot be pinned to core {sorted(self.cpus)}: {error.strerror}")
 
-    async def _wait(self, process: asyncio.subprocess.Process) -> None:
-        returncode = await process.wait()
-        self._let_go()
-        self._report(self.watch.exited(mono_ms(), returncode))
-        self._on_event()
+    def _reap(self) -> None:
+        if self._process is None:
+            return
+        returncode = self._process.poll()
+        if returncode is not None:
+            self._let_go()
+            self._report(self.watch.exited(mono_ms(), returncode))
 
     def _let_go(self) -> None:
         """The process has ended: nothing of it is kept."""
@@ -183,8 +191,9 @@ class Child:
             return
         except OSError:
             data = b""
-        if not data:
+        if not data:  # it has closed its end, almost always by dying: the cycle looks at once
             self._drop_lifeline()
+            self._on_event()
             return
         self._lines += data
         *lines, self._lines = self._lines.split(b"\n")

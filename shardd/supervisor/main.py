@@ -1,0 +1,325 @@
+"""The supervisor, `shardd [CONF] [--option value ...]`: starts the tree, keeps it alive, hands out the topology, stops it.
+
+Owns: the order of things, the topology (nobody else changes it) and supervisor.sock. Does not own: what a tree looks
+like (plan.py), one child (child.py, watch.py), how the topology is stored (cluster/store.py). It never touches a client's
+byte and never imports the engine or the proxy.
+
+    check options, ports, dir -> lock dir -> read topology -> start engines
+        -> all engines up, or ENGINES_WAIT_MS over: first topology, pushed to all -> start proxies -> "Ready"
+        -> run_cycle() at each event and at least every _TICK_MS, until SIGTERM, SIGINT or SHUTDOWN
+        -> stop proxies, then engines; a second signal kills at once
+
+A cycle looks at each child on its own: one sick engine costs its own slots and nothing else. Then the topology is brought
+into agreement with what the cycle found (which engines serve, on which ports), stored, and pushed to whoever has an
+older one. Only then do the next decisions follow, so every decision rests on one topology.
+
+Invariants: the epoch grows with each change and is stored before it is pushed, unless the disk refuses: then the change
+is pushed all the same and stored as soon as it can be, since an engine's port and state are found anew after a restart.
+No child outlives this process (base/child.py).
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import uvloop
+
+from shardd.base import limits, log
+from shardd.base.clock import mono_ms
+from shardd.base.errors import ConfigError
+from shardd.base.options import Config
+from shardd.cluster.store import FileStore, StoreError
+from shardd.cluster.topology import DOWN, UP, EngineInfo, Topology, new_id
+from shardd.cluster.view import proxy_id
+from shardd.supervisor.child import ENGINE, PROXY, Child
+from shardd.supervisor.control import Server, json_bulk, reject
+from shardd.supervisor.plan import SUPERVISOR_SOCKET, Plan, pinning
+from shardd.supervisor.watch import State
+from shardd.wire.values import OK, Simple
+
+_TICK_MS = 250
+"""Longest pause between two cycles: every bound of a child is a multiple of it."""
+
+_RESTLESS_TICK_MS = 20
+"""The same while a child starts or ends: its socket may appear, its time may be over."""
+
+_START_FAILURES_MAX = 3
+"""Deaths in a row of every child of a kind before any was ever up, after which the start has failed."""
+
+_STORE_RETRY_MS = 5_000
+
+
+class Supervisor:
+    """One tree. `run()` returns the exit code."""
+
+    def __init__(self, plan: Plan, store: FileStore, stored: Topology | None) -> None:
+        self.plan, self.config = plan, plan.config
+        self.started_ms = mono_ms()
+        self.engines: list[Child] = []
+        self.proxies: list[Child] = []
+        self.stopping = False
+        self.exit_code = 0
+        self._store = store
+        self._stored_epoch = stored.epoch if stored else 0
+        self._store_retry_ms = 0
+        self.topology = self._first_topology(stored)
+        self._pushed_json: str | None = None
+        """The topology's JSON; None until the first one is handed out."""
+        self._json_epoch = -1
+        self._announced = False
+        self._stop_started_ms = 0
+        self._wake = asyncio.Event()
+        self._engines_due_ms = 0
+        self._control = Server(plan.run_dir / SUPERVISOR_SOCKET, self._command)
+
+    # --- the topology ---------------------------------------------------------------------------------------------
+
+    def _first_topology(self, stored: Topology | None) -> Topology:
+        """The stored assignment of slots, nobody up yet; an even one where there is none or the engines' number changed."""
+        known = {engine.index: engine for engine in stored.engines} if stored else {}
+        host, hostname = str(self.config["cluster-announce-ip"]), str(self.config["cluster-announce-hostname"])
+        engines = []
+        for index in range(self.plan.engines):
+            old = known.get(index) or EngineInfo(new_id(), new_id(), index)
+            engines.append(replace(old, host=host, hostname=hostname, state=DOWN,
+                                   unixsocket=str(self.plan.run_dir / f"{ENGINE}-{index}.sock")))
+        if stored is None:
+            return Topology.even(engines, epoch=1)
+        if len(stored.engines) == len(engines):
+            return stored.next(engines=tuple(engines))
+        log.notice(f"There were {len(stored.engines)} engines and there are {len(engines)} now: the slots are split evenly "
+                   "again")
+        return stored.resized(engines)
+
+    def _reconcile(self) -> None:
+        """Brings the topology into agreement with the engines' states and ports."""
+        engines = []
+        for child, engine in zip(self.engines, self.topology.engines):
+            engines.append(replace(engine, port=child.port or engine.port, state=UP if child.watch.serving else DOWN))
+        if tuple(engines) != self.topology.engines:
+            self.topology = self.topology.next(engines=tuple(engines))
+
+    async def _keep(self) -> None:
+        """Stores the topology where it is newer than what is stored."""
+        now_ms = mono_ms()
+        if self.topology.epoch == self._stored_epoch or now_ms < self._store_retry_ms:
+            return
+        topology = self.topology
+        try:
+            done = await asyncio.to_thread(self._store.compare_and_set, self._stored_epoch, topology)
+        except StoreError as error:
+            log.warning(f"The topology of epoch {topology.epoch} is not stored: {error}")
+            self._store_retry_ms = now_ms + _STORE_RETRY_MS
+            return
+        if done:
+            self._stored_epoch = topology.epoch
+        elif not self.stopping:
+            log.warning(f"Somebody else changed {self._store.path}; there must be one supervisor only, so this one stops")
+            self.exit_code = 1
+            self.stop()
+
+    # --- the cycle ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """The whole life. Raises OSError where the sockets in <dir>/run cannot be made."""
+        self.plan.run_dir.mkdir(mode=0o700, exist_ok=True)
+        self.plan.run_dir.chmod(0o700)
+        await self._control.start()
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._signalled, signum)
+        try:
+            self._make_engines()
+            while not (self.stopping and self._all_stopped()):
+                await self._run_cycle()
+                await self._pause()
+        finally:
+            await self._control.stop()
+        return self.exit_code
+
+    async def _run_cycle(self) -> None:
+        """One look at everything; see the head of the module."""
+        self._wake.clear()
+        if self.stopping:
+            self._stop_in_order()
+        for child in self.engines + self.proxies:
+            child.run_cycle(self._pushed_json, self.topology.epoch)
+        if self.stopping:
+            return
+        self._check_start()
+        if not self.proxies and not self._engines_settled():
+            return
+        self._reconcile()
+        await self._keep()
+        if self._json_epoch != self.topology.epoch:
+            self._pushed_json, self._json_epoch = self.topology.dumps(), self.topology.epoch
+            self._wake.set()
+        if not self.proxies:
+            self._make_proxies()
+        self._announce()
+
+    async def _pause(self) -> None:
+        restless = any(child.restless for child in self.engines + self.proxies)
+        try:
+            await asyncio.wait_for(self._wake.wait(), (_RESTLESS_TICK_MS if restless else _TICK_MS) / 1000)
+        except asyncio.TimeoutError:
+            pass
+
+    def _make_engines(self) -> None:
+        pins = pinning(self.plan.engines, self.plan.available)
+        for engine, cpus in zip(self.topology.engines, pins):
+            child = self._child(ENGINE, engine.index, engine.id, cpus)
+            child.port = engine.port
+            self.engines.append(child)
+        self._engines_due_ms = mono_ms() + limits.ENGINES_WAIT_MS
+
+    def _make_proxies(self) -> None:
+        for index in range(self.plan.proxies):
+            self.proxies.append(self._child(PROXY, index, proxy_id(self.topology), frozenset()))
+        self._wake.set()
+
+    def _child(self, kind: str, index: int, node_id: str, cpus: frozenset[int]) -> Child:
+        child = Child(kind, index, node_id, self.plan.run_dir, lambda: self._conf(child), cpus, self._wake.set,
+                      lambda message: self._message(child, message), self.config.path or "")
+        return child
+
+    def _conf(self, child: Child) -> str:
+        """The configuration of a child that is about to start."""
+        if child.kind == PROXY:
+            return self.plan.proxy_conf()
+        taken = [other.port for other in self.engines if other is not child]
+        child.port = self.plan.engine_port(child.index, child.port, taken)
+        return self.plan.engine_conf(child.control_path, child.port)
+
+    def _engines_settled(self) -> bool:
+        return mono_ms() >= self._engines_due_ms or all(child.watch.serving for child in self.engines)
+
+    def _check_start(self) -> None:
+        """A tree whose engines, or whose proxies, all die before they are up will never come up: the start has failed."""
+        if self._announced:
+            return
+        for children in (self.engines, self.proxies):
+            if children and all(child.watch.failures >= _START_FAILURES_MAX for child in children):
+                log.warning(f"Every {children[0].kind} died {_START_FAILURES_MAX} times before it was ready; see their "
+                            "messages above. Giving up")
+                self.exit_code = 1
+                self.stop()
+                return
+
+    def _announce(self) -> None:
+        if self._announced or not self.proxies or not all(proxy.watch.serving for proxy in self.proxies):
+            return
+        self._announced = True
+        for child in self.engines:
+            ranges = ", ".join(f"{first}-{last}" for first, last in self.topology.ranges_of(child.node_id)) or "none"
+            log.notice(f"Engine {child.index} listens on port {child.port} and serves slots {ranges}")
+        port, path = self.config["port"], self.config["unixsocket"]
+        if port:
+            log.notice(f"{self._proxies_are()} on {', '.join(host for host, _ in self.plan.hosts)}, port {port}")
+            log.notice("Ready to accept connections tcp")
+        if path:
+            log.notice(f"{self._proxies_are()} on the Unix socket {path}")
+            log.notice("Ready to accept connections unix")
+
+    def _proxies_are(self) -> str:
+        return "The proxy listens" if len(self.proxies) == 1 else f"{len(self.proxies)} proxies listen"
+
+    # --- stopping -------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begins a clean stop of the whole tree."""
+        if not self.stopping:
+            self.stopping = True
+            self._stop_started_ms = mono_ms()
+            for proxy in self.proxies:
+                proxy.stop()
+        self._wake.set()
+
+    def _stop_in_order(self) -> None:
+        """Engines follow when the proxies are gone, or after a third of the time: both together have STOP_GRACE_MS."""
+        spent_ms = mono_ms() - self._stop_started_ms
+        if any(proxy.watch.running for proxy in self.proxies) and spent_ms < limits.STOP_GRACE_MS // 3:
+            return
+        for engine in self.engines:
+            if engine.watch.state not in (State.STOPPING, State.STOPPED):
+                engine.stop(max(0, limits.STOP_GRACE_MS - spent_ms))
+
+    def _all_stopped(self) -> bool:
+        return all(child.watch.state is State.STOPPED for child in self.engines + self.proxies)
+
+    def _signalled(self, signum: int) -> None:
+        name = signal.Signals(signum).name
+        if self.stopping:
+            log.warning(f"Received {name} again: every process is killed")
+            for child in self.engines + self.proxies:
+                child.stop(0)
+            self._wake.set()
+            return
+        log.warning(f"Received {name} scheduling shutdown...")
+        self.stop()
+
+    def _message(self, child: Child, message: dict[str, Any]) -> None:
+        """What a child says over its lifeline besides `ready`."""
+        if message.get("shutdown"):
+            log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops")
+            self.stop()
+
+    # --- supervisor.sock ------------------------------------------------------------------------------------------
+
+    async def _command(self, words: list[bytes]) -> Any:
+        name = b" ".join(words).upper()
+        if name == b"PING":
+            return Simple("PONG")
+        if name == b"SHARDD TOPOLOGY":
+            return self.topology.dumps()
+        if name == b"SHARDD STATUS":
+            return json_bulk(await self._status())
+        if words[0].upper() == b"SHUTDOWN":
+            log.warning("Told to SHUTDOWN over the control socket")
+            self.stop()
+            return OK
+        raise reject(words)
+
+    async def _status(self) -> dict[str, Any]:
+        children = await asyncio.gather(*(child.status() for child in self.engines + self.proxies))
+        for facts in children:
+            if facts["kind"] == ENGINE:
+                facts["slots"] = self.topology.slot_count(facts["id"])
+        return {"pid": os.getpid(), "epoch": self.topology.epoch, "stored_epoch": self._stored_epoch,
+                "cluster_id": self.topology.cluster_id, "uptime_s": (mono_ms() - self.started_ms) // 1000,
+                "stopping": self.stopping, "children": list(children)}
+
+
+async def _live(plan: Plan, store: FileStore, stored: Topology | None) -> int:
+    return await Supervisor(plan, store, stored).run()
+
+
+def run(argv: Sequence[str]) -> int:
+    """One invocation with the words after the program's name; returns the exit code."""
+    try:
+        config = Config.load(argv, "shardd")
+        log.open_log(config)
+        plan = Plan.of(config)
+        with FileStore(plan.directory) as store:
+            stored = store.read()
+            log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
+                       f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
+            code = uvloop.run(_live(plan, store, stored))
+        log.warning("shardd is now ready to exit, bye bye...")
+        return code
+    except (ConfigError, StoreError, OSError) as error:
+        print(f"shardd: {error}", file=sys.stderr)
+        return 1
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""From the options to the tree: how many engines, on which cores and ports, with which configuration each.
+
+Owns: these decisions and the checks before anything starts. Does not own processes (child.py) or the order of things
+(main.py). Every mistake is a ConfigError that names the option, where it was set, and the reason.
+
+Ports. With `engine-base-port` 0 an engine gets a free port below the kernel's ephemeral range: a port inside it could be
+taken by anybody's outgoing connection while the engine restarts, and clients that know the engine would lose it. The
+port that the engine had last is taken again where it is free.
+"""
+
+import contextlib
+import errno
+import math
+import os
+import random
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from shardd.base import limits
+from shardd.base.errors import ConfigError
+from shardd.base.option_types import quoted
+from shardd.base.options import Config
+
+RUN_DIR = "run"
+SUPERVISOR_SOCKET = "supervisor.sock"
+
+_FREE_PORTS = range(10_000, 32_768)
+"""Above what services commonly use, below Linux's default ephemeral range (net.ipv4.ip_local_port_range)."""
+
+_NOT_HERE = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT,
+                       errno.EPFNOSUPPORT, errno.ENOPROTOOPT))
+"""What an address that this machine does not have gives; forgiven where `bind` has a - before it."""
+
+
+class Address(NamedTuple):
+    """One word of `bind`: host as getaddrinfo takes it; optional: it may be missing on this machine."""
+
+    host: str
+    optional: bool
+
+
+def addresses(bind: Sequence[str]) -> list[Address]:
+    """The addresses of `bind`: * is every IPv4 address, ::* every IPv6 address."""
+    wildcards = {"*": "0.0.0.0", "::*": "::"}
+    return [Address(wildcards.get(word.removeprefix("-"), word.removeprefix("-")), word.startswith("-")) for word in bind]
+
+
+def port_trouble(hosts: Iterable[Address], port: int) -> str | None:
+    """Why `port` cannot be listened on at one of `hosts`, or None. Binds and closes; nothing stays behind."""
+    for host, optional in hosts:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except OSError as error:
+            if not optional:
+                return f"{host}: {error.strerror}"
+            continue
+        family, kind, _, _, where = found[0]
+        try:
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(where)
+                probe.listen(1)
+        except OSError as error:
+            if not (optional and error.errno in _NOT_HERE):
+                return f"{host}:{port}: {os.strerror(error.errno) if error.errno else error}"
+    return None
+
+
+def cores() -> list[int]:
+    """The cores that this process may run on, fewer where its control group has a CPU quota below them."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[:max(1, min(len(allowed), _quota_cores()))]
+
+
+def _quota_cores() -> int:
+    """How many cores' worth of time the control group (version 2) grants; a very large number where it has no quota."""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        return math.ceil(int(quota) / int(period))
+    return limits.ENGINES_MAX
+
+
+def pinning(engines: int, available: Sequence[int]) -> list[frozenset[int]]:
+    """The core of each engine; none where there are more engines than cores, since the kernel then balances better."""
+    if engines > len(available):
+        return [frozenset()] * engines
+    return [frozenset((core,)) for core in available[:engines]]
+
+
+@dataclass
+class Plan:
+    """The tree that a configuration asks for. directory: absolute. available: the cores to spread over."""
+
+    config: Config
+    directory: Path
+    engines: int
+    proxies: int
+    available: list[int]
+
+    @classmethod
+    def of(cls, config: Config) -> "Plan":
+        """Raises ConfigError where the options cannot be met on this machine."""
+        directory = Path(os.path.abspath(str(config["dir"])))
+        available = cores()
+        plan = cls(config, directory, int(config["engines"]) or len(available), int(config["proxies"]), available)
+        plan._check_directory()
+        plan._check_sockets()
+        plan._check_ports()
+        return plan
+
+    @property
+    def run_dir(self) -> Path:
+        return self.directory / RUN_DIR
+
+    @property
+    def hosts(self) -> list[Address]:
+        return addresses(self.config["bind"])
+
+    # --- checks ---------------------------------------------------------------------------------------------------
+
+    def _fail(self, option: str, reason: str) -> ConfigError:
+        return ConfigError(f"{self.config.origin(option)}: {option}: {reason}")
+
+    def _check_directory(self) -> None:
+        if not self.directory.is_dir():
+            raise self._fail("dir", f"{self.directory} is no directory; create it first")
+        if not os.access(self.directory, os.W_OK | os.X_OK):
+            raise self._fail("dir", f"{self.directory} is not writable for this user")
+        longest = self.run_dir / f"engine-{self.engines - 1}.sock"
+        if len(os.fsencode(longest)) > limits.UNIX_SOCKET_PATH_BYTES_MAX:
+            raise self._fail("dir", f"{longest} is longer than the {limits.UNIX_SOCKET_PATH_BYTES_MAX} bytes that a Unix "
+                             "socket's path may have; choose a shorter directory")
+
+    def _check_sockets(self) -> None:
+        path = str(self.config["unixsocket"])
+        if not path:
+            return
+        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            raise self._fail("unixsocket", f"{path}: its directory does not exist")
+        if os.path.lexists(path):
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(path)
+                except OSError:
+                    return
+            raise self._fail("unixsocket", f"{path}: another process listens there")
+
+    def _check_ports(self) -> None:
+        port, base = int(self.config["port"]), int(self.config["engine-base-port"])
+        if not port and not self.config["unixsocket"]:
+            raise self._fail("port", "0 without a unixsocket leaves no way to reach the server")
+        if port and (trouble := port_trouble(self.hosts, port)):
+            raise self._fail("port", trouble)
+        if not base:
+            return
+        last = base + self.engines - 1
+        if last > limits.PORT_MAX:
+            raise self._fail("engine-base-port", f"{base} leaves no room for {self.engines} engines below "
+                             f"{limits.PORT_MAX + 1}")
+        if base <= port <= last:
+            raise self._fail("engine-base-port", f"ports {base} to {last} of the engines include port {port} of the proxy")
+        for engine_port in range(base, last + 1):
+            if trouble := port_trouble(self.hosts, engine_port):
+                raise self._fail("engine-base-port", trouble)
+
+    # --- what children get ----------------------------------------------------------------------------------------
+
+    def engine_port(self, index: int, last: int, taken: Iterable[int]) -> int:
+        """The port for engine `index`: its fixed one, or `last` where that is free, or a free one not in `taken`."""
+        base = int(self.config["engine-base-port"])
+        if base:
+            return base + index
+        unusable = {int(self.config["port"]), *taken}
+        if last and last not in unusable and port_trouble(self.hosts, last) is None:
+            return last
+        for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+            if port not in unusable and port_trouble(self.hosts, port) is None:
+                return port
+        return 0
+
+    def engine_conf(self, socket_path: Path, port: int) -> str:
+        """The configuration file of an engine that listens on `port` and `socket_path`."""
+        return self.config.dump("engine", port=str(port), unixsocket='""', proxy_unixsocket=quoted(str(socket_path)),
+                                dir=quoted(str(self.directory)), pidfile='""', cluster_enabled="yes")
+
+    def proxy_conf(self) -> str:
+        """The configuration file of a proxy: every option, so that it can answer CONFIG for the whole tree."""
+        lines = [line for name in self.config.changed() if name != "dir"
+                 for line in self.config.lines_of(name)]
+        return "\n".join([*lines, f"dir {quoted(str(self.directory))}"]) + "\n"
+

@@ -1,0 +1,133 @@
+"""The bond between a child and the supervisor, with real processes: nobody outlives its parent."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from shardd.base import child as bond
+
+# a child that adopts, says that it is ready, and writes "gone" to a file when its parent is
+CHILD = """
+import asyncio, os, signal, sys
+from shardd.base import child as bond
+
+async def main():
+    gone = asyncio.Event()
+    parent = bond.adopt(gone.set)
+    assert not any(name in os.environ for name in bond.VARIABLES)
+    if sys.argv[2:] == ["term"]:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)  # the lifeline alone must do
+    parent.ready(4711)
+    if sys.argv[2:] == ["shutdown"]:
+        parent.shutdown(save=False)
+    await gone.wait()
+    assert not parent.shutdown()
+    open(sys.argv[1], "w").write("gone")
+
+asyncio.run(main())
+"""
+
+# a supervisor for one child, to be killed by the test; prints the child's pid
+PARENT = """
+import os, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+env = dict(os.environ, SHARDD_CONTROL="/c", SHARDD_NODE_ID="n", SHARDD_CONF="", SHARDD_LIFELINE=f"{theirs.fileno()}:{os.getpid()}")
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], *sys.argv[2:]], env=env, pass_fds=(theirs.fileno(),))
+theirs.close()
+print(child.pid, ours.recv(1000).decode(), flush=True)
+child.wait()
+"""
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def start(tmp_path, *mode: str):
+    """A child under this process: the process and our end of its lifeline."""
+    ours, theirs = socket.socketpair()
+    env = dict(os.environ, SHARDD_CONTROL="/control", SHARDD_NODE_ID="ab", SHARDD_CONF="/x.conf",
+               SHARDD_LIFELINE=f"{theirs.fileno()}:{os.getpid()}")
+    process = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "said"), *mode], env=env,
+                               pass_fds=(theirs.fileno(),))
+    theirs.close()
+    ours.settimeout(20)
+    return process, ours
+
+
+def test_it_says_that_it_is_ready_with_its_port(tmp_path):
+    process, ours = start(tmp_path)
+    assert json.loads(ours.recv(1000)) == {"ready": True, "pid": process.pid, "port": 4711}
+    ours.close()
+    assert process.wait(20) == 0
+    assert (tmp_path / "said").read_text() == "gone"
+
+
+def test_it_can_ask_for_the_whole_trees_shutdown(tmp_path):
+    process, ours = start(tmp_path, "shutdown")
+    text = b""
+    while text.count(b"\n") < 2:
+        text += ours.recv(1000)
+    assert json.loads(text.splitlines()[1]) == {"shutdown": True, "save": False}
+    ours.close()
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("mode, ends_by", [([], "the signal"), (["term"], "the lifeline")])
+def test_it_ends_when_the_supervisor_is_killed(tmp_path, mode, ends_by):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD, str(tmp_path / "said"), *mode], stdout=subprocess.PIPE,
+                              text=True)
+    pid, message = parent.stdout.readline().split(" ", 1)
+    assert json.loads(message)["pid"] == int(pid)
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not alive(int(pid)))
+    if ends_by == "the lifeline":
+        assert (tmp_path / "said").read_text() == "gone"
+    parent.stdout.close()
+
+
+def test_it_notices_a_parent_that_died_before_it_came_that_far(tmp_path):
+    ours, theirs = socket.socketpair()
+    env = dict(os.environ, SHARDD_LIFELINE=f"{theirs.fileno()}:1", SHARDD_CONTROL="", SHARDD_NODE_ID="")
+    done = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "said")], env=env, pass_fds=(theirs.fileno(),),
+                          timeout=20, check=False)
+    assert done.returncode == 0 and (tmp_path / "said").read_text() == "gone"
+    ours.close()
+    theirs.close()
+
+
+def test_nobody_is_adopted_without_a_lifeline(monkeypatch):
+    monkeypatch.delenv(bond.LIFELINE, raising=False)
+    assert bond.adopt(lambda: None) is None
+
+
+@pytest.mark.parametrize("value", ["", "x", "99999:1", "0"])
+def test_a_lifeline_that_makes_no_sense_is_refused(monkeypatch, value):
+    monkeypatch.setenv(bond.LIFELINE, value)
+    with pytest.raises(ValueError, match=bond.LIFELINE):
+        bond.adopt(lambda: None)
+
+
+def test_the_signal_is_the_one_asked_for():
+    code = ("import os, signal, ctypes\nfrom shardd.base.child import die_with_parent\ndie_with_parent()\n"
+            "got = ctypes.c_int()\nctypes.CDLL(None).prctl(2, ctypes.byref(got))\nprint(got.value)")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(out) == signal.SIGTERM
