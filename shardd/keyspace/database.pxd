@@ -21,6 +21,10 @@ ctypedef struct SlotTable:      # 64 bytes
 
 cdef void key_init(Key* k, const uint8_t* p, Py_ssize_t n) noexcept nogil
 
+cdef enum SetString:
+    SET_KEEP_TTL = 1            # the expiry stays as it was
+    SET_VERBATIM = 2            # do not store a number as an integer: OBJECT ENCODING shows the difference
+
 # Who wants to hear of effects that no command asked for. The journal derives from it.
 cdef class EffectSink:
     cdef int key_deleted(self, int db, const uint8_t* p, Py_ssize_t n) except -1
@@ -36,7 +40,8 @@ cdef class Database:
     cdef int add(self, Key* k, bytep entry) except -1           # the key is absent; the entry is ours now (freed on failure)
     cdef int replace(self, Key* k, bytep entry) except -1       # the key is there: its entry goes; infallible once called
     cdef int exchange(self, Key* k, bytep old, bytep entry) except -1   # as replace, but `old` stays the caller's
-    cdef int set_string(self, Key* k, const uint8_t* p, Py_ssize_t n, int64_t expiry, bint keep_ttl) except -1
+    cdef int set_string(self, Key* k, const uint8_t* p, Py_ssize_t n, int64_t expiry, int how) except -1
+    cdef bytep open_heap(self, Key* k, bytep e, Py_ssize_t size)        # the entry as a HeapString with room for `size` bytes
     cdef int set_int(self, Key* k, bytep e, int64_t value) except -1    # e: the live entry or NULL; keeps its expiry
     cdef int remove(self, Key* k) except -1                     # 1 where a live key went
     cdef bytep take(self, Key* k)                  # the live entry, out of the table and the caller's
@@ -60,6 +65,7 @@ cdef class Keyspace:
     cdef public int lfu_log_factor, lfu_decay_minutes
     cdef public uint64_t hits, misses, expired, evicted, dirty
     cdef list doomed                    # cleared databases whose memory is given back in steps
+    cdef uint64_t exchanges             # how often a database's tables were swapped or cleared: whoever walks one starts anew
     cdef int touch_entry(self, bytep e) except -1
     cdef int count_access(self, bytep e) except -1
 

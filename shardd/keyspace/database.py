@@ -19,13 +19,13 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy
 from cython.cimports.shardd.base.native import bytep, load64, store16, store32, store64
-from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Key, SlotTable
+from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Key, SlotTable
 from cython.cimports.shardd.keyspace.entry import (
-    ENTRY_SKIP, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_bytes,
+    ENTRY_SKIP, HeapString, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_bytes,
     entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key, entry_key_len, entry_new,
     entry_rebuilt, entry_set_access, entry_set_expiry_inplace, entry_size, entry_type, entry_value,
     entry_value_len, entry_view)
-from cython.cimports.shardd.structures.alloc import real_size
+from cython.cimports.shardd.structures.alloc import allocate, real_size, release, resize
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.slots import key_slot
@@ -39,6 +39,7 @@ slot_p = cython.typedef(cython.pointer(SlotTable))
 place_p = cython.typedef(cython.pointer(bytep))
 
 EMBSTR_MAX = cython.declare(cython.Py_ssize_t, 44)      # Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT, visible in OBJECT ENCODING
+HEAP_DOUBLE_MAX = cython.declare(cython.Py_ssize_t, 1 << 20)   # as Redis's SDS_MAX_PREALLOC
 NEVER = cython.declare(int64_t, 9223372036854775807)
 LFU_INIT = cython.declare(uint32_t, 5)                  # a new key's counter, so that it is not the first to go
 FREE_AT_ONCE = cython.declare(uint64_t, 20000)          # keys of a cleared database that are freed on the spot, about 2 ms
@@ -279,8 +280,8 @@ class Database:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def set_string(self, k: key_p, p: const_bytes, n: cython.Py_ssize_t, expiry: int64_t, keep_ttl: cython.bint) -> cython.int:
-        """Set a key to a string, whatever it was. `expiry` unix ms, -1 none; `keep_ttl`: the old one stays instead."""
+    def set_string(self, k: key_p, p: const_bytes, n: cython.Py_ssize_t, expiry: int64_t, how: cython.int) -> cython.int:
+        """Set a key to a string, whatever it was. `expiry` unix ms, -1 none; `how`: SetString bits."""
         keyspace: Keyspace = self.keyspace
         old: bytep = self.find(k)
         number: int64_t
@@ -288,12 +289,12 @@ class Database:
         encoding: uint32_t = STR_EMBSTR if n <= EMBSTR_MAX else STR_RAW
         size: cython.Py_ssize_t = n
         before: int64_t = -1
-        if n <= 20 and parse_int64(p, n, cython.address(number)):
+        if n <= 20 and not how & SET_VERBATIM and parse_int64(p, n, cython.address(number)):
             encoding = STR_INT
             size = 8
         if old != cython.NULL and entry_expires(old):
             before = entry_expiry(old)
-            if keep_ttl:
+            if how & SET_KEEP_TTL:
                 expiry = before
         e: bytep = old
         if (old == cython.NULL or (before == -1) != (expiry == -1) or not self.fits(old, k.n, size)):
@@ -352,6 +353,44 @@ class Database:
         return 0
 
     @cython.cfunc
+    def open_heap(self, k: key_p, e: bytep, size: cython.Py_ssize_t) -> bytep:
+        """Make the live string entry `e` of this key a HeapString with room for `size` bytes; its entry from now on.
+
+        The content stays. Room is doubled up to 1 MiB and then grows by that, so that a string which is appended to is
+        rarely copied. Raises MemoryError, and changes nothing then.
+        """
+        view: View
+        heap: HeapString
+        fresh: bytep = e
+        block: cython.p_void
+        room: cython.Py_ssize_t = size * 2 if size < HEAP_DOUBLE_MAX else size + HEAP_DOUBLE_MAX
+        if entry_encoding(e) == STR_HEAP:
+            memcpy(cython.address(heap), entry_value(e), cython.sizeof(HeapString))
+            if heap.cap >= size:
+                return e
+            block = resize(heap.p, heap.cap, room)
+            if block == cython.NULL:
+                raise MemoryError
+        else:
+            entry_view(e, cython.address(view))
+            block = allocate(room)
+            fresh = entry_new(k.p, k.n, cython.sizeof(HeapString), entry_expiry(e) if entry_expires(e) else -1,
+                              TYPE_STRING, STR_HEAP, entry_access(e))
+            if block == cython.NULL or fresh == cython.NULL:
+                release(block, room)
+                if fresh != cython.NULL:
+                    entry_free_shell(fresh)
+                raise MemoryError
+            memcpy(block, view.p, view.n)
+            heap.len = cython.cast(uint32_t, view.n)
+        heap.p = cython.cast(bytep, block)
+        heap.cap = cython.cast(uint32_t, room)
+        memcpy(entry_value(fresh), cython.address(heap), cython.sizeof(HeapString))
+        if fresh != e:
+            self.replace(k, fresh)
+        return fresh
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def set_expiry(self, k: key_p, e: bytep, expiry: int64_t) -> cython.int:
         """Give the live entry `e` of this key an expiry, or take it away (-1). Does not count as `touched`."""
@@ -387,6 +426,7 @@ class Database:
                 self.clear_slot(slot)
         self.used = 0
         self.volatile_keys = 0
+        self.keyspace.exchanges += 1
         return count
 
     def clear_slot(self, slot: cython.int) -> int:
@@ -411,6 +451,7 @@ class Database:
         self.slots, other.slots = other.slots, self.slots
         self.used, other.used = other.used, self.used
         self.volatile_keys, other.volatile_keys = other.volatile_keys, self.volatile_keys
+        self.keyspace.exchanges += 1
 
     def keys_in_slot(self, slot: cython.int) -> int:
         """How many keys the slot holds (those past their expiry included)."""

@@ -86,7 +86,8 @@ class Expirer:
         """Sweep the current slot on; False where time ran out before its end."""
         s: slot_p = cython.address(db.slots[self.slot])
         shape: uint64_t = (cython.cast(uint64_t, s.t.mask) << 32) ^ s.t.old_mask ^ (1 if s.t.old != cython.NULL else 0)
-        if self.chain == 0 or shape != self.shape:
+        if self.chain == 0 or shape != self.shape or self.exchanges != db.keyspace.exchanges:
+            self.exchanges = db.keyspace.exchanges
             self.chain = 0
             self.earliest = NEVER
         if not s.sweeping:
