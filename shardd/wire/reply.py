@@ -136,12 +136,12 @@ def format_double(out: bytep, value: cython.double) -> cython.int:
     if value < 0:
         out[0] = 45
         k = 1
-    return k + _place(out + k, digits, n, exponent, value < 0)
+    return k + _place(out + k, digits, n, exponent)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _place(out: bytep, digits: bytep, n: cython.int, exponent: cython.int, negative: cython.bint) -> cython.int:
+def _place(out: bytep, digits: bytep, n: cython.int, exponent: cython.int) -> cython.int:
     """Write digits * 10**exponent in the form fpconv_dtoa chooses: plain, with a point, or scientific."""
     power: cython.int = exponent + n - 1
     size: cython.int = abs(power)
@@ -161,7 +161,6 @@ def _place(out: bytep, digits: bytep, n: cython.int, exponent: cython.int, negat
         out[1] = 46
         memcpy(out + 2 - at, digits, n)
         return 2 - at + n
-    n = min(n, 18 - (1 if negative else 0))
     out[0] = digits[0]
     at = 1
     if n > 1:
