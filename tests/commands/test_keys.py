@@ -111,7 +111,7 @@ def test_object_freq_under_lfu(r):
 def test_object_help_and_errors(r):
     lines = r("OBJECT HELP")
     assert lines[0] == Status("OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
-    assert Status("ENCODING <key>") in lines and lines[-2:] == [Status("HELP"), Status("    Prints this help.")]
+    assert Status("ENCODING <key>") in lines and lines[-2] == Status("HELP")
     assert r("OBJECT BOGUS k") == unknown_subcommand("BOGUS", "OBJECT")
     assert r("object bogus") == unknown_subcommand("bogus", "OBJECT")
 

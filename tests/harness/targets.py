@@ -19,7 +19,7 @@ from redis.cluster import RedisCluster
 
 from harness.conn import Conn
 from harness.resp import OK, Error, to_bytes, words
-from harness.servers import Server
+from harness.servers import Server, cluster_oracle
 
 NAMES = ("oracle", "engine", "cluster", "proxy")
 # what RedisCluster's callers expect from every primary, and how the answers join
@@ -150,6 +150,12 @@ class Cluster(Target):
         super().close()
 
 
+STARTS = {
+    "cluster_oracle": cluster_oracle,
+    "cluster_engine": lambda: Server("engine", cluster_enabled="yes").start(),
+}
+
+
 class Fleet:
     """The servers of a run, started when first asked for and shared by all tests of a worker."""
 
@@ -162,7 +168,7 @@ class Fleet:
         if server is None or not server.alive():
             if server is not None:
                 self.forget(kind)
-            server = self._servers[kind] = Server(kind).start()
+            server = self._servers[kind] = STARTS[kind]() if kind in STARTS else Server(kind).start()
         return server
 
     def target(self, name: str) -> Target:
