@@ -50,6 +50,7 @@ COMPILED = [
     "shardd.commands.args",
     "shardd.commands.strings",
     "shardd.commands.keys",
+    "shardd.commands.expire",
     "shardd.engine.stats",
     "shardd.engine.dispatch",
     "shardd.engine.session",

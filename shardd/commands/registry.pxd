@@ -37,3 +37,4 @@ cdef class Registry:
     cdef Command* find(self, const uint8_t* name, Py_ssize_t n) noexcept
     cdef Command* lookup(self, Arg* argv, int argc) noexcept
     cdef int hot(self, str name, Handler handler) except -1
+    cdef int add_container(self, str name) except -1

@@ -116,8 +116,21 @@ class Registry:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def hot(self, name: str, handler: Handler) -> cython.int:
-        """Register a hot handler. Raises KeyError where the table has no such row."""
-        return self.add(table.COMMANDS[name], handler, None)
+        """Register a hot handler; `name` may be "container|subcommand". Raises KeyError where the table has no such row."""
+        row = table.find(name)
+        if row is None:
+            raise KeyError(name)
+        self.add_container(name)
+        return self.add(row, handler, None)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def add_container(self, name: str) -> cython.int:
+        """See that the container of a subcommand is known."""
+        container: str = name.partition("|")[0]
+        if container != name and container not in self.names():
+            self.add(table.COMMANDS[container], cython.NULL, None)
+        return 0
 
     def plain(self, name: str, handler: Callable) -> None:
         """Register a plain handler; `name` may be "container|subcommand". Raises KeyError where the table has no such row."""
@@ -128,9 +141,7 @@ class Registry:
             # the container of a subcommand that came earlier
             self.handlers[[known.name for known in self.rows].index(name)] = handler
             return
-        container: str = name.partition("|")[0]
-        if container != name and container not in self.names():
-            self.add(table.COMMANDS[container], cython.NULL, None)
+        self.add_container(name)
         self.add(row, cython.NULL, handler)
 
     @cython.cfunc

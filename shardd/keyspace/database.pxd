@@ -36,6 +36,7 @@ cdef class Database:
     cdef readonly Keyspace keyspace
     cdef bytep find(self, Key* k)                  # live entry or NULL; no statistics, no access time
     cdef bytep read(self, Key* k)                  # for a reading command: hits, misses, access time
+    cdef bytep peek(self, Key* k)                  # as read, but the access time stays
     cdef bytep write(self, Key* k)                 # for a writing command: access time
     cdef int add(self, Key* k, bytep entry) except -1           # the key is absent; the entry is ours now (freed on failure)
     cdef int replace(self, Key* k, bytep entry) except -1       # the key is there: its entry goes; infallible once called

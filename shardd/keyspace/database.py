@@ -160,6 +160,15 @@ class Database:
         return e
 
     @cython.cfunc
+    def peek(self, k: key_p) -> bytep:
+        e: bytep = self.find(k)
+        if e == cython.NULL:
+            self.keyspace.misses += 1
+        else:
+            self.keyspace.hits += 1
+        return e
+
+    @cython.cfunc
     def write(self, k: key_p) -> bytep:
         e: bytep = self.find(k)
         if e != cython.NULL:
