@@ -51,7 +51,6 @@ INVALID_CURSOR = b"ERR invalid cursor"
 DB_INDEX_OUT_OF_RANGE = b"ERR DB index is out of range"
 INVALID_FIRST_DB = b"ERR invalid first DB index"
 INVALID_SECOND_DB = b"ERR invalid second DB index"
-NOT_YET_BUILT = b"ERR not supported"
 OOM = b"OOM command not allowed when used memory > 'maxmemory'."
 OOM_ALLOCATION = b"OOM not enough memory for this value"
 LOADING = b"LOADING Redis is loading the dataset in memory"
@@ -150,15 +149,9 @@ COPY_DB_IN_CLUSTER = b"ERR Copying to another database is not allowed in cluster
 # --- server, config, slow log, debug ------------------------------------------------------------------------------
 
 CONFIG_NO_FILE = b"ERR The server is running without a config file"
-CONFIG_NOT_IN_CONTEXT = b"ERR CONFIG command not allowed in this context"
 SLOWLOG_COUNT = b"ERR count should be greater than or equal to -1"
 SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
 SHUTDOWN_NOT_IN_PROGRESS = b"ERR No shutdown in progress."
-NO_SUCH_DB_KEY = NO_SUCH_KEY
-PROTECTED_DEBUG = (
-    b"ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
-    b"local connection, otherwise you need to set this option in the configuration file, and then restart the server.")
-FILTER_TYPE_UNKNOWN = b"ERR unknown type object"
 
 
 # --- texts with a parameter ---------------------------------------------------------------------------------------
@@ -250,6 +243,9 @@ def protected_command(name: str, option: str) -> bytes:
             % (name.encode(), option.encode()))
 
 
+PROTECTED_DEBUG = protected_command("DEBUG", "enable-debug-command")
+
+
 def hello_syntax(option: bytes) -> bytes:
     return one_line(b"ERR Syntax error in HELLO option '%s'" % option.split(b"\0", 1)[0])
 
@@ -284,8 +280,3 @@ def config_set_failed(name: bytes, reason: bytes) -> bytes:
 
 def config_rewrite_failed(reason: bytes) -> bytes:
     return one_line(b"ERR Rewriting config file: %s" % reason)
-
-
-def filter_type_unknown(name: bytes) -> bytes:
-    """SCAN's TYPE names no type."""
-    return one_line(b"ERR unknown type name '%s'" % name.split(b"\0", 1)[0])
