@@ -81,6 +81,15 @@ DATABASES_MAX: Final = 4096
 LFU_COUNTER_INITIAL: Final = 5
 """LFU counter of a new key: enough to survive its first minutes (Redis's LFU_INIT_VAL)."""
 
+SCAN_COUNT_DEFAULT: Final = 10
+"""Keys that one SCAN looks at where COUNT does not say, as in Redis."""
+
+SCAN_CHAINS_PER_COUNT: Final = 10
+"""Chains that one SCAN looks at per key of COUNT, as Redis's buckets: a table that lost most keys must not make one call long."""
+
+RANDOMKEY_TRIES_MAX: Final = 100
+"""Due keys that one RANDOMKEY deletes before it takes any live key: each costs a walk over the slots, some 20 us."""
+
 EXPIRE_MS_MAX: Final = 2**63 - 1
 """An absolute time beyond this is an error, as in Redis."""
 

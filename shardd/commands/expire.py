@@ -3,7 +3,7 @@
 Owns what these commands mean. Does not own when a key that is due goes (keyspace/expiry.py and Database.find), nor how
 its expiry is kept.
 
-Invariants: an expiry is unix time in ms. One that is not in the future deletes the key instead of being stored, so every
+Invariants: an expiry is unix time in ms. One that is not in the future deletes the key instead of being stored, so any
 stored expiry was ahead of the command that set it. The journal hears of absolute times only.
 """
 import cython

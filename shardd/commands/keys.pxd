@@ -1,0 +1,15 @@
+from libc.stdint cimport uint8_t, uint32_t, int64_t
+from shardd.base.native cimport bytep
+from shardd.commands.registry cimport Registry
+
+cdef int register_keys(Registry registry) except -1
+
+# Entries on their way from the tables into a reply. A visitor fills it in, and may neither raise nor change a table.
+ctypedef struct Found:
+    bytep* entries
+    Py_ssize_t count, cap
+    int64_t visited             # entries seen, those filtered out included
+    const uint8_t* pattern      # NULL: every key matches
+    Py_ssize_t pattern_len
+    int64_t alive_at            # entries that expire before this are filtered out
+    bint out_of_memory          # some entry did not fit: the collection is useless
