@@ -18,8 +18,9 @@ HEIGHT = {
     "shardd.base": 0, "shardd.structures": 1, "shardd.wire": 1, "shardd.net": 1, "shardd.keyspace": 2, "shardd.journal": 3,
     "shardd.commands": 3, "shardd.replication": 4, "shardd.cluster": 4, "shardd.engine": 5,
 }
-# within one height these may see each other's modules: net carries wire's bytes and both use the structures
-PEERS = {("shardd.net", "shardd.wire"), ("shardd.wire", "shardd.structures"), ("shardd.net", "shardd.structures")}
+# within one height: net carries wire's bytes, both use the structures, commands hand their effects to the journal
+PEERS = {("shardd.net", "shardd.wire"), ("shardd.wire", "shardd.structures"), ("shardd.net", "shardd.structures"),
+         ("shardd.commands", "shardd.journal")}
 # what stands beside the engine and talks to it over sockets
 OUTSIDE = ("shardd.supervisor", "shardd.ctl", "proxy", "bench")
 OUTSIDE_SEES = ("shardd.base", "shardd.wire", "shardd.net", "shardd.structures.slots", "shardd.structures.glob",

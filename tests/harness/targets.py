@@ -151,6 +151,7 @@ class Cluster(Target):
 
 
 STARTS = {
+    "reference": lambda: Server("oracle").start(),  # a second real Redis, beside the one that is a target
     "cluster_oracle": cluster_oracle,
     "cluster_engine": lambda: Server("engine", cluster_enabled="yes").start(),
 }

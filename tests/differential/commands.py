@@ -1,0 +1,234 @@
+"""Random commands that a real Redis and we must answer alike.
+
+Everything is drawn from one `random.Random`, which may be hypothesis's (then it shrinks). What a reply depends on must
+not depend on the clock: relative times to live are hours away and all different, absolute ones are in the year 2096, and
+a key that is due at once is touched by the next command, so that it is gone in both servers.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+INT64_MAX, INT64_MIN = 2**63 - 1, -2**63
+FAR_S = 4_000_000_000
+DATABASES = 3  # of sixteen: they should collide
+JUNK = (b"", b"abc", b"-1", b"0", b"1", b"1.5", b" 1", b"1 ", b"+1", b"01", b"-0", b"0x10", b"1e3", b"nan", b"inf", b"-inf", b"\0",
+        b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808", b"-9223372036854775809", b"NX", b"XX", b"GET",
+        b"EX", b"PX", b"KEEPTTL", b"GT", b"LT", b"REPLACE", b"DB", b"IDX", b"LEN", b"*", b"[", b"\xff\xfe", b"x" * 130, b"\r\n")
+
+
+class Profile(NamedTuple):
+    """What a target can be asked."""
+
+    name: str
+    groups: tuple[tuple[bytes, ...], ...]  # keys; a command that is not split takes all of its keys from one group
+    without: frozenset[str] = frozenset()  # commands that the target does not have
+
+
+ENGINE = Profile("engine", ((b"a", b"b", b"c", b"", b"{t}1", b"{t}2", b"bin\0\xff", b"k" * 70),))
+PROXY = Profile("proxy", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{foo}\0\xff", b"{foo}2"), (b"x", b"{x}2")))
+
+
+class Generator:
+    """Makes commands for one profile. A command is a tuple of bytes; `next` may give two that belong together."""
+
+    def __init__(self, rng: Random, profile: Profile) -> None:
+        self.rng = rng
+        self.profile = profile
+        self._relative = 0
+        self.group = profile.groups[0]
+        self._makers = [(name, maker) for name, maker, weight in MAKERS for _ in range(weight) if name not in profile.without]
+
+    def next(self) -> list[tuple[bytes, ...]]:
+        """One command, or a command and the one that makes its effect visible."""
+        name, maker = self.rng.choice(self._makers)
+        self.group = self.rng.choice(self.profile.groups)
+        words = [word if isinstance(word, (bytes, Key)) else str(word).encode() for word in maker(self)]
+        if name == "DUE":
+            return [(b"SET", *map(bytes, words)), (b"EXISTS", bytes(words[0]))]
+        command = [name.encode(), *words]
+        if self.rng.random() < 0.07 and name not in WHOLE:
+            self._break(command)
+        elif self.rng.random() < 0.05:
+            command[0] = command[0].lower()
+        return [tuple(map(bytes, command))]
+
+    def _break(self, command: list) -> None:
+        """Drops, adds or replaces a word; keys stay, so that a command does not wander to another slot."""
+        places = [at for at in range(1, len(command)) if not isinstance(command[at], Key)]
+        kind = self.rng.randrange(4)
+        if kind == 0 and len(command) > 1:
+            command.pop()
+        elif kind == 1:
+            command.append(self.rng.choice(JUNK))
+        elif kind == 2 and places:
+            command[self.rng.choice(places)] = self.rng.choice(JUNK)
+        else:
+            command[0] = self.rng.choice([b"NOSUCH", command[0] + b"X", b""])
+
+    # --- parts ---------------------------------------------------------------------------------------------------------------
+
+    def key(self) -> "Key":
+        """A key of the command's group."""
+        return Key(self.rng.choice(self.group))
+
+    def any_key(self) -> "Key":
+        """A key of any group, for commands that are split."""
+        return Key(self.rng.choice(self.rng.choice(self.profile.groups)))
+
+    def value(self) -> bytes:
+        rng = self.rng
+        kind = rng.randrange(12)
+        if kind < 4:
+            return b"%d" % rng.randint(-1000, 1000)
+        if kind == 4:
+            return b"%d" % rng.choice([INT64_MAX, INT64_MIN, INT64_MAX - rng.randrange(20), INT64_MIN + rng.randrange(20),
+                                       INT64_MAX + 1, INT64_MIN - 1])
+        if kind == 5:
+            return f"{rng.uniform(-100, 100):.{rng.randrange(0, 17)}f}".encode()
+        if kind == 6:
+            return rng.choice(JUNK)
+        if kind == 7:
+            return b"v" * rng.choice([0, 1, 20, 43, 44, 45, 46, 63, 64, 65, 127, 128, 255, 256, 1000, 5000])
+        if kind == 8:
+            return bytes(rng.randrange(256) for _ in range(rng.randrange(0, 12)))
+        return rng.choice([b"hello", b"ohmytext", b"mynewtext", b"abcabcabc", b"x"])
+
+    def integer(self) -> bytes:
+        rng = self.rng
+        if rng.random() < 0.8:
+            return b"%d" % rng.randint(-50, 50)
+        return b"%d" % rng.choice([INT64_MAX, INT64_MIN, INT64_MAX - 10, INT64_MIN + 10, 10**18, -10**18])
+
+    def offset(self) -> bytes:
+        if self.rng.random() < 0.95:
+            return b"%d" % self.rng.randint(-20, 60)
+        return b"%d" % self.rng.choice([-1, INT64_MAX, INT64_MIN, 2**29, 2**31, 2**32, -2**31])
+
+    def relative_s(self) -> int:
+        """Seconds to live that no other command of the run uses: GT and LT must not meet a tie that hangs on the clock."""
+        self._relative += 1
+        return 1_000_000 + self._relative * 7919 % 100_000 * 100
+
+    def time(self, unit_ms: int, absolute: bool) -> bytes:
+        """A time in the future, sometimes one that is refused."""
+        rng = self.rng
+        if rng.random() < 0.04:
+            return rng.choice([b"abc", b"1.5", b"9223372036854775808", b"", b"%d" % INT64_MAX, b"%d" % INT64_MIN])
+        if absolute:
+            seconds = FAR_S + rng.randrange(4) * 1000
+            return b"%d" % (seconds if unit_ms == 1000 else seconds * 1000 + rng.choice([0, 1, 499, 500, 501, 999]))
+        return b"%d" % (self.relative_s() * (1 if unit_ms == 1000 else 1000))
+
+    def time_option(self) -> list[bytes]:
+        name = self.rng.choice([b"EX", b"PX", b"EXAT", b"PXAT"])
+        return [name, self.time(1 if name[:1] == b"P" else 1000, name.endswith(b"AT"))]
+
+    def database(self) -> bytes:
+        if self.rng.random() < 0.05:
+            return self.rng.choice([b"16", b"-1", b"abc", b"2147483648"])
+        return b"%d" % self.rng.randrange(DATABASES)
+
+
+class Key(bytes):
+    """A word that is a key."""
+
+
+def _set(g: Generator) -> list:
+    words = [g.key(), g.value()]
+    if g.rng.random() < 0.5:
+        options = [[b"NX"], [b"XX"], [b"GET"], [b"KEEPTTL"], g.time_option(), g.time_option()]
+        for option in g.rng.sample(options, g.rng.choice([1, 1, 1, 2, 2, 3])):
+            words += option
+    return words
+
+
+def _due(g: Generator) -> list:
+    return [g.key(), g.value(), g.rng.choice([b"PXAT", b"EXAT"]), b"1"]
+
+
+def _getex(g: Generator) -> list:
+    kind = g.rng.randrange(4)
+    tail = [] if kind == 0 else [b"PERSIST"] if kind == 1 else g.time_option()
+    return [g.key(), *tail]
+
+
+def _expire(unit_ms: int, absolute: bool) -> Callable[[Generator], list]:
+    def make(g: Generator) -> list:
+        if g.rng.random() < 0.06:
+            when = g.rng.choice([b"-1", b"-100"] + ([b"0", b"1"] if absolute else [b"0"]))
+        else:
+            when = g.time(unit_ms, absolute)
+        options = g.rng.sample([b"NX", b"XX", b"GT", b"LT", b"gt"], g.rng.choice([0, 0, 0, 1, 1, 1, 2]))
+        return [g.key(), when, *options]
+
+    return make
+
+
+def _copy(g: Generator) -> list:
+    words = [g.key(), g.key()]
+    if g.rng.random() < 0.4:
+        words += [b"DB", g.database()]
+    if g.rng.random() < 0.5:
+        words.append(b"REPLACE")
+    return words
+
+
+def _lcs(g: Generator) -> list:
+    options = g.rng.choice([[], [b"LEN"], [b"IDX"], [b"IDX", b"WITHMATCHLEN"], [b"IDX", b"MINMATCHLEN", b"2"],
+                            [b"LEN", b"IDX"], [b"WITHMATCHLEN"], [b"IDX", b"MINMATCHLEN", b"3", b"WITHMATCHLEN"]])
+    return [g.key(), g.key(), *options]
+
+
+def _pairs(pick: str) -> Callable[[Generator], list]:
+    def make(g: Generator) -> list:
+        return [word for _ in range(g.rng.choice([1, 1, 2, 3, 6])) for word in (getattr(g, pick)(), g.value())]
+
+    return make
+
+
+def _many(g: Generator) -> list:
+    return [g.any_key() for _ in range(g.rng.choice([1, 1, 2, 3, 7]))]
+
+
+def _one(g: Generator) -> list:
+    return [g.key()]
+
+
+def _two(g: Generator) -> list:
+    return [g.key(), g.key()]
+
+
+def _keys(g: Generator) -> list:
+    return [g.rng.choice([b"*", b"a*", b"{*}1", b"?", b"[a-c]", b"[^a]*", b"nothing", b"*\\", b"{?}[12]", b"*\xff"])]
+
+
+def _scan(g: Generator) -> list:
+    tail = g.rng.choice([[], [b"COUNT", b"100"], [b"MATCH", b"*"], [b"TYPE", b"string"], [b"COUNT", b"0"], [b"COUNT", b"x"],
+                         [b"BOGUS", b"1"], [b"MATCH"]])
+    return [g.rng.choice([b"0", b"0", b"abc", b"-1"]), *tail]
+
+
+# name, maker of the words after it, weight
+MAKERS = [
+    ("SET", _set, 16), ("DUE", _due, 1), ("GET", _one, 8), ("GETSET", lambda g: [g.key(), g.value()], 2), ("GETDEL", _one, 1),
+    ("GETEX", _getex, 3), ("SETNX", lambda g: [g.key(), g.value()], 2),
+    ("SETEX", lambda g: [g.key(), g.time(1000, False), g.value()], 2),
+    ("PSETEX", lambda g: [g.key(), g.time(1, False), g.value()], 2), ("MGET", _many, 3), ("MSET", _pairs("any_key"), 3),
+    ("MSETNX", _pairs("key"), 2), ("INCR", _one, 3), ("DECR", _one, 3), ("INCRBY", lambda g: [g.key(), g.integer()], 3),
+    ("DECRBY", lambda g: [g.key(), g.integer()], 3), ("INCRBYFLOAT", lambda g: [g.key(), g.value()], 4),
+    ("APPEND", lambda g: [g.key(), g.value()], 4), ("STRLEN", _one, 2),
+    ("SETRANGE", lambda g: [g.key(), g.offset(), g.value()], 4),
+    ("GETRANGE", lambda g: [g.key(), g.offset(), g.offset()], 4), ("SUBSTR", lambda g: [g.key(), g.offset(), g.offset()], 1),
+    ("LCS", _lcs, 3), ("DEL", _many, 3), ("UNLINK", _many, 1), ("EXISTS", _many, 2), ("TOUCH", _many, 1), ("TYPE", _one, 1),
+    ("RENAME", _two, 3), ("RENAMENX", _two, 3), ("COPY", _copy, 3), ("MOVE", lambda g: [g.key(), g.database()], 2),
+    ("SELECT", lambda g: [g.database()], 3), ("SWAPDB", lambda g: [g.database(), g.database()], 1), ("RANDOMKEY", lambda g: [], 1),
+    ("DBSIZE", lambda g: [], 2), ("KEYS", _keys, 1), ("SCAN", _scan, 1), ("EXPIRE", _expire(1000, False), 3),
+    ("PEXPIRE", _expire(1, False), 3), ("EXPIREAT", _expire(1000, True), 3), ("PEXPIREAT", _expire(1, True), 3), ("TTL", _one, 2),
+    ("PTTL", _one, 2), ("EXPIRETIME", _one, 2), ("PEXPIRETIME", _one, 2), ("PERSIST", _one, 3),
+    ("OBJECT", lambda g: [g.rng.choice([b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"]), g.key()], 3),
+    ("MEMORY", lambda g: [b"USAGE", g.key()], 1), ("ECHO", lambda g: [g.value()], 1), ("PING", lambda g: [], 1),
+    ("HELLO", lambda g: [g.rng.choice([b"2", b"3"])], 1), ("FLUSHDB", lambda g: [], 1),
+]
+# a broken form of it would end the comparison of shapes
+WHOLE = {"HELLO"}

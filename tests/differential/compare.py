@@ -1,0 +1,61 @@
+"""When two replies are the same, and what a keyspace is when it is compared."""
+
+from typing import Any
+
+from harness import Conn, Error, same
+
+NEAR_S = 10           # two servers run the same command this far apart at most
+SECONDS = {"TTL", "EXPIRETIME"}
+MILLISECONDS = {"PTTL", "PEXPIRETIME"}
+UNORDERED = {"KEYS"}
+# of these only the kind is comparable: a random key, a cursor's step, ages and sizes
+KIND = {"RANDOMKEY", "SCAN", "MEMORY", "HELLO", "TIME"}
+KIND_OBJECT = {"IDLETIME", "FREQ"}
+
+
+def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = False) -> bool:
+    """Whether `ours` is the right reply where the real Redis gave `theirs`.
+
+    split: the target may refuse with CROSSSLOT what Redis finds wrong in another way.
+    """
+    if isinstance(ours, Error) or isinstance(theirs, Error):
+        if same(ours, theirs):
+            return True
+        return split and isinstance(theirs, Error) and isinstance(ours, Error) and ours.code == "CROSSSLOT"
+    name = command[0].decode("latin-1").upper()
+    if name in SECONDS or name in MILLISECONDS:
+        near = NEAR_S * (1000 if name in MILLISECONDS else 1)
+        return type(ours) is type(theirs) is int and (ours == theirs if min(ours, theirs) < 0 else abs(ours - theirs) <= near)
+    if name in UNORDERED:
+        return type(ours) is type(theirs) and sorted(ours) == sorted(theirs)
+    if name in KIND or (name == "OBJECT" and len(command) > 1 and command[1].decode("latin-1").upper() in KIND_OBJECT):
+        return type(ours) is type(theirs)
+    return same(ours, theirs)
+
+
+def keyspace(conn: Conn, databases: int = 16) -> dict[tuple[int, bytes], tuple]:
+    """(database, key) -> (type, value, expiry in Unix ms, encoding) of everything there is. Leaves database 0 selected."""
+    found = {}
+    conn.must("HELLO 2")
+    for db in range(databases):
+        conn.must("SELECT", db)
+        keys = sorted(conn.must("KEYS *"))
+        assert len(set(keys)) == len(keys), f"KEYS names a key twice: {keys}"
+        assert conn.must("DBSIZE") == len(keys), f"database {db}: DBSIZE is not the number of KEYS"
+        replies = iter(conn.many(*[(name, *words, key) for key in keys for name, *words in (
+            ("TYPE",), ("GET",), ("PEXPIRETIME",), ("OBJECT", "ENCODING"))]))
+        for key in keys:
+            found[db, key] = tuple(next(replies) for _ in range(4))
+    conn.must("SELECT 0")
+    return found
+
+
+def keyspaces_differ(ours: dict, theirs: dict) -> str | None:
+    """The first difference of two keyspaces in words, or None."""
+    for place in sorted(ours.keys() | theirs.keys()):
+        mine, real = ours.get(place), theirs.get(place)
+        if mine is None or real is None:
+            return f"key {place}: ours {mine!r}, Redis {real!r}"
+        if not agree((b"PEXPIRETIME",), mine[2], real[2]) or mine[:2] + mine[3:] != real[:2] + real[3:]:
+            return f"key {place}: ours {mine!r}, Redis {real!r}"
+    return None

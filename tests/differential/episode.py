@@ -1,0 +1,119 @@
+"""Many commands at once against both servers: bulk comparison, the first difference, and the shortest run that shows it.
+
+An episode starts from empty servers. Its commands go out in chunks; a chunk whose replies are equal byte by byte is
+done, any other is parsed and compared reply by reply. A difference is shrunk by leaving out commands while it stays.
+"""
+
+import io
+import threading
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+from differential.commands import Generator, Profile
+from differential.compare import agree, keyspace, keyspaces_differ
+from harness import Conn, encode
+from harness.resp import read_reply
+
+CHUNK = 500
+SHRINK_RUNS_MAX = 3000
+Command = tuple[bytes, ...]
+START: list[Command] = [(b"RESET",), (b"FLUSHALL",)]
+
+
+class Difference(NamedTuple):
+    """Where two servers part. `at` is an index into the commands, or their number where only the keyspace differs."""
+
+    at: int
+    text: str
+
+
+def make(seed: int, count: int, profile: Profile) -> list[Command]:
+    """The commands of an episode: the same for the same arguments."""
+    generator = Generator(Random(seed), profile)
+    commands: list[Command] = []
+    while len(commands) < count:
+        commands += generator.next()
+    return commands
+
+
+class Pair:
+    """A server of ours and the real Redis, one connection each."""
+
+    def __init__(self, ours: Callable[[], Conn], theirs: Callable[[], Conn], profile: Profile) -> None:
+        self._open = (ours, theirs)
+        self._conns: list[Conn] = []
+        self.split = profile.name == "proxy"
+
+    def conns(self) -> list[Conn]:
+        if not self._conns:
+            self._conns = [make_conn() for make_conn in self._open]
+        return self._conns
+
+    def close(self) -> None:
+        for conn in self._conns:
+            conn.close()
+        self._conns = []
+
+    def run(self, commands: Sequence[Command], check_keyspace: bool = True) -> Difference | None:
+        """Runs the commands from empty servers; the first difference or None."""
+        for conn in self.conns():
+            for command in START:
+                conn.must(*command)
+        for start in range(0, len(commands), CHUNK):
+            found = self._chunk(commands[start:start + CHUNK])
+            if found:
+                return Difference(start + found.at, found.text)
+        if check_keyspace:
+            text = keyspaces_differ(*map(keyspace, self.conns()))
+            if text:
+                return Difference(len(commands), text)
+        return None
+
+    def _chunk(self, commands: Sequence[Command]) -> Difference | None:
+        mark = b"end of chunk 77a1c2"
+        data = b"".join(encode(*command) for command in commands) + encode("ECHO", mark)
+        replies: list[bytes] = []
+        senders = [threading.Thread(target=conn.send, args=(data,), daemon=True) for conn in self.conns()]
+        for sender in senders:
+            sender.start()
+        for conn in self.conns():
+            replies.append(conn.until(mark + b"\r\n"))
+        for sender in senders:
+            sender.join()
+        if replies[0] == replies[1]:
+            return None
+        ours, theirs = (io.BytesIO(reply) for reply in replies)
+        for at, command in enumerate(commands):
+            mine, real = (read_reply(stream.readline, stream.read) for stream in (ours, theirs))
+            if not agree(command, mine, real, self.split):
+                return Difference(at, f"{show(command)}: ours {mine!r}, Redis {real!r}")
+        return None
+
+    def shrink(self, commands: Sequence[Command], found: Difference) -> tuple[list[Command], Difference]:
+        """The fewest commands found that still show a difference."""
+        best = list(commands[:found.at + 1])
+        runs, size = 0, max(len(best) // 2, 1)
+        while runs < SHRINK_RUNS_MAX:
+            at, smaller = 0, False
+            while at < len(best) and runs < SHRINK_RUNS_MAX:
+                attempt = best[:at] + best[at + size:]
+                runs += 1
+                again = self.run(attempt) if attempt else None
+                if again:
+                    best, found, smaller = attempt[:again.at + 1], again, True
+                else:
+                    at += size
+            if size == 1 and not smaller:
+                break
+            size = max(size // 2, 1)
+        return best, found
+
+
+def show(command: Command) -> str:
+    return " ".join(word.decode() if word.isalnum() else repr(word)[1:] for word in command)
+
+
+def explain(commands: Sequence[Command], found: Difference) -> str:
+    """A difference as a reader wants it."""
+    return "\n".join([found.text, "after", *(f"    {show(command)}" for command in commands)])
