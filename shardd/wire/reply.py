@@ -243,6 +243,7 @@ class Reply:
         return 0
 
     @cython.cfunc
+    @cython.overflowcheck(False)
     @cython.exceptval(-1, check=False)
     def bulk(self, p: cython.p_const_void, n: cython.Py_ssize_t) -> cython.int:
         """Append a bulk string of the n bytes at p."""
@@ -279,6 +280,7 @@ class Reply:
         return self.bulk(digits, format_int(digits, value))
 
     @cython.cfunc
+    @cython.overflowcheck(False)
     @cython.exceptval(-1, check=False)
     def head(self, mark: uint8_t, n: int64_t) -> cython.int:
         """Append a mark, a number and CRLF: an integer, or the header of an aggregate."""

@@ -28,8 +28,10 @@ transport must call `input_state_clear`: the state tells of the cut request behi
 the buffer next time. And as AUTH may be among the requests, one that is `restricted` should ask for one at a time.
 
 The rules are those of Redis 7.2 (networking.c, processMultibulkBuffer and processInlineBuffer), with its leniency: the
-LF after a header's CR and the CRLF after a bulk are skipped, not compared. One difference: a NUL in an inline command
-is a byte as any other.
+LF after a header's CR and the CRLF after a bulk are skipped, not compared. One difference: a NUL is a byte as any other,
+where Redis stops to look for the end of the line.
+
+Overflow checks of the debug build are off where pointers are subtracted, which Cython would do on integers.
 """
 import cython
 from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint8_t, uint64_t
@@ -194,6 +196,7 @@ class RequestParser:
             pos += used
 
     @cython.cfunc
+    @cython.overflowcheck(False)
     @cython.exceptval(check=False)
     def fast(self, p: bytep, n: cython.Py_ssize_t, requests_max: cython.int) -> cython.Py_ssize_t:
         """Take whole, ordinary multibulk requests; returns the bytes they are. The hottest loop there is."""
@@ -322,6 +325,7 @@ class RequestParser:
         return pos
 
     @cython.cfunc
+    @cython.overflowcheck(False)
     @cython.exceptval(-1, check=False)
     def header(self, state: StateP, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read `*<count> CR LF` into `state`, or a whole inline command.
@@ -359,6 +363,7 @@ class RequestParser:
         return length + 2
 
     @cython.cfunc
+    @cython.overflowcheck(False)
     @cython.exceptval(check=False)
     def bulk_header(self, state: StateP, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read `$<length> CR LF` at state.pos; returns its length, _MORE or _REFUSED."""
@@ -407,6 +412,7 @@ class RequestParser:
         self.error = self.error_text
 
     @cython.cfunc
+    @cython.overflowcheck(False)
     @cython.exceptval(-1, check=False)
     def inline_request(self, state: StateP, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Take an inline command, a line of words; returns its length with the newline, _MORE or _REFUSED."""

@@ -114,6 +114,7 @@ def _element(state: ScanP, p: bytep, n: cython.Py_ssize_t) -> cython.bint:
 
 
 @cython.cfunc
+@cython.overflowcheck(False)
 @cython.exceptval(-2, check=False)
 def scan_reply(state: ScanP, p: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """The length of the first whole reply in the n bytes at p.

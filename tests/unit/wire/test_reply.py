@@ -86,10 +86,10 @@ def test_integers(value: int) -> None:
 
 # --- against hiredis --------------------------------------------------------------------------------------------------
 
+# no verbatim strings: hiredis-py 3.5 reads behind its buffer at one, which ends a run under ASan
 finite = st.floats(allow_nan=False, allow_infinity=True)
 scalars = (st.none() | st.just(NULL_ARRAY) | st.booleans() | st.integers(-2**63, 2**63 - 1) | st.integers() | finite
-           | st.binary(max_size=300) | st.text(max_size=20).map(Verbatim)
-           | st.text("abc XYZ", max_size=10).map(Simple))
+           | st.binary(max_size=300) | st.text("abc XYZ", max_size=10).map(Simple))
 keys = st.binary(max_size=5) | st.integers(-5, 5)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=5) | st.lists(inner, max_size=5).map(tuple)
                       | st.dictionaries(keys, inner, max_size=4) | st.sets(keys, max_size=4), max_leaves=25)
@@ -125,10 +125,10 @@ def same(ours: object, theirs: object, resp: int) -> bool:
 @given(values, st.sampled_from([2, 3]))
 @settings(deadline=None, max_examples=400)
 def test_hiredis_reads_it_back(value: object, resp: int) -> None:
-    reader = hiredis.Reader()
+    reader = hiredis.Reader(notEnoughData=NO_REPLY)
     data = encode(value, resp)
     reader.feed(data[:-1])
-    assert reader.gets() is False
+    assert reader.gets() is NO_REPLY
     reader.feed(data[-1:])
     assert same(value, reader.gets(), resp)
     assert not reader.has_data()
@@ -183,15 +183,11 @@ def test_grows_and_gives_back() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 99, 100, 999, 1000, 9999, 10_000, 65_503, 65_504, 65_536, 70_000])
-@pytest.mark.parametrize("make", [bytes, lambda data: Verbatim(data.decode())])
-def test_sizes_around_the_buffers_end(size: int, make: object) -> None:
+def test_sizes_around_the_buffers_end(size: int) -> None:
     data = b"v" * size
-    for resp in (2, 3):
-        reply = Reply(resp)
-        reader = hiredis.Reader()
-        reply.write_value(make(data))
-        reader.feed(reply.take())
-        assert reader.gets() in (data, data.decode())
+    plain = b"$%d\r\n%s\r\n" % (size, data)
+    assert encode(data) == encode(Verbatim(data.decode())) == plain
+    assert encode(Verbatim(data.decode()), 3) == b"=%d\r\ntxt:%s\r\n" % (size + 4, data)
 
 
 def test_cut_raw_and_push() -> None:

@@ -72,12 +72,17 @@ def test_giant_announcements_neither_allocate_nor_overflow() -> None:
     assert feed(b"$461168601842738700\r\n" + b"x" * 1000) == []
 
 
-values = st.recursive(
-    st.none() | st.just(NULL_ARRAY) | st.booleans() | st.integers() | st.floats() | st.binary(max_size=50)
-    | st.text(max_size=10).map(Verbatim) | st.text("ab ", max_size=5).map(Simple),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.binary(max_size=3), inner, max_size=3)
-    | st.sets(st.integers(), max_size=3), max_leaves=15)
-replies = st.lists(values | st.lists(values, max_size=3).map(Push), max_size=8)
+def streams(scalars: st.SearchStrategy) -> st.SearchStrategy:
+    values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.sets(st.integers(), max_size=3)
+                          | st.dictionaries(st.binary(max_size=3), inner, max_size=3), max_leaves=15)
+    return st.lists(values | st.lists(values, max_size=3).map(Push), max_size=8)
+
+
+common = (st.none() | st.just(NULL_ARRAY) | st.booleans() | st.integers() | st.floats() | st.binary(max_size=50)
+          | st.text("ab ", max_size=5).map(Simple))
+replies = streams(common | st.text(max_size=10).map(Verbatim))
+# hiredis-py 3.5 reads behind its buffer at a verbatim string, which ends a run under ASan
+hiredis_replies = streams(common)
 
 
 @given(replies, st.sampled_from([2, 3]), st.lists(st.integers(0, 10**6), max_size=8))
@@ -89,12 +94,12 @@ def test_boundaries_of_random_replies(items: list[object], resp: int, cuts: list
     assert feed(*[data[a:b] for a, b in zip(at, at[1:])]) == wholes
 
 
-@given(replies, st.sampled_from([2, 3]))
+@given(hiredis_replies, st.sampled_from([2, 3]))
 @settings(deadline=None, max_examples=100)
 def test_boundaries_are_those_of_hiredis(items: list[object], resp: int) -> None:
     data = b"".join(encode(item, resp) for item in items)
-    scanner, reader = ReplyFeed(), hiredis.Reader()
+    scanner, reader = ReplyFeed(), hiredis.Reader(notEnoughData=NULL_ARRAY)
     for i in range(len(data)):
         ours = scanner.feed(data[i:i + 1])
         reader.feed(data[i:i + 1])
-        assert bool(ours) == (reader.gets() is not False)
+        assert bool(ours) == (reader.gets() is not NULL_ARRAY)
