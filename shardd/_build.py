@@ -54,6 +54,7 @@ COMPILED = [
     "shardd.engine.stats",
     "shardd.engine.dispatch",
     "shardd.engine.session",
+    "shardd.engine.build",
     "proxy.session",
     "proxy.router",
     "proxy.backend",

@@ -19,7 +19,12 @@ class Context:
         """Reply with an error; statistics count the command as failed."""
         self.failed = True
         self.reply.error(text)
+        self.on_error(text)
         return 0
+
+    def set_bulk_max(self, size_bytes: int) -> None:
+        """proto-max-bulk-len: the longest string a command may make."""
+        self.bulk_max = size_bytes
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

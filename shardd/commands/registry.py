@@ -132,6 +132,10 @@ class Registry:
             self.add(table.COMMANDS[container], cython.NULL, None)
         return 0
 
+    def add_row(self, row: object, handler: object) -> None:
+        """Register a command that is not in Redis's table: a Row, and a plain handler or None."""
+        self.add(row, cython.NULL, handler)
+
     def plain(self, name: str, handler: Callable) -> None:
         """Register a plain handler; `name` may be "container|subcommand". Raises KeyError where the table has no such row."""
         row = table.find(name)

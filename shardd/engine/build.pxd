@@ -1,0 +1,1 @@
+# Nothing of this module is for C: it is compiled to reach the families' hot handlers.

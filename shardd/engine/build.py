@@ -1,0 +1,24 @@
+"""Which commands this engine has: the one place where families are registered."""
+from typing import Any
+
+from cython.cimports.shardd.commands.expire import register_expire
+from cython.cimports.shardd.commands.keys import register_keys
+from cython.cimports.shardd.commands.registry import Registry
+from cython.cimports.shardd.commands.strings import register_strings
+
+from shardd.commands import connection, introspect
+from shardd.engine import internal
+
+
+def build_registry(server: Any) -> None:
+    """Register every family with `server.registry` and tell the server what it can. server: engine.server.Server."""
+    registry: Registry = server.registry
+    register_strings(registry)
+    register_keys(registry)
+    register_expire(registry)
+    for family in (connection, introspect):
+        for name, handler in family.HANDLERS.items():
+            registry.plain(name, handler)
+    server.built = registry.names()
+    for row, handler in internal.rows():
+        registry.add_row(row, handler)

@@ -1,0 +1,47 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
+from shardd.commands.context cimport Context
+from shardd.commands.registry cimport Command, Registry
+from shardd.engine.stats cimport Stats
+from shardd.keyspace.database cimport Key, Keyspace
+from shardd.net.client cimport Client
+from shardd.wire.reply cimport Reply
+from shardd.wire.request cimport Arg, Request, RequestParser
+
+# A request of the batch, looked up and hashed before the first one runs.
+ctypedef struct Planned:
+    Command* command        # NULL: unknown
+    Key key                 # its first key, where the command has one at a fixed place
+    bint keyed
+
+cdef class Dispatcher:
+    cdef readonly Context context
+    cdef readonly Registry registry
+    cdef readonly Stats stats
+    cdef readonly RequestParser parser
+    cdef readonly Reply reply
+    cdef Keyspace keyspace
+    cdef Planned* planned
+    cdef int next                       # request of the parser's batch that runs next
+    cdef Py_ssize_t reply_start         # where the running command's reply begins
+    cdef uint64_t last_word             # the raw bytes of the last command name, and
+    cdef Py_ssize_t last_n
+    cdef Command* last_command          # what they meant
+    cdef uint64_t clock_ticks, clock_every  # when the commands' clock was last read, and how often it is
+    cdef public bint cluster            # slots are checked
+    cdef public uint64_t maxmemory      # bytes, 0: none
+    cdef uint8_t[16384] owned           # 1 where the slot is ours
+    cdef public object topology         # cluster.topology.Topology or None
+    cdef public object announce         # callable(client, slot) -> the error of a slot that is not ours
+    cdef int run(self, Client client) except -1
+    cdef int plan(self, int first, int count) except -1
+    cdef int run_from(self, Client client, int end) except -1
+    cdef int refuse_container(self, Command* c, Arg* argv, int argc) except -1
+    cdef int refused(self, Client client, Planned* p, Arg* argv, int argc) except -1
+    cdef int slots_refused(self, Client client, Planned* p, Arg* argv, int argc) except -1
+    cdef int slot_refused(self, Client client, Command* c, uint32_t slot, Arg* key) except -1
+    cdef int wrong_slot(self, Command* c, Client client, uint32_t slot) except -1
+    cdef int run_plain(self, Client client, Command* c, Arg* argv, int argc) except -1
+    cdef int fail(self, Command* c, bytes text) except -1
+    cdef int reject(self, Command* c, bytes text) except -1
+    cdef int settle_flags(self, Client client, unsigned int before) except -1
+    cdef int read_clock(self) except -1

@@ -1,0 +1,353 @@
+"""Dispatch: the only caller of command handlers.
+
+What must hold for every command is decided here, in this order, and nowhere else:
+
+    known? -> its arity -> authenticated? -> this connection may? -> memory? -> our slot? -> handler
+                                                                              |
+           reply flags <- slow log <- statistics <- journal, if it changed anything
+
+A batch is what one read brought from one client. Its requests are run in order, but looked up, hashed and prefetched
+first: at a million keys a look-up waits for three lines of memory (slot table, bucket, entry), and those waits overlap when all
+keys of the batch are asked for before the first command runs.
+
+    plan     name -> command, first key -> slot, hash, prefetch slot table
+             then for all: prefetch bucket;  then for all: prefetch entry
+    run      one command after the other
+
+A handler that raises CommandError, or MemoryError, has its reply replaced by the error; the others are not affected.
+"""
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memset
+from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
+from cython.cimports.shardd.base.native import load64, prefetch, ticks
+from cython.cimports.shardd.commands.args import arg_bytes
+from cython.cimports.shardd.commands.context import Context
+from cython.cimports.shardd.commands.registry import (
+    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SKIP_SLOWLOG, CMD_WRITE, Command, Registry)
+from cython.cimports.shardd.engine.dispatch import Planned
+from cython.cimports.shardd.engine.stats import Stats
+from cython.cimports.shardd.keyspace.database import Database, Key, Keyspace, key_init
+from cython.cimports.shardd.net.client import Client, ClientFlag
+from cython.cimports.shardd.structures.alloc import used_bytes
+from cython.cimports.shardd.structures.slots import key_slot
+from cython.cimports.shardd.structures.table import table_prefetch_bucket, table_prefetch_entry
+from cython.cimports.shardd.wire.reply import Reply
+from cython.cimports.shardd.wire.request import Arg, Request, RequestParser
+
+from shardd.base import errors
+from shardd.commands import table
+from shardd.wire.values import NO_REPLY
+
+command_p = cython.typedef(cython.pointer(Command))
+planned_p = cython.typedef(cython.pointer(Planned))
+arg_p = cython.typedef(cython.pointer(Arg))
+
+BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
+FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 65536)      # a reply buffer of this size is sent before the next command
+CLOCK_US = cython.declare(cython.int, 200)          # the commands' clock may be so much behind
+
+_REPLY_FLAGS = cython.declare(cython.uint, ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP | ClientFlag.REPLY_SKIP_NEXT)
+
+
+@cython.final
+@cython.cclass
+class Dispatcher:
+    """Runs the batches of all clients of one engine."""
+
+    def __cinit__(self):
+        self.planned = cython.cast(planned_p, calloc(BATCH, cython.sizeof(Planned)))
+        if self.planned == cython.NULL:
+            raise MemoryError
+
+    def __init__(self, context: Context, registry: Registry, stats: Stats) -> None:
+        self.context = context
+        self.registry = registry
+        self.stats = stats
+        self.keyspace = context.keyspace
+        self.reply = context.reply
+        self.parser = RequestParser()
+        self.clock_every = cython.cast(uint64_t, CLOCK_US * ticks_per_us())
+        memset(self.owned, 1, 16384)
+
+    def __dealloc__(self):
+        free(self.planned)
+
+    def set_slots(self, owned: bytes) -> None:
+        """Which slots are ours: 16,384 bytes of 0 or 1."""
+        slot: cython.int
+        assert len(owned) == 16384
+        for slot in range(16384):
+            self.owned[slot] = owned[slot]
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(-1, check=False)
+    def read_clock(self) -> cython.int:
+        now: uint64_t = ticks()
+        if now - self.clock_ticks > self.clock_every:
+            self.clock_ticks = now
+            self.keyspace.set_time(unix_ms())
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run(self, client: Client) -> cython.int:
+        """Run all requests that the parser found, in order. Stops early where the connection is to be closed."""
+        context: Context = self.context
+        total: cython.int = self.parser.count
+        end: cython.int
+        self.read_clock()
+        self.next = 0
+        context.client = client
+        context.db = self.keyspace.databases[client.db]
+        self.reply.resp = client.resp
+        self.keyspace.no_touch = (client.flags & ClientFlag.NO_TOUCH) != 0
+        while self.next < total:
+            end = self.next + BATCH if total - self.next > BATCH else total
+            self.plan(self.next, end - self.next)
+            first: cython.int = self.next
+            while self.next < end:
+                try:
+                    self.run_from(client, end)
+                    break
+                except errors.CommandError as error:
+                    self.fail(self.planned[self.next - first].command, error.text)
+                except MemoryError:
+                    self.fail(self.planned[self.next - first].command, errors.OOM_ALLOCATION)
+                self.settle_flags(client, client.flags)
+                self.next += 1
+            if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
+                break
+        if self.next > 0 and self.last_command != cython.NULL:
+            client.last_command = self.registry.rows[self.last_command.index].name
+        client.commands += self.next
+        self.stats.commands += self.next
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def plan(self, first: cython.int, count: cython.int) -> cython.int:
+        """Look up and hash `count` requests from number `first` on, and ask for the memory they will touch."""
+        i: cython.int
+        r: cython.pointer(Request)
+        p: planned_p
+        argv: arg_p
+        word: uint64_t
+        db: Database = self.context.db
+        n: cython.Py_ssize_t
+        for i in range(count):
+            r = cython.address(self.parser.requests[first + i])
+            p = cython.address(self.planned[i])
+            argv = self.parser.args + r.first
+            n = argv[0].n
+            if n < 8 and n > 0 and r.argc > 1 and not r.inline_form:
+                # at least "\r\n$0\r\n\r\n" follows the name, so eight bytes can be read
+                word = load64(argv[0].p) << (64 - 8 * n)
+                if word == self.last_word and n == self.last_n:
+                    p.command = self.last_command
+                else:
+                    p.command = self.registry.lookup(argv, r.argc)
+                    if p.command != cython.NULL and not p.command.flags & CMD_CONTAINER and p.command.name_len == n:
+                        self.last_word, self.last_n, self.last_command = word, n, p.command
+            else:
+                p.command = self.registry.lookup(argv, r.argc)
+            p.keyed = p.command != cython.NULL and 0 < p.command.first_key < r.argc
+            if p.keyed:
+                key_init(cython.address(p.key), argv[p.command.first_key].p, argv[p.command.first_key].n)
+                if db.slots != cython.NULL:
+                    prefetch(cython.address(db.slots[p.key.slot]))
+        if count < 2 or db.slots == cython.NULL:
+            return 0
+        for i in range(count):
+            p = cython.address(self.planned[i])
+            if p.keyed:
+                table_prefetch_bucket(cython.address(db.slots[p.key.slot].t), p.key.hash)
+        for i in range(count):
+            p = cython.address(self.planned[i])
+            if p.keyed:
+                table_prefetch_entry(cython.address(db.slots[p.key.slot].t), p.key.hash)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_from(self, client: Client, end: cython.int) -> cython.int:
+        """Run planned requests from self.next to `end`; whoever catches an exception finds self.next at the culprit."""
+        context: Context = self.context
+        keyspace: Keyspace = self.keyspace
+        reply: Reply = self.reply
+        first: cython.int = self.next
+        p: planned_p
+        c: command_p
+        argv: arg_p
+        argc: cython.int
+        dirty: uint64_t
+        flags: cython.uint
+        start: uint64_t = ticks()
+        now: uint64_t
+        while self.next < end:
+            p = cython.address(self.planned[self.next - first])
+            c = p.command
+            argv = self.parser.args + self.parser.requests[self.next].first
+            argc = self.parser.requests[self.next].argc
+            self.reply_start = reply.len
+            context.failed = False
+            flags = client.flags
+            if not self.refused(client, p, argv, argc):
+                context.key = p.key
+                context.rewritten = False
+                dirty = keyspace.dirty
+                if c.hot != cython.NULL:
+                    c.hot(context, argv, argc)
+                else:
+                    self.run_plain(client, c, argv, argc)
+                if keyspace.dirty != dirty and context.journal.active and c.flags & CMD_WRITE and not context.rewritten:
+                    context.journal.append(context.db.id, argv, argc)
+                now = ticks()
+                c.calls += 1
+                c.ticks += now - start
+                if context.failed:
+                    c.failed += 1
+                if now - start > self.stats.slow_ticks and not c.flags & CMD_SKIP_SLOWLOG:
+                    self.stats.note_slow(client, [arg_bytes(argv + i) for i in range(argc)], now - start)
+                start = now
+            if client.flags:
+                self.settle_flags(client, flags)
+                if client.flags & ClientFlag.CLOSE_AFTER_REPLY:
+                    self.next += 1
+                    return 0
+            if reply.len >= FLUSH_BYTES:
+                self.stats.bytes_out += reply.len
+                client.transport.write(reply.buf, reply.len)
+                reply.clear()
+                if client.transport.closing:
+                    self.next += 1
+                    return 0
+            self.next += 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def settle_flags(self, client: Client, before: cython.uint) -> cython.int:
+        """After a command: drop a reply that CLIENT REPLY silenced, and end ASKING. `before`: the flags it found."""
+        if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
+            self.reply.truncate(self.reply_start)
+        client.flags &= ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP)
+        if client.flags & ClientFlag.REPLY_SKIP_NEXT:
+            client.flags = (client.flags & ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP_NEXT)) | ClientFlag.REPLY_SKIP
+        if before & ClientFlag.ASKING:
+            client.flags &= ~cython.cast(cython.uint, ClientFlag.ASKING)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def refused(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
+        """1 where the command must not run; the error is replied then."""
+        c: command_p = p.command
+        if c == cython.NULL:
+            return self.reject(c, errors.unknown_command(
+                arg_bytes(argv), [arg_bytes(argv + i) for i in range(1, argc)]))
+        if c.flags & CMD_CONTAINER and (argc > 1 or self.registry.handlers[c.index] is None):
+            return self.refuse_container(c, argv, argc)
+        if (c.arity > 0 and argc != c.arity) or argc < -c.arity:
+            return self.reject(c, errors.wrong_arity(self.registry.rows[c.index].name))
+        if not client.authenticated and not c.flags & CMD_NO_AUTH:
+            return self.reject(c, errors.NOAUTH)
+        if self.maxmemory and c.flags & CMD_DENYOOM and used_bytes() > self.maxmemory:
+            return self.reject(c, errors.OOM)
+        if self.cluster and (p.keyed or c.flags & CMD_MOVABLE):
+            return self.slots_refused(client, p, argv, argc)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def refuse_container(self, c: command_p, argv: arg_p, argc: cython.int) -> cython.int:
+        """A container without a known subcommand."""
+        if argc < 2:
+            return self.reject(c, errors.wrong_arity(self.registry.rows[c.index].name))
+        return self.reject(c, errors.unknown_subcommand(arg_bytes(argv), arg_bytes(argv + 1)))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def slots_refused(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
+        """Cluster mode: all keys in one slot, and that slot ours. Internal connections may span slots that are ours."""
+        c: command_p = p.command
+        i: cython.int = c.first_key
+        last: cython.int = c.last_key if c.last_key >= 0 else argc + c.last_key
+        slot: uint32_t
+        if not c.flags & CMD_MOVABLE:
+            slot = p.key.slot
+            if not self.owned[slot]:
+                return self.wrong_slot(c, client, slot)
+            while i + c.key_step <= last and i + c.key_step < argc:
+                i += c.key_step
+                if self.slot_refused(client, c, slot, argv + i):
+                    return 1
+            return 0
+        places: list = table.route_keys(self.registry.rows[c.index], [arg_bytes(argv + i) for i in range(argc)])
+        if places:
+            i = places[0]
+            slot = key_slot(argv[i].p, argv[i].n)
+            if not self.owned[slot]:
+                return self.wrong_slot(c, client, slot)
+            for i in places:
+                if self.slot_refused(client, c, slot, argv + i):
+                    return 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def slot_refused(self, client: Client, c: command_p, slot: uint32_t, key: arg_p) -> cython.int:
+        """A further key, where the first is in `slot`."""
+        other: uint32_t = key_slot(key.p, key.n)
+        if other == slot:
+            return 0
+        if not client.flags & ClientFlag.INTERNAL:
+            return self.reject(c, errors.CROSSSLOT)
+        return 0 if self.owned[other] else self.wrong_slot(c, client, other)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def wrong_slot(self, c: command_p, client: Client, slot: uint32_t) -> cython.int:
+        return self.reject(c, self.announce(client, slot))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_plain(self, client: Client, c: command_p, argv: arg_p, argc: cython.int) -> cython.int:
+        """Run a handler in the plain form; what it changed about its client counts for the next command."""
+        i: cython.int
+        client.last_command = self.registry.rows[c.index].name
+        value: object = self.registry.handlers[c.index](
+            self.context.server, client, [arg_bytes(argv + i) for i in range(argc)])
+        self.reply.resp = client.resp
+        if value is not NO_REPLY:
+            if isinstance(value, errors.CommandError):
+                self.context.failed = True
+                self.stats.count_error(value.text)
+            self.reply.value(value)
+        self.context.db = self.keyspace.databases[client.db]
+        self.keyspace.no_touch = (client.flags & ClientFlag.NO_TOUCH) != 0
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def fail(self, c: command_p, text: bytes) -> cython.int:
+        """A command raised: its reply so far is replaced by the error."""
+        if c != cython.NULL:
+            c.calls += 1
+            c.failed += 1
+        self.reply.truncate(self.reply_start)
+        self.reply.error(text)
+        self.stats.count_error(text)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def reject(self, c: command_p, text: bytes) -> cython.int:
+        """A command may not run: reply with the error and count it. Always 1."""
+        if c != cython.NULL:
+            c.rejected += 1
+        self.reply.error(text)
+        self.stats.count_error(text)
+        return 1

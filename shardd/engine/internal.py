@@ -1,0 +1,73 @@
+"""The SHARDD commands: what a supervisor and the proxies say to an engine over its control socket.
+
+    SHARDD TOPOLOGY [json]      install, or show, the slot map
+    SHARDD STATUS               a JSON object of figures
+    SHARDD PROXY                +OK; the connection is a proxy's (control connections are internal already)
+    SHARDD COMMANDS             the names of all commands that this engine has
+
+They exist on control connections only (ClientFlag.INTERNAL); any other client is told that there is no such command. They are not
+rows of Redis's table and not part of COMMAND.
+"""
+import json
+from collections.abc import Callable
+from typing import Any
+
+from shardd.base import errors
+from shardd.base.errors import CommandError
+from shardd.cluster.topology import Topology, TopologyError
+from shardd.commands.table import Row
+from shardd.net.client import ClientFlag
+from shardd.wire.values import OK
+
+PREFIX = "shardd"
+
+
+def topology(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD TOPOLOGY [json]"""
+    if len(args) == 2:
+        return server.topology.dumps() if server.topology is not None else None
+    try:
+        server.install_topology(Topology.loads(args[2]))
+    except TopologyError as error:
+        raise CommandError(f"ERR {error}".encode()) from None
+    return OK
+
+
+def status(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD STATUS"""
+    return json.dumps(server.status())
+
+
+def proxy(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD PROXY"""
+    return OK
+
+
+def commands(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD COMMANDS"""
+    return sorted(server.built)
+
+
+def _internal(handler: Callable[[Any, Any, list[bytes]], Any]) -> Callable[[Any, Any, list[bytes]], Any]:
+    def guarded(server: Any, client: Any, args: list[bytes]) -> Any:
+        if not client.flags & ClientFlag.INTERNAL:
+            raise CommandError(errors.unknown_command(args[0], args[1:]))
+        return handler(server, client, args)
+    return guarded
+
+
+def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
+    """The container and its subcommands, with their handlers, for the registry."""
+    container = _row(PREFIX, -2)
+    pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
+    for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
+                                 ("commands", 2, commands)):
+        row = _row(f"{PREFIX}|{name}", arity)
+        container.subcommands[name] = row
+        pairs.append((row, _internal(handler)))
+    return pairs
+
+
+def _row(name: str, arity: int) -> Row:
+    return Row("\t".join((name, "server", "0.1.0", str(arity), "admin,loading,stale,skip_slowlog", "-", "-", "-", "-",
+                          "-", "-")))

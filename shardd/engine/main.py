@@ -1,0 +1,150 @@
+"""shardd-engine: one single-threaded engine, by itself or as a child of the supervisor.
+
+    shardd-engine [CONF] [--option value ...]
+
+By itself it is a single instance that owns all slots; with --cluster-enabled yes it answers the cluster commands and, for slots
+that a topology gives to others, redirects. Under the supervisor (base/child.py) its topology comes over the control socket, and it
+serves nobody before it has one.
+"""
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+
+import uvloop
+
+from shardd.base import child
+from shardd.base.errors import ConfigError
+from shardd.base.log import ENGINE, Log
+from shardd.base.options import Config
+from shardd.cluster.topology import Topology
+from shardd.engine.build import build_registry
+from shardd.engine.cron import Cron
+from shardd.engine.server import Server
+from shardd.engine.session import Session
+from shardd.net.client import ClientFlag
+from shardd.net.listen import tcp_sockets, unix_socket
+
+PROGRAM = "shardd-engine"
+
+
+class Engine:
+    """The process: its listeners, its timers, its end."""
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises ConfigError before anything listens, or where a socket cannot be opened."""
+        self.loop = loop
+        self.log = Log(ENGINE, config["loglevel"], config["logfile"])
+        self.done = asyncio.Event()
+        self.parent = child.adopt(self.done.set)
+        self.server = Server(config, self.log, self.parent.node_id if self.parent else "",
+                             self.parent.conf_path or None if self.parent else None)
+        self.server.on_shutdown = self._on_shutdown
+        build_registry(self.server)
+        self.cron = Cron(self.server, loop)
+        self._unix_paths: list[str] = []
+
+    def listen(self) -> None:
+        """Open all sockets. Raises ConfigError."""
+        config, reactor = self.server.config, self.server.reactor
+        backlog = config["tcp-backlog"]
+        listening = []
+        # a supervisor's engine is always reachable over TCP; by itself port 0 means no TCP, as in Redis
+        if config["port"] or self.parent:
+            for sock in tcp_sockets(config["bind"], config["port"], backlog):
+                self.server.port = sock.getsockname()[1]
+                listener = reactor.listen(sock, self._accept)
+                listener.keepalive_s = config["tcp-keepalive"]
+                listening.append(f"{sock.getsockname()[0]}:{self.server.port}")
+        if config["unixsocket"]:
+            reactor.listen(unix_socket(config["unixsocket"], config["unixsocketperm"], backlog), self._accept)
+            self._unix_paths.append(config["unixsocket"])
+            listening.append(config["unixsocket"])
+        if self.parent:
+            reactor.listen(unix_socket(self.parent.control_path, 0o600, backlog), self._accept_control)
+            self._unix_paths.append(self.parent.control_path)
+        elif self.server.mode == "cluster":
+            topology = Topology.single(self.server.port, config["unixsocket"])
+            self.server.node_id = topology.engines[0].id
+            self.server.install_topology(topology)
+        self.log.notice(f"Engine listens on {', '.join(listening) or 'no client address'}")
+
+    def _accept(self, transport: object) -> Session | None:
+        server = self.server
+        if server.limits.refuses(transport):
+            return None
+        return self._session(transport, not server.config["requirepass"])
+
+    def _accept_control(self, transport: object) -> Session:
+        session = self._session(transport, True)
+        session.flags |= ClientFlag.INTERNAL
+        return session
+
+    def _session(self, transport: object, authenticated: bool) -> Session:
+        server = self.server
+        session = Session(server.dispatcher, server.clients, server.limits, authenticated)
+        server.stats.connections += 1
+        return session
+
+    def _on_shutdown(self, save: bool | None) -> bool:
+        if self.parent:
+            return self.parent.shutdown(save)
+        self.loop.call_soon(self.done.set)
+        return True
+
+    async def run(self) -> None:
+        """Serve until a signal, the parent's end or SHUTDOWN."""
+        reactor = self.server.reactor
+        reactor.on_error = lambda where, error: self.log.warning(f"Unexpected {type(error).__name__}: {error}")
+        reactor.on_warning = self.log.warning
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self._on_signal, number)
+        self.listen()
+        self.loop.add_reader(reactor.fileno(), reactor.poll)
+        self.cron.start()
+        if self.parent:
+            self.parent.ready(self.server.port)
+        # no cycles are made while serving, and a collection would be a pause
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        self.log.notice("Ready to accept connections")
+        await self.done.wait()
+        self.stop()
+
+    def _on_signal(self, number: int) -> None:
+        self.log.warning(f"Received {signal.Signals(number).name}, scheduling shutdown...")
+        self.done.set()
+
+    def stop(self) -> None:
+        """Close everything."""
+        self.log.notice("Bye: the engine stops")
+        self.cron.stop()
+        self.loop.remove_reader(self.server.reactor.fileno())
+        self.server.journal.flush()
+        self.server.reactor.close()
+        for path in self._unix_paths:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def main() -> None:
+    """The console script. Exits with 1, and one sentence on stderr, where the configuration is of no use."""
+    try:
+        config = Config.load(sys.argv[1:], PROGRAM)
+        os.chdir(config["dir"])
+        uvloop.run(_main(config))
+    except ConfigError as error:
+        sys.exit(f"{PROGRAM}: {error}")
+    except OSError as error:
+        sys.exit(f"{PROGRAM}: {error}")
+
+
+async def _main(config: Config) -> None:
+    await Engine(config, asyncio.get_running_loop()).run()
+
+
+if __name__ == "__main__":
+    main()

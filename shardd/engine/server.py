@@ -1,0 +1,152 @@
+"""The engine as its plain command handlers see it: configuration, clients, keyspace, topology, statistics, in one object.
+
+Owns: what happens when the configuration or the topology changes, and a stop on request. Does not own the event loop (main.py), what runs
+by the clock (cron.py) or the order of things in a command (dispatch.py).
+
+One object of this class exists per engine. Plain handlers get it as `server`; the proxy has an object with the same first
+attributes, so that shared handlers (commands/connection.py, introspect.py) run in both.
+"""
+import os
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from shardd.base import errors
+from shardd.base.log import Log
+from shardd.base.options import Config
+from shardd.cluster import view
+from shardd.cluster.topology import Topology
+from shardd.commands.context import Context
+from shardd.commands.registry import Registry
+from shardd.engine.dispatch import Dispatcher
+from shardd.engine.stats import Stats
+from shardd.journal.stream import Stream
+from shardd.keyspace.database import Keyspace
+from shardd.keyspace.expiry import Expirer
+from shardd.net.client import Client, Clients
+from shardd.net.policy import ConnectionLimits
+from shardd.net.reactor import Reactor
+from shardd.structures import alloc
+from shardd.wire.reply import Reply
+
+
+class Server:
+    """One engine.
+
+    config, clients, mode ("standalone" or "cluster"), databases, built (names of all commands, "client|list" included) are
+    what the proxy's object has too; keyspace, registry, journal, stats, dispatcher, reactor, topology, node_id and the rest
+    are the engine's alone.
+    """
+
+    def __init__(self, config: Config, log: Log, node_id: str = "", rewrite_path: str | None = None) -> None:
+        """node_id: 40 hex digits, which engine of the topology this is; rewrite_path: the file that CONFIG REWRITE rewrites."""
+        self.config, self.log = config, log
+        self.node_id = node_id
+        self.rewrite_path = rewrite_path if rewrite_path is not None else config.path
+        self.run_id = secrets.token_hex(20)
+        self.started = time.time()
+        self.port = 0
+        self.databases: int = config["databases"]
+        self.mode = "cluster" if config["cluster-enabled"] else "standalone"
+        self.clients = Clients()
+        self.stats = Stats()
+        self.limits = ConnectionLimits(config, self.clients, log, self.stats)
+        self.keyspace = Keyspace(self.databases)
+        self.keyspace.set_time(int(time.time() * 1000))
+        self.expirer = Expirer(self.keyspace)
+        self.journal = Stream()
+        self.keyspace.sink = self.journal
+        self.registry = Registry()
+        self.context = Context()
+        self.context.keyspace, self.context.journal, self.context.reply = self.keyspace, self.journal, Reply()
+        self.context.server, self.context.on_error = self, self.stats.count_error
+        self.context.cluster = self.mode == "cluster"
+        self.dispatcher = Dispatcher(self.context, self.registry, self.stats)
+        self.dispatcher.cluster = self.context.cluster
+        self.dispatcher.announce = self.wrong_slot
+        self.reactor = Reactor()
+        self.topology: Topology | None = None
+        self.built: frozenset[str] = frozenset()
+        self.expire_enabled = True      # DEBUG SET-ACTIVE-EXPIRE
+        self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
+        self._follow_config()
+
+    # --- configuration ------------------------------------------------------------------------------------------
+
+    def _follow_config(self) -> None:
+        """Apply what CONFIG SET may change, now and whenever it does."""
+        def follow(name: str, apply: Callable[[Any], None]) -> None:
+            self.config.subscribe(name, apply)
+            apply(self.config[name])
+
+        def set_keyspace(field: str) -> Callable[[Any], None]:
+            return lambda value: setattr(self.keyspace, field, value)
+
+        follow("slowlog-log-slower-than", self.stats.set_slower_than)
+        follow("slowlog-max-len", self._set_slowlog_max)
+        follow("maxmemory", lambda value: setattr(self.dispatcher, "maxmemory", value))
+        follow("maxmemory-policy", self._set_policy)
+        follow("lfu-log-factor", set_keyspace("lfu_log_factor"))
+        follow("lfu-decay-time", set_keyspace("lfu_decay_minutes"))
+        follow("proto-max-bulk-len", self._set_bulk_max)
+        follow("lazyfree-lazy-user-del", lambda value: setattr(self.context, "lazy_delete", value))
+        follow("loglevel", self.log.set_level)
+
+    def _set_slowlog_max(self, entries: int) -> None:
+        self.stats.slowlog.entries_max = entries
+        self.stats.slowlog.trim()
+
+    def _set_policy(self, policy: str) -> None:
+        self.keyspace.lfu = "lfu" in policy
+        self.keyspace.set_time(int(time.time() * 1000))
+
+    def _set_bulk_max(self, size: int) -> None:
+        self.dispatcher.parser.set_bulk_max(size)
+        self.context.set_bulk_max(size)
+
+    # --- topology -----------------------------------------------------------------------------------------------
+
+    def install_topology(self, topology: Topology) -> bool:
+        """Take over a newer slot map; whether it was newer. Keys of slots that are not ours any more are dropped."""
+        if self.topology is not None and topology.epoch <= self.topology.epoch:
+            return False
+        self.topology = topology
+        owned = bytearray(16384)
+        for first, last in topology.ranges_of(self.node_id):
+            owned[first:last + 1] = b"\x01" * (last + 1 - first)
+        self.dispatcher.set_slots(bytes(owned))
+        self.log.notice(f"Topology epoch {topology.epoch}: {sum(owned)} of 16384 slots are ours")
+        return True
+
+    def wrong_slot(self, client: Client, slot: int) -> bytes:
+        """The error for a slot that is not ours: where it is, or that nobody serves it."""
+        owner = self.topology.owner_of(slot) if self.topology is not None else None
+        if owner is None:
+            return errors.CLUSTERDOWN_SLOT
+        host = view.endpoint(owner, view.host_of_peer(client.transport.local),
+                             self.config["cluster-preferred-endpoint-type"])
+        return errors.moved(slot, host or "", owner.port)
+
+    # --- what handlers ask for ----------------------------------------------------------------------------------
+
+    @property
+    def uptime_s(self) -> int:
+        """Seconds since this process started."""
+        return int(time.time() - self.started)
+
+    def used_memory(self) -> int:
+        """Bytes of native memory in use; also notes the peak."""
+        used = alloc.used_memory()
+        self.stats.peak_memory = max(self.stats.peak_memory, used)
+        return used
+
+    def shutdown(self, save: bool | None = None) -> bool:
+        """Stop this engine, or, under a supervisor, ask for the whole tree to stop. False where that cannot be done."""
+        return self.on_shutdown(save)
+
+    def status(self) -> dict[str, Any]:
+        """What SHARDD STATUS tells the supervisor."""
+        return {"pid": os.getpid(), "epoch": self.topology.epoch if self.topology else 0, "port": self.port,
+                "uptime_s": self.uptime_s, "clients": len(self.clients), "keys": self.keyspace.total_keys(),
+                "used_memory_bytes": self.used_memory(), "ops": round(self.stats.rates()[0])}

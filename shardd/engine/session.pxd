@@ -1,0 +1,12 @@
+from libc.stdint cimport uint8_t
+from shardd.engine.dispatch cimport Dispatcher
+from shardd.net.client cimport Client
+from shardd.wire.request cimport InputState
+
+cdef class Session(Client):
+    cdef InputState input
+    cdef Dispatcher dispatcher
+    cdef public object limits           # the server's ConnectionLimits
+    cdef public double over_soft_since  # when the output queue passed the soft limit, monotonic seconds; 0: it has not
+    cdef int flush(self) except -1
+    cdef int protocol_error(self) except -1

@@ -1,0 +1,105 @@
+"""A client's session with the engine: bytes in, commands through dispatch, bytes out.
+
+Sans-IO: it sees bytes handed in by whoever drives it and writes to its transport; sockets are the reactor's. It owns the
+parse state of its connection and nothing else: what the connection is (name, database, protocol) is in net.client.
+
+What one read brings is parsed whole, run as batches, and answered by one write.
+"""
+import cython
+from cython.cimports.libc.stdint import uint8_t
+from cython.cimports.shardd.engine.dispatch import Dispatcher
+from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
+from cython.cimports.shardd.wire.request import input_state_clear
+
+REQUESTS_MAX = cython.declare(cython.int, 1024)         # parsed at a time: bounds the argument array, not the client
+
+
+@cython.final
+@cython.cclass
+class Session(Client):
+    """One connection to the engine."""
+
+    def __init__(self, dispatcher: Dispatcher, clients: Clients, limits: object, authenticated: bool) -> None:
+        clients.add(self)
+        self.dispatcher = dispatcher
+        self.limits = limits
+        self.authenticated = authenticated
+        self.input.bulk = -1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def data(self, p: cython.pointer(uint8_t), n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Run the whole requests among the `n` bytes at `p`; how many bytes they were."""
+        dispatcher: Dispatcher = self.dispatcher
+        used: cython.Py_ssize_t = 0
+        requests: cython.int
+        self.active_ms = self.transport.reactor.now_ms
+        dispatcher.stats.bytes_in += n - self.transport.in_len
+        while True:
+            # before AUTH the parser is stricter, so nothing is parsed ahead of a command that may be AUTH
+            self.input.restricted = not self.authenticated
+            requests = REQUESTS_MAX if self.authenticated else 1
+            used += dispatcher.parser.parse(cython.address(self.input), p + used, n - used, requests)
+            if dispatcher.parser.count:
+                dispatcher.run(self)
+                if self.flags & ClientFlag.CLOSE_AFTER_REPLY:
+                    self.flush()
+                    self.transport.close_after_flush()
+                    return n
+                if self.transport.closing:
+                    dispatcher.reply.clear()
+                    return n
+            if dispatcher.parser.error != cython.NULL:
+                self.protocol_error()
+                return n
+            if dispatcher.parser.count < requests:
+                break
+        self.flush()
+        self.transport.in_want = self.input.want
+        if n - used > self.limits.query_buffer_bytes_max:
+            dispatcher.stats.query_limit_closes += 1
+            self.limits.log_query_buffer(self, n - used)
+            self.transport.close("client-query-buffer-limit")
+        return used
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def flush(self) -> cython.int:
+        """Send the replies of this turn."""
+        dispatcher: Dispatcher = self.dispatcher
+        if dispatcher.reply.len:
+            dispatcher.stats.bytes_out += dispatcher.reply.len
+            self.transport.write(dispatcher.reply.buf, dispatcher.reply.len)
+            dispatcher.reply.clear()
+            if self.transport.out_len:
+                self.limits.check_output(self)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def protocol_error(self) -> cython.int:
+        """Say what was wrong with the bytes, and end the connection."""
+        dispatcher: Dispatcher = self.dispatcher
+        text: bytes = dispatcher.parser.error
+        dispatcher.stats.protocol_errors += 1
+        dispatcher.stats.count_error(text[1:])
+        dispatcher.reply.raw(cython.cast(cython.p_char, text), len(text))
+        dispatcher.reply.raw(b"\r\n", 2)
+        self.limits.log_protocol_error(self, text)
+        self.flush()
+        self.transport.close_after_flush()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def drained(self) -> cython.int:
+        self.over_soft_since = 0
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def lost(self, reason: object) -> cython.int:
+        input_state_clear(cython.address(self.input))
+        if self.registry is not None:
+            self.registry.discard(self)
+        return 0

@@ -1,0 +1,13 @@
+from libc.stdint cimport uint64_t, int64_t
+
+cdef class Stats:
+    cdef public uint64_t commands, bytes_in, bytes_out, connections, rejected_connections
+    cdef public uint64_t query_limit_closes, output_limit_closes, error_replies, protocol_errors
+    cdef public uint64_t peak_memory
+    cdef public dict errors             # error prefix -> count
+    cdef public int64_t slowlog_us      # slowlog-log-slower-than: -1 off
+    cdef public double slow_ticks       # the same in ticks; a command above it is logged
+    cdef public object slowlog
+    cdef list samples
+    cpdef int count_error(self, bytes text) except -1
+    cdef int note_slow(self, object client, list argv, uint64_t ticks) except -1

@@ -1,0 +1,100 @@
+"""Counters of one engine, the slow log, and rates over the last seconds.
+
+Owns: what INFO stats and SLOWLOG show. Does not own the counts per command (commands/registry.py) and per key look-up
+(keyspace/database.py), which are kept where they are counted.
+"""
+from collections import deque
+
+import cython
+from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.shardd.base.clock import monotonic_ms, ticks_per_us, unix_ms
+
+from shardd.base import limits
+
+_SAMPLES: int = 16          # as Redis: a rate is the mean of the last 16 samples, taken ten times a second
+_NO_SLOWLOG = cython.declare(cython.double, 1e300)
+
+
+class SlowLog:
+    """The last commands that took long: newest first, at most `entries_max`, their arguments cut as Redis cuts them."""
+
+    def __init__(self) -> None:
+        self.entries: deque = deque()
+        self.entries_max = 128
+        self.next_id = 0
+
+    def add(self, duration_us: int, argv: list[bytes], peer: str, name: bytes) -> None:
+        """Log one command; `argv` whole."""
+        shown = [_shortened(arg) for arg in argv[:limits.SLOWLOG_ARGUMENTS_MAX]]
+        if len(argv) > limits.SLOWLOG_ARGUMENTS_MAX:
+            left = len(argv) - limits.SLOWLOG_ARGUMENTS_MAX + 1
+            shown[limits.SLOWLOG_ARGUMENTS_MAX - 1] = b"... (%d more arguments)" % left
+        self.entries.appendleft((self.next_id, unix_ms() // 1000, duration_us, shown, peer, name))
+        self.next_id += 1
+        self.trim()
+
+    def trim(self) -> None:
+        """Forget the oldest beyond `entries_max`."""
+        while len(self.entries) > self.entries_max:
+            self.entries.pop()
+
+
+def _shortened(arg: bytes) -> bytes:
+    bound = limits.SLOWLOG_ARGUMENT_BYTES_MAX
+    return arg if len(arg) <= bound else arg[:bound] + b"... (%d more bytes)" % (len(arg) - bound)
+
+
+@cython.final
+@cython.cclass
+class Stats:
+    """The engine's counters since its start or CONFIG RESETSTAT."""
+
+    def __init__(self) -> None:
+        self.errors = {}
+        self.slowlog = SlowLog()
+        self.samples = []
+        self.set_slower_than(10000)
+
+    def set_slower_than(self, microseconds: int) -> None:
+        """slowlog-log-slower-than: commands above so many microseconds are logged; -1 none, 0 all."""
+        self.slowlog_us = microseconds
+        self.slow_ticks = microseconds * ticks_per_us() if microseconds >= 0 else _NO_SLOWLOG
+
+    @cython.ccall
+    @cython.exceptval(-1, check=False)
+    def count_error(self, text: bytes) -> cython.int:
+        """An error reply: counted in all and by its first word, as INFO errorstats shows."""
+        prefix: bytes = text.partition(b" ")[0]
+        self.error_replies += 1
+        if prefix in self.errors:
+            self.errors[prefix] += 1
+        elif len(self.errors) < limits.ERRORSTATS_MAX:
+            self.errors[prefix] = 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def note_slow(self, client: object, argv: list, ticks: uint64_t) -> cython.int:
+        self.slowlog.add(int(ticks / ticks_per_us()), argv, client.transport.peer, client.name)
+        return 0
+
+    def sample(self) -> None:
+        """Remember where the counters stand; called ten times a second."""
+        self.samples.append((monotonic_ms(), self.commands, self.bytes_in, self.bytes_out))
+        if len(self.samples) > _SAMPLES + 1:
+            self.samples.pop(0)
+
+    def rates(self) -> tuple[float, float, float]:
+        """Commands, bytes in and bytes out per second over the last samples (about 1.6 s)."""
+        if len(self.samples) < 2:
+            return 0.0, 0.0, 0.0
+        first, last = self.samples[0], self.samples[len(self.samples) - 1]
+        seconds = max(last[0] - first[0], 1) / 1000
+        return tuple([(new - old) / seconds for new, old in zip(last[1:], first[1:])])
+
+    def reset(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.commands = self.bytes_in = self.bytes_out = self.connections = self.rejected_connections = 0
+        self.query_limit_closes = self.output_limit_closes = self.error_replies = self.protocol_errors = 0
+        self.errors.clear()
+        self.samples.clear()

@@ -1,0 +1,93 @@
+"""Opening listening sockets from the options, the same way for engines, proxies and whoever checks a port beforehand.
+
+Owns: what `bind`, `port`, `unixsocket` and `unixsocketperm` mean. Does not own accepting (net/reactor.py).
+"""
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Sequence
+
+from shardd.base.errors import ConfigError
+
+_WILDCARDS = {"*": "0.0.0.0", "::*": "::"}
+_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+"""What an address that this machine does not have gives; forgiven where `bind` has a - before it."""
+
+
+def tcp_sockets(bind: Sequence[str], port: int, backlog: int, share_port: bool = False) -> list[socket.socket]:
+    """Listening sockets, one for each address of `bind`; port 0 lets the system choose one, the same for all.
+
+    share_port: SO_REUSEPORT, for several proxies on one port. Raises ConfigError that names the address.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for word in bind:
+            optional = word.startswith("-")
+            host = word.removeprefix("-")
+            host = _WILDCARDS.get(host, host)
+            try:
+                sock = _tcp_socket(host, port, backlog, share_port)
+            except OSError as error:
+                if optional and error.errno in _MISSING:
+                    continue
+                raise ConfigError(f"can't listen on {host}:{port} (options bind and port): {error.strerror}") from None
+            opened.append(sock)
+            port = port or sock.getsockname()[1]
+    except ConfigError:
+        for sock in opened:
+            sock.close()
+        raise
+    if not opened:
+        raise ConfigError(f"bind {' '.join(bind)}: none of these addresses exists on this machine")
+    return opened
+
+
+def _tcp_socket(host: str, port: int, backlog: int, share_port: bool) -> socket.socket:
+    family, kind, proto, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def unix_socket(path: str, permissions: int, backlog: int) -> socket.socket:
+    """A listening Unix socket; a stale file in its place goes, one that somebody listens on does not.
+
+    permissions: mode bits, 0 leaves what the umask gives. Raises ConfigError that names the path.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if _answers(path):
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            os.unlink(path)
+        sock.bind(path)
+        if permissions:
+            os.chmod(path, permissions)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        raise ConfigError(f"can't listen on the Unix socket {path}: {error.strerror}") from None
+    return sock
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                raise
+            return False
+    return True

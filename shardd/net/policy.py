@@ -1,0 +1,108 @@
+"""Who may connect, and who is cut off: one rule book for the engine and the proxy.
+
+Owns: maxclients, protected-mode, timeout, client-query-buffer-limit and client-output-buffer-limit. Does not own the
+sockets, or what a session does with its bytes. The limits are read from the configuration when it changes, so that a
+session pays attribute reads only.
+"""
+import os
+from typing import Any, Final
+
+from shardd.base import errors
+from shardd.base.clock import mono_ms
+from shardd.base.log import Log
+from shardd.base.options import Config
+from shardd.net.client import Client, ClientFlag, Clients
+
+_LOOPBACK: Final = ("127.", "::1", "[::1]", "/")
+
+
+class ConnectionLimits:
+    """The limits in force. `clients` is the registry they are counted in."""
+
+    def __init__(self, config: Config, clients: Clients, log: Log, stats: Any) -> None:
+        """stats: has rejected_connections, output_limit_closes (counted here)."""
+        self.config, self.clients, self.log, self.stats = config, clients, log, stats
+        self.query_buffer_bytes_max = 0
+        self.output_hard_bytes = self.output_soft_bytes = self.output_soft_s = 0
+        self.idle_timeout_s = 0
+        for name in ("client-query-buffer-limit", "client-output-buffer-limit", "timeout"):
+            config.subscribe(name, self._reload)
+        self._reload(None)
+
+    def _reload(self, _value: object) -> None:
+        config = self.config
+        self.query_buffer_bytes_max = config["client-query-buffer-limit"]
+        self.output_hard_bytes, self.output_soft_bytes, self.output_soft_s = \
+            config["client-output-buffer-limit"]["normal"]
+        self.idle_timeout_s = config["timeout"]
+
+    def refuses(self, transport: Any) -> bool:
+        """Whether a new connection may not stay; it was told why."""
+        if len(self.clients) >= self.config["maxclients"]:
+            reason = errors.MAX_CLIENTS
+        elif self._protected(transport):
+            reason = errors.PROTECTED_MODE
+        else:
+            return False
+        self.clients.reject()
+        self.stats.rejected_connections += 1
+        try:
+            os.write(transport.fd, b"-" + reason + b"\r\n")
+        except OSError:
+            pass  # it is gone already, or does not read: both are its loss
+        return True
+
+    def _protected(self, transport: Any) -> bool:
+        return (self.config["protected-mode"] and not self.config["requirepass"] and not transport.is_unix
+                and not transport.peer.startswith(_LOOPBACK))
+
+    # --- what a session reports ---------------------------------------------------------------------------------
+
+    def check_output(self, client: Client) -> None:
+        """Cut off a client whose unsent replies passed the hard limit, or the soft one for too long."""
+        queued = client.transport.out_len
+        if client.flags & ClientFlag.INTERNAL:
+            return
+        if self.output_hard_bytes and queued > self.output_hard_bytes:
+            self._cut_off(client, "hard")
+        elif self.output_soft_bytes and queued > self.output_soft_bytes:
+            now = mono_ms() / 1000
+            if not client.over_soft_since:
+                client.over_soft_since = now
+            elif now - client.over_soft_since > self.output_soft_s:
+                self._cut_off(client, "soft")
+        else:
+            client.over_soft_since = 0
+
+    def _cut_off(self, client: Client, which: str) -> None:
+        self.stats.output_limit_closes += 1
+        self.log.warning(f"Client id={client.id} addr={client.transport.peer} scheduled to be closed for overcoming of "
+                         f"the {which} output buffer limit ({client.transport.out_len} bytes queued)")
+        client.transport.close("client-output-buffer-limit")
+
+    def log_query_buffer(self, client: Client, size: int) -> None:
+        """A client sent a request longer than client-query-buffer-limit and is being closed."""
+        self.log.warning(f"Closing client id={client.id} addr={client.transport.peer} that reached the query buffer "
+                         f"limit ({size} bytes)")
+
+    def log_protocol_error(self, client: Client, text: bytes) -> None:
+        """A client sent bytes that are not the protocol and is being closed."""
+        self.log.verbose(f"Protocol error from client id={client.id} addr={client.transport.peer}: "
+                         f"{text.decode('latin-1')}")
+
+    # --- what time brings ---------------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Cut off clients that are idle for longer than `timeout`, and those over the soft limit; about once a second."""
+        if not self.idle_timeout_s and not self.output_soft_bytes:
+            return
+        now_ms = mono_ms()
+        for client in list(self.clients.by_id.values()):
+            transport = client.transport
+            if transport is None or transport.closing or client.flags & ClientFlag.INTERNAL:
+                continue
+            if transport.out_len and self.output_soft_bytes:
+                self.check_output(client)
+            if self.idle_timeout_s and now_ms - client.active_ms > self.idle_timeout_s * 1000:
+                self.log.verbose(f"Closing idle client id={client.id} addr={transport.peer}")
+                transport.close("timeout")
