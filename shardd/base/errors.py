@@ -280,3 +280,20 @@ def config_set_failed(name: bytes, reason: bytes) -> bytes:
 
 def config_rewrite_failed(reason: bytes) -> bytes:
     return one_line(b"ERR Rewriting config file: %s" % reason)
+
+
+# --- the proxy ----------------------------------------------------------------------------------------------------
+
+def engine_lost(index: int) -> bytes:
+    """The engine, or its link, ended between a command's sending and its reply."""
+    return b"ERR engine %d is down, the command may or may not have been executed" % index
+
+
+def engine_unreachable(index: int) -> bytes:
+    """The command was never sent: the engine did not come back in time. Cluster clients retry on the code."""
+    return b"CLUSTERDOWN engine %d is down, the command was not executed" % index
+
+
+def not_through_proxy(name: str) -> bytes:
+    """Engines have the command, but through a proxy its answer could be wrong. name: "get" or "client|list"."""
+    return b"ERR '%s' is not supported through the proxy" % name.encode()

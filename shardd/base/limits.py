@@ -185,3 +185,40 @@ EPOCH_MAX: Final = 2**53 - 1
 """Highest topology epoch: what every JSON reader keeps exactly."""
 
 PORT_MAX: Final = 65_535
+
+# --- proxy --------------------------------------------------------------------------------------------------------
+
+PROXY_PIPELINE_MAX: Final = 1024
+"""Commands of one client on their way to engines: beyond it the client is not read. Deep pipelines run at full speed
+with a few hundred, and one client cannot fill the queues of the engines."""
+
+PROXY_PARSE_MAX: Final = 256
+"""Requests taken from a client's input at a time: more than a read buffer usually holds, fewer than the bound above."""
+
+PROXY_OUT_BYTES: Final = 16 * KIB
+"""Reply bytes collected for one client before they are sent: a pipeline of small replies is one write."""
+
+PROXY_SLOTS_KEPT: Final = 64
+"""Places in line (24 bytes each) that an idle client keeps, so that 10,000 idle ones cost little."""
+
+PROXY_UNSENT_BYTES_MAX: Final = MIB
+"""Reply bytes a client may leave unread before it is not read from any more."""
+
+PROXY_LINK_BYTES_KEPT: Final = MIB
+"""Request buffer a link keeps when it is empty; a giant request's is freed."""
+
+PROXY_STREAM_BYTES_MIN: Final = 32 * KIB
+"""A reply of which at least this much has come, and not its end, is passed on in pieces."""
+
+PROXY_RETRY_MS: Final = 1_000
+"""How long a command that could not be sent waits for its engine: most restarts are shorter, and a client is told soon."""
+
+PROXY_HELD_BYTES_MAX: Final = 16 * MIB
+"""Bytes of commands that wait for one engine to come back; beyond it they are refused at once."""
+
+PROXY_RECONNECT_MIN_MS: Final = 5
+PROXY_RECONNECT_MAX_MS: Final = 250
+"""Pause before a link connects again, doubled each time: connecting to a Unix socket is cheap, but not free."""
+
+PROXY_CRON_MS: Final = 100
+"""Pause between two looks at links and idle clients."""
