@@ -134,7 +134,10 @@ def _process() -> list[Option]:
         Option("logfile", String(), "", "File for the log; empty for standard output.", section, ALL, mutable=False),
         Option("syslog-enabled", Bool(), "no", "Log to syslog.", section, ALL, mutable=False, only=("no",),
                reason=NOT_YET + "log to a file or to standard output"),
-        Option("set-proc-title", Bool(), "yes", "Show role and address in the process's title.", section, ALL),
+        Option("set-proc-title", Bool(), "yes", "Show role and address in the process's title; no effect yet.", section,
+               ALL, idle=True),
+        Option("proc-title-template", String(), "{title} {listen-addr} {server-mode}", "How that title is made; no effect "
+               "yet.", section, ALL, idle=True),
         Option("always-show-logo", Bool(), "no", "Accepted for redis.conf's sake; there is no logo.", section,
                SUPERVISOR, mutable=False, idle=True),
         Option("io-threads", Int(1, 128), "1", "Threads of one process.", section, SERVERS, mutable=False, only=("1",),
@@ -310,6 +313,7 @@ def _host() -> list[Option]:
         Option("oom-score-adj", Enum("no", "yes", "relative", "absolute"), "no", "Adjust the kernel's out-of-memory "
                "score.", section, SUPERVISOR, only=("no",), reason=NOT_YET + "the score is not touched"),
         Option("oom-score-adj-values", Words(3), "0 200 800", "The scores for it.", section, SUPERVISOR, idle=True),
+        Option("locale-collate", String(), "", "Locale for comparing strings; no effect yet.", section, ENGINE, idle=True),
         Option("disable-thp", Bool(), "yes", "No transparent huge pages; no effect yet.", section, ENGINE,
                mutable=False, idle=True),
         Option("jemalloc-bg-thread", Bool(), "yes", "Accepted for redis.conf's sake; jemalloc is not used.", section,

@@ -121,7 +121,8 @@ def parse_value(option: Option, words: list[str]) -> Value:
 
 
 def _default(option: Option) -> Value:
-    return option.kind.parse(split_words(option.default) or [""])
+    words = split_words(option.default) if option.kind.many_words else [option.default]
+    return option.kind.parse(words or [""])
 
 
 class _Loader:
