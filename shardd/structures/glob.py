@@ -71,6 +71,9 @@ def glob_match(pattern: const_bytes, pn: cython.Py_ssize_t, text: const_bytes, n
     step: cython.Py_ssize_t
     matched: cython.bint
     c: cython.int
+    if n == 0:
+        # in Redis no star matches the empty text; KEYS and SCAN take a lone * for `everything` themselves
+        return pn == 0
     while j < n:
         matched = False
         step = 1
