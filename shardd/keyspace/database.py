@@ -282,6 +282,7 @@ class Database:
         table_fit(cython.address(self.slots[key.slot].t))
         self.keyspace.expired += 1
         self.touched(cython.address(key))
+        self.keyspace.dirty -= 1        # no doing of the command that came upon it, which may change nothing itself
         if self.keyspace.sink is not None:
             self.keyspace.sink.key_deleted(self.id, key.p, key.n)
         entry_free(e)
