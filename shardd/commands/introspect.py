@@ -50,6 +50,9 @@ class InOrder(set):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, InOrder) and self.listed == other.listed
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -169,7 +172,7 @@ def _inner(server: Any, args: list[bytes]) -> tuple[Row, list[bytes]]:
     row = table.lookup(inner)
     if row is None or _find(server.built, row.name) is None:
         raise CommandError(errors.INVALID_COMMAND)
-    if not row.key_specs:
+    if not row.has_keys:
         raise CommandError(errors.NO_KEY_ARGUMENTS)
     if not row.arity_fits(len(inner)):
         raise CommandError(errors.INVALID_ARGUMENT_COUNT)
@@ -214,6 +217,8 @@ def _arguments(text: str, place: int) -> tuple[list[dict[bytes, Any]], int]:
         inside = None
         if head["open"]:
             inside, place = _arguments(text, place)
+            if text[place:place + 1] != {"{": "}", "(": ")"}[head["open"]]:
+                raise ValueError(f"arguments: unclosed {head['name']!r}")
             place += 1
         marks = _MARKS.match(text, place)
         assert marks is not None

@@ -125,6 +125,11 @@ class Row:
         return self._specs
 
     @property
+    def has_keys(self) -> bool:
+        """Whether the command can have keys; a channel's name (SPUBLISH) routes like a key and is none."""
+        return any("not_key" not in spec.flags for spec in self.key_specs)
+
+    @property
     def own_name(self) -> str:
         """The last part of the name: "list" of "client|list"."""
         return self.name.rpartition("|")[2]
@@ -468,6 +473,6 @@ def keys_of(row: Row, args: list[bytes]) -> Keys:
         keys = finder(row, args) if finder else None
     if keys:
         return keys
-    if row.key_specs and "no_mandatory_keys" not in row.flags:
+    if row.has_keys and "no_mandatory_keys" not in row.flags:
         raise CommandError(INVALID_ARGUMENTS)
     return []
