@@ -32,6 +32,6 @@ cdef class Clients:
     cdef public int64_t next_id
     cdef public int64_t id_step             # ids of several proxies interleave
     cdef readonly uint64_t accepted, rejected
-    cdef int add(self, Client client) except -1
-    cdef int discard(self, Client client) except -1
+    cpdef int add(self, Client client) except -1
+    cpdef int discard(self, Client client) except -1
     cpdef int reject(self) except -1

@@ -38,7 +38,7 @@ class Clients:
         self.next_id = next_id
         self.id_step = id_step
 
-    @cython.cfunc
+    @cython.ccall
     @cython.exceptval(-1, check=False)
     def add(self, client: Client) -> cython.int:
         """Give a new client its id and list it."""
@@ -49,7 +49,7 @@ class Clients:
         self.accepted += 1
         return 0
 
-    @cython.cfunc
+    @cython.ccall
     @cython.exceptval(-1, check=False)
     def discard(self, client: Client) -> cython.int:
         """Take a client that left from the list, if it is there."""

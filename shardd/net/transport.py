@@ -106,7 +106,10 @@ class PlainProtocol(Protocol):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def data(self, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        return self.handler.on_data(cython.cast(cython.p_char, p)[:n])
+        done: cython.Py_ssize_t = self.handler.on_data(cython.cast(cython.p_char, p)[:n])
+        if done < 0:
+            raise ValueError("a negative count of bytes")       # -1 would say that an exception is set
+        return done
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
