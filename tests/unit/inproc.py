@@ -1,4 +1,4 @@
-"""An engine inside the test process: the real server, registry, dispatch and journal, driven step by step over socket pairs.
+"""An engine inside the test process: the real server, dispatch and journal, driven step by step over socket pairs.
 
 For what no client sees from outside: the journal's effects, the keyspace's invariants, times that the test sets.
 """
