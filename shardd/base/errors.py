@@ -238,8 +238,8 @@ def unknown_node(name: bytes) -> bytes:
 
 def protected_command(name: str, option: str) -> bytes:
     """name: DEBUG or MODULE; option: the config option that would allow it."""
-    return (b"ERR %s command not allowed. If the %s option is set to \"local\", you can run it from a local connection, "
-            b"otherwise you need to set this option in the configuration file, and then restart the server."
+    return (b"ERR %s command not allowed. If the %s option is set to \"local\", you can run it from a local "
+            b"connection, otherwise you need to set this option in the configuration file, and then restart the server."
             % (name.encode(), option.encode()))
 
 
@@ -297,3 +297,6 @@ def engine_unreachable(index: int) -> bytes:
 def not_through_proxy(name: str) -> bytes:
     """Engines have the command, but through a proxy its answer could be wrong. name: "get" or "client|list"."""
     return b"ERR '%s' is not supported through the proxy" % name.encode()
+
+
+WRONG_PARTS = b"ERR the engines' replies do not fit together"

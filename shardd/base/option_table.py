@@ -6,8 +6,8 @@ base.option_types; files and command lines: base.options) nor what an option doe
 Each option is read by some of the programs: `supervisor`, `engine`, `proxy`. The supervisor hands a child the options
 that the child reads. Names and defaults are Redis 7.2's where Redis has the option, with two differences: `save` is
 empty and `enable-*` need a restart. An option of Redis whose feature does not exist yet is in the table so that a
-redis.conf loads, but it takes no value that would promise the feature: see `only`. An option with `idle` set takes every
-valid value and has no effect yet, since it only shapes such a feature.
+redis.conf loads, but it takes no value that would promise the feature: see `only`. An option with `idle` set takes
+every valid value and has no effect yet, since it only shapes such a feature.
 
 conf/shardd.conf describes the same options for people; a test holds that the two agree.
 """
@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from shardd.base import limits
 from shardd.base.limits import MIB, PORT_MAX
-from shardd.base.option_types import (AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Int, Kind, Memory, Octal,
-                                      Save, SocketPath, String, Words)
+from shardd.base.option_types import (AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Int, Kind, Memory,
+                                      Octal, Save, SocketPath, String, Words)
 
 INT_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
@@ -58,8 +58,8 @@ class Option(NamedTuple):
 def _network() -> list[Option]:
     section = "network"
     return [
-        Option("port", Int(0, PORT_MAX), "6379", "TCP port for clients; 0 for none. Under the supervisor this is the proxy's.",
-               section, ALL, mutable=False),
+        Option("port", Int(0, PORT_MAX), "6379", "TCP port for clients; 0 for none. Under the supervisor this is the "
+               "proxy's.", section, ALL, mutable=False),
         Option("bind", Words(16), "* -::*", "Addresses to listen on; a leading - lets the server start where one is "
                "not available.", section, ALL, mutable=False),
         Option("unixsocket", SocketPath(), "", "Path of a Unix socket for clients; empty for none.", section, ALL,
@@ -136,8 +136,8 @@ def _process() -> list[Option]:
                reason=NOT_YET + "log to a file or to standard output"),
         Option("set-proc-title", Bool(), "yes", "Show role and address in the process's title; no effect yet.", section,
                ALL, idle=True),
-        Option("proc-title-template", String(), "{title} {listen-addr} {server-mode}", "How that title is made; no effect "
-               "yet.", section, ALL, idle=True),
+        Option("proc-title-template", String(), "{title} {listen-addr} {server-mode}", "How that title is made; no "
+               "effect yet.", section, ALL, idle=True),
         Option("always-show-logo", Bool(), "no", "Accepted for redis.conf's sake; there is no logo.", section,
                SUPERVISOR, mutable=False, idle=True),
         Option("io-threads", Int(1, 128), "1", "Threads of one process.", section, SERVERS, mutable=False, only=("1",),
@@ -226,15 +226,15 @@ def _observing() -> list[Option]:
 def _cluster() -> list[Option]:
     section = "cluster"
     return [
-        Option("cluster-enabled", Bool(), "no", "An engine started by itself answers as one node of a cluster; under the "
-               "supervisor all engines do.", section, SERVERS, mutable=False),
+        Option("cluster-enabled", Bool(), "no", "An engine started by itself answers as one node of a cluster; under "
+               "the supervisor all engines do.", section, SERVERS, mutable=False),
         Option("cluster-announce-ip", String(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
                "the client came to.", section, ALL),
         Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name; 0 for the "
                "real one.", section, SERVERS),
         Option("cluster-announce-hostname", String(), "", "Host name that CLUSTER SLOTS and SHARDS add.", section, ALL),
-        Option("cluster-preferred-endpoint-type", Enum("ip", "hostname", "unknown-endpoint"), "ip", "What CLUSTER SLOTS "
-               "and redirects name: the address, the host name, or nothing.", section, ALL),
+        Option("cluster-preferred-endpoint-type", Enum("ip", "hostname", "unknown-endpoint"), "ip", "What CLUSTER "
+               "SLOTS and redirects name: the address, the host name, or nothing.", section, ALL),
         Option("cluster-require-full-coverage", Bool(), "yes", "Refuse all keys while any slot has no engine.", section,
                SERVERS),
         Option("cluster-allow-reads-when-down", Bool(), "no", "Read even while the cluster is down.", section, SERVERS),
@@ -313,7 +313,8 @@ def _host() -> list[Option]:
         Option("oom-score-adj", Enum("no", "yes", "relative", "absolute"), "no", "Adjust the kernel's out-of-memory "
                "score.", section, SUPERVISOR, only=("no",), reason=NOT_YET + "the score is not touched"),
         Option("oom-score-adj-values", Words(3), "0 200 800", "The scores for it.", section, SUPERVISOR, idle=True),
-        Option("locale-collate", String(), "", "Locale for comparing strings; no effect yet.", section, ENGINE, idle=True),
+        Option("locale-collate", String(), "", "Locale for comparing strings; no effect yet.", section, ENGINE,
+               idle=True),
         Option("disable-thp", Bool(), "yes", "No transparent huge pages; no effect yet.", section, ENGINE,
                mutable=False, idle=True),
         Option("jemalloc-bg-thread", Bool(), "yes", "Accepted for redis.conf's sake; jemalloc is not used.", section,

@@ -211,8 +211,8 @@ class _Loader:
 class Config:
     """The live configuration of one process.
 
-    values: name -> typed value (bool, int, str, tuple, dict; see the option's kind). Reading it, or `config[name]`, costs
-    one dict lookup; only `set_many` writes. path: the absolute path of the file, or None. program: "shardd",
+    values: name -> typed value (bool, int, str, tuple, dict; see the option's kind). Reading it, or `config[name]`,
+    costs one dict lookup; only `set_many` writes. path: the absolute path of the file, or None. program: "shardd",
     "shardd-engine" or "shardd-proxy".
     """
 
@@ -269,7 +269,10 @@ class Config:
         return option.kind.text(self.values[option.name])
 
     def match(self, patterns: Sequence[str]) -> dict[str, str]:
-        """CONFIG GET: name or alias -> text, for names and globs in any case. A plain name comes back as it was sent."""
+        """CONFIG GET: name or alias -> text, for names and globs in any case.
+
+        A plain name comes back as it was sent.
+        """
         found: dict[str, str] = {}
         for pattern in patterns:
             if not any(char in pattern for char in "*?["):

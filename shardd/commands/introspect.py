@@ -6,8 +6,8 @@ Only what a process has handlers for exists here: `server.built` is a frozenset 
 "client|list"), so that what is not built is as unknown to COMMAND INFO as it is to dispatch. A container counts as
 built as soon as one of its subcommands is.
 
-docs.tsv has six columns: name, complexity, deprecated since, replaced by, summary, arguments; "-" for none. The arguments
-are written as
+docs.tsv has six columns: name, complexity, deprecated since, replaced by, summary, arguments; "-" for none. The
+arguments are written as
 
     name:type          a value (string, integer, key, pattern ...)        name            a word alone (a pure token)
     name{a b c}        one of these                                       name(a b c)     all of these, in order
@@ -253,7 +253,10 @@ def _argument(head: re.Match[str], inside: list[dict[bytes, Any]] | None, marks:
 
 @cache
 def load_docs() -> dict[str, tuple[str, ...]]:
-    """docs.tsv: name -> complexity, deprecated since, replaced by, summary, arguments; "" for none. Read at first use."""
+    """docs.tsv: name -> complexity, deprecated since, replaced by, summary, arguments; "" for none.
+
+    Read at first use.
+    """
     docs = {}
     for line in Path(__file__).with_name("docs.tsv").read_text("utf-8").splitlines():
         if not line.startswith("#"):

@@ -8,7 +8,7 @@ from shardd.base import log
 from shardd.base.errors import ConfigError
 from shardd.base.log import Log, format_line
 
-LINE = re.compile(r"\d+:[VMP] \d\d (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d\.\d{3} [.*#-] .*")
+LINE = re.compile(r"\d+:[VMP] \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d\.\d{3} [.*#-] .*")
 
 
 def test_the_line_is_redis_s(monkeypatch):
@@ -20,7 +20,8 @@ def test_the_line_is_redis_s(monkeypatch):
     log.time.tzset()
 
 
-@pytest.mark.parametrize("level, mark", [(log.DEBUG, b"."), (log.VERBOSE, b"-"), (log.NOTICE, b"*"), (log.WARNING, b"#")])
+@pytest.mark.parametrize("level, mark", [
+    (log.DEBUG, b"."), (log.VERBOSE, b"-"), (log.NOTICE, b"*"), (log.WARNING, b"#")])
 def test_each_level_has_its_mark(level, mark):
     assert format_line(1, "P", level, "x", 0).endswith(b" " + mark + b" x\n")
 

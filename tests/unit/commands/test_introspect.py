@@ -14,8 +14,8 @@ from shardd.wire.values import Simple
 
 EVERY = frozenset(row.name for top in COMMANDS.values() for row in (top, *top.subcommands.values())
                   if top.group != "sentinel")
-SMALL = SimpleNamespace(built=frozenset(("get", "set", "mset", "eval", "ping", "client|id", "client|list", "memory|usage",
-                                         "quit", "zunion")))
+SMALL = SimpleNamespace(built=frozenset(("get", "set", "mset", "eval", "ping", "client|id", "client|list",
+                                         "memory|usage", "quit", "zunion")))
 
 
 def call(line, server=SMALL):

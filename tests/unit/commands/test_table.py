@@ -121,8 +121,8 @@ def test_policies():
 
 @pytest.mark.parametrize("raw, value", [
     (b"0", 0), (b"-1", -1), (b"9223372036854775807", 2**63 - 1), (b"-9223372036854775808", -2**63),
-    (b"9223372036854775808", None), (b"", None), (b"-", None), (b"-0", None), (b"01", None), (b"+1", None), (b" 1", None),
-    (b"1 ", None), (b"\xb2", None), (b"1" * 5000, None),
+    (b"9223372036854775808", None), (b"", None), (b"-", None), (b"-0", None), (b"01", None), (b"+1", None),
+    (b" 1", None), (b"1 ", None), (b"\xb2", None), (b"1" * 5000, None),
 ])
 def test_integers_are_redis_s(raw, value):
     assert parse_integer(raw) == value
@@ -158,8 +158,8 @@ def requests():
             # what does not fit
             ["zunion", "2", "a"], ["zunion", "0", "a"], ["zunion", "x", "a"], ["eval", "s", "5", "a"],
             ["eval", "s", "x", "a"], ["eval", "s", "-1", "a"], ["xread", "streams", "a", "b", "c"],
-            ["xread", "count", "streams", "a", "b", "c"], ["xread", "block", "1", "nothing"], ["blmpop", "0", "0", "a", "left"],
-            ["mset", "a", "1", "b"], ["pfmerge", "d"], ["zunionstore", "d", "3", "a", "b"], ["lmpop", "9", "a", "left"],
+            ["xread", "count", "streams", "a", "b", "c"], ["xread", "block", "1", "nothing"],
+            ["blmpop", "0", "0", "a", "left"], ["mset", "a", "1", "b"], ["pfmerge", "d"], ["zunionstore", "d", "3", "a", "b"], ["lmpop", "9", "a", "left"],
             ["sort", "k", "store"], ["georadius", "k", "1", "2", "3", "m", "store"], ["zinter", "1", "a", "1"]]
 
 
@@ -199,8 +199,8 @@ def test_routing_finds_keys_and_never_fails(request_words, places):
 
 
 ARGUMENTS = st.lists(st.one_of(
-    st.sampled_from(words("keys", "STREAMS", "store", "get", "set", "by", "limit", "auth", "auth2", "", "0", "1", "2", "-1",
-                          "overflow", "block", "count", "group", "noack", "weights")), st.binary(max_size=4)), max_size=12)
+    st.sampled_from(words("keys", "STREAMS", "store", "get", "set", "by", "limit", "auth", "auth2", "", "0", "1", "2",
+                          "-1", "overflow", "block", "count", "group", "noack")), st.binary(max_size=4)), max_size=12)
 
 
 @given(st.sampled_from(sorted(EVERY)), ARGUMENTS)
