@@ -1,6 +1,7 @@
 """Every bound the server keeps: its value, its unit (last in the name) and why it is what it is.
 
-Owns: constants. Does not own what a user may change: those are options (base.option_table), whose ranges come from here.
+Owns: constants. Does not own what a user may change: those are options
+(base.option_table), whose ranges come from here.
 Compiled modules read a bound once, when they are imported, and keep it as a C constant.
 """
 

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 from shardd.base import limits
 from shardd.base.limits import MIB, PORT_MAX
-from shardd.base.option_types import (AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Int, Kind, Memory,
-                                      Octal, Save, SocketPath, String, Words)
+from shardd.base.option_types import (AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Int, Kind,
+                                      Memory, Octal, Save, SocketPath, String, Words)
 
 INT_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
