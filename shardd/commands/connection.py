@@ -248,8 +248,8 @@ def describe(client: Any) -> str:
     return (f"id={client.id} addr={transport.peer} laddr={transport.local} fd={transport.fd} "
             f"name={client.name.decode()} age={max(0, now_ms() - client.created_ms) // 1000} "
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
-            f"sub=0 psub=0 ssub=0 multi=-1 qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 "
-            f"oll={int(pending > 0)} omem={pending} tot-mem={used} events={events} cmd={client.last_command or 'NULL'} "
+            f"sub=0 psub=0 ssub=0 multi=-1 qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
+            f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} events={events} cmd={client.last_command or 'NULL'} "
             f"user={client.user.decode('utf-8', 'replace')} redir=-1 resp={client.resp} "
             f"lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
 

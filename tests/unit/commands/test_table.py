@@ -159,8 +159,8 @@ def requests():
             ["zunion", "2", "a"], ["zunion", "0", "a"], ["zunion", "x", "a"], ["eval", "s", "5", "a"],
             ["eval", "s", "x", "a"], ["eval", "s", "-1", "a"], ["xread", "streams", "a", "b", "c"],
             ["xread", "count", "streams", "a", "b", "c"], ["xread", "block", "1", "nothing"],
-            ["blmpop", "0", "0", "a", "left"], ["mset", "a", "1", "b"], ["pfmerge", "d"], ["zunionstore", "d", "3", "a", "b"],
-            ["lmpop", "9", "a", "left"],
+            ["blmpop", "0", "0", "a", "left"], ["mset", "a", "1", "b"], ["pfmerge", "d"],
+            ["zunionstore", "d", "3", "a", "b"], ["lmpop", "9", "a", "left"],
             ["sort", "k", "store"], ["georadius", "k", "1", "2", "3", "m", "store"], ["zinter", "1", "a", "1"]]
 
 
