@@ -249,8 +249,8 @@ def describe(client: Any) -> str:
             f"name={client.name.decode()} age={max(0, now_ms() - client.created_ms) // 1000} "
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
             f"sub=0 psub=0 ssub=0 multi=-1 qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
-            f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} events={events} cmd={client.last_command or 'NULL'} "
-            f"user={client.user.decode('utf-8', 'replace')} redir=-1 resp={client.resp} "
+            f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} "
+            f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} redir=-1 resp={client.resp} "
             f"lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
 
 
@@ -301,7 +301,7 @@ def client_kill(server: Any, client: Any, args: list[bytes]) -> Any:
     skip_me = not old_form and wanted.pop("skipme", True)
     killed = 0
     for one in list(server.clients.by_id.values()):
-        if not _matches(one, wanted) or (one is client and skip_me):
+        if one.transport.closing or not _matches(one, wanted) or (one is client and skip_me):
             continue
         killed += 1
         if one is client:

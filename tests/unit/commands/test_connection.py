@@ -313,6 +313,12 @@ def test_kill(line, reply, dead):
     assert killed(server) == dead
 
 
+def test_a_connection_that_is_closing_is_not_killed_again():
+    server = FakeServer(clients=2)
+    server[2].transport.closing = True
+    assert server("CLIENT KILL ID 2") == 0
+
+
 def test_one_s_own_connection_closes_after_the_reply():
     server = FakeServer()
     server("CLIENT KILL 127.0.0.1:5001")
