@@ -250,8 +250,8 @@ def describe(client: Any) -> str:
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
             f"sub=0 psub=0 ssub=0 multi=-1 qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
             f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} "
-            f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} redir=-1 resp={client.resp} "
-            f"lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
+            f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} "
+            f"redir=-1 resp={client.resp} lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
 
 
 def _client_type(name: bytes) -> str:
