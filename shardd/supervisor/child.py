@@ -18,13 +18,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import shardd
 from shardd.base import child as bond
-from shardd.base import limits, log
+from shardd.base import limits
 from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError
+from shardd.base.log import Log
 from shardd.supervisor.control import Link, LinkError
 from shardd.supervisor.watch import Action, Decision, State, Watch
 
@@ -33,26 +34,39 @@ PROXY = "proxy"
 _MODULES = {ENGINE: "shardd.engine.main", PROXY: "proxy.main"}
 
 
+class Owner(Protocol):
+    """What a child needs of the supervisor."""
+
+    log: Log
+    run_dir: Path
+    """Where its socket and conf file go."""
+    user_conf: str
+    """Path of the configuration file that the user gave, empty for none."""
+
+    def conf_of(self, child: "Child") -> str:
+        """The text of its conf file; asked before each start."""
+
+    def woken(self) -> None:
+        """Something happened that run_cycle() should look at soon."""
+
+    def told(self, child: "Child", message: dict[str, Any]) -> None:
+        """It said something over its lifeline other than `ready`."""
+
+
 class Child:
-    """kind: ENGINE or PROXY. index: 0, 1 ... within its kind. run_dir: where its socket and conf file go.
+    """kind: ENGINE or PROXY. index: 0, 1 ... within its kind. cpus: the cores it is pinned to, empty for none."""
 
-    conf: called before each start, gives the text of its conf file. cpus: the cores it is pinned to, empty for none.
-    on_event: called when something happened that run_cycle() should look at. on_message: called with each message from the
-    lifeline other than `ready`. user_conf: path of the configuration file that the user gave, empty for none.
-    """
-
-    def __init__(self, kind: str, index: int, node_id: str, run_dir: Path, conf: Callable[[], str], cpus: frozenset[int],
-                 on_event: Callable[[], object], on_message: Callable[[dict[str, Any]], object], user_conf: str = "") -> None:
+    def __init__(self, kind: str, index: int, node_id: str, cpus: frozenset[int], owner: Owner) -> None:
         self.kind, self.index, self.node_id = kind, index, node_id
         self.name = f"{kind} {index}"
-        self.control_path = run_dir / f"{kind}-{index}.sock"
-        self.conf_path = run_dir / f"{kind}-{index}.conf"
+        self.control_path = owner.run_dir / f"{kind}-{index}.sock"
+        self.conf_path = owner.run_dir / f"{kind}-{index}.conf"
         self.cpus = cpus
         self.port = 0
         self.watch = Watch(self.name.capitalize(), mono_ms())
         self.epoch = 0
         """The newest topology that it has confirmed; 0 since its last start: none."""
-        self._conf, self._on_event, self._on_message, self._user_conf = conf, on_event, on_message, user_conf
+        self._owner, self._log = owner, owner.log
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None
         self._lines = bytearray()
@@ -120,12 +134,12 @@ class Child:
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         try:
-            write_private(self.conf_path, self._conf())
+            write_private(self.conf_path, self._owner.conf_of(self))
             env = dict(os.environ)
             env[bond.CONTROL] = str(self.control_path)
             env[bond.LIFELINE] = f"{theirs.fileno()}:{os.getpid()}"
             env[bond.NODE_ID] = self.node_id
-            env[bond.CONF] = self._user_conf
+            env[bond.CONF] = self._owner.user_conf
             self._process = subprocess.Popen([*python_command(_MODULES[self.kind]), str(self.conf_path)], env=env,
                                              stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True)
         except OSError as error:
@@ -146,7 +160,7 @@ class Child:
             try:
                 os.sched_setaffinity(self.pid, self.cpus)
             except OSError as error:  # it died already, or the cores were taken away from this container
-                log.warning(f"{self.name.capitalize()} cannot be pinned to core {sorted(self.cpus)}: {error.strerror}")
+                self._log.warning(f"{self.name.capitalize()} cannot be pinned to core {sorted(self.cpus)}: {error.strerror}")
 
     def _reap(self) -> None:
         if self._process is None:
@@ -193,7 +207,7 @@ class Child:
             data = b""
         if not data:  # it has closed its end, almost always by dying: the cycle looks at once
             self._drop_lifeline()
-            self._on_event()
+            self._owner.woken()
             return
         self._lines += data
         *lines, self._lines = self._lines.split(b"\n")
@@ -207,7 +221,7 @@ class Child:
             message = json.loads(line)
             port = int(message.get("port", 0))
         except (ValueError, AttributeError, TypeError):
-            log.warning(f"{self.name.capitalize()} sent a message that makes no sense: {line[:100]!r}")
+            self._log.warning(f"{self.name.capitalize()} sent a message that makes no sense: {line[:100]!r}")
             return
         if message.get("ready"):
             self.port = port or self.port
@@ -215,8 +229,8 @@ class Child:
                          f": pid {self.pid}" + (f", port {self.port}" if self.port else "")
                          + (f", core {','.join(map(str, sorted(self.cpus)))}" if self.cpus else ""))
         else:
-            self._on_message(message)
-        self._on_event()
+            self._owner.told(self, message)
+        self._owner.woken()
 
     # --- the control link -----------------------------------------------------------------------------------------
 
@@ -242,7 +256,7 @@ class Child:
         except LinkError:
             return  # not listening yet, or not any more: the next cycle tries again, and silence is noticed by the watch
         self._link = link
-        self._on_event()
+        self._owner.woken()
 
     async def _tell(self, topology_json: str, epoch: int) -> None:
         try:
@@ -251,10 +265,10 @@ class Child:
             return
         except CommandError as error:
             self._refused_epoch = epoch
-            log.warning(f"{self.name.capitalize()} refused the topology of epoch {epoch}: {error}")
+            self._log.warning(f"{self.name.capitalize()} refused the topology of epoch {epoch}: {error}")
             return
         self.epoch = max(self.epoch, epoch)
-        self._on_event()
+        self._owner.woken()
 
     async def _ping(self) -> None:
         try:
@@ -265,7 +279,7 @@ class Child:
 
     def _report(self, decision: Decision, details: str = "") -> None:
         if decision.sentence is not None:
-            (log.warning if decision.warn else log.notice)(decision.sentence + details)
+            (self._log.warning if decision.warn else self._log.notice)(decision.sentence + details)
 
 
 def python_command(module: str) -> list[str]:

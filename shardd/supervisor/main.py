@@ -19,18 +19,21 @@ No child outlives this process (base/child.py).
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from shardd.base import limits, log
+from shardd.base import limits
 from shardd.base.clock import mono_ms
 from shardd.base.errors import ConfigError
+from shardd.base.log import SUPERVISOR, Log
 from shardd.base.options import Config
 from shardd.cluster.store import FileStore, StoreError
 from shardd.cluster.topology import DOWN, UP, EngineInfo, Topology, new_id
@@ -56,8 +59,9 @@ _STORE_RETRY_MS = 5_000
 class Supervisor:
     """One tree. `run()` returns the exit code."""
 
-    def __init__(self, plan: Plan, store: FileStore, stored: Topology | None) -> None:
-        self.plan, self.config = plan, plan.config
+    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None) -> None:
+        self.plan, self.config, self.log = plan, plan.config, log
+        self.run_dir, self.user_conf = plan.run_dir, plan.config.path or ""
         self.started_ms = mono_ms()
         self.engines: list[Child] = []
         self.proxies: list[Child] = []
@@ -74,7 +78,7 @@ class Supervisor:
         self._stop_started_ms = 0
         self._wake = asyncio.Event()
         self._engines_due_ms = 0
-        self._control = Server(plan.run_dir / SUPERVISOR_SOCKET, self._command)
+        self._control = Server(self.run_dir / SUPERVISOR_SOCKET, self._command)
 
     # --- the topology ---------------------------------------------------------------------------------------------
 
@@ -86,12 +90,12 @@ class Supervisor:
         for index in range(self.plan.engines):
             old = known.get(index) or EngineInfo(new_id(), new_id(), index)
             engines.append(replace(old, host=host, hostname=hostname, state=DOWN,
-                                   unixsocket=str(self.plan.run_dir / f"{ENGINE}-{index}.sock")))
+                                   unixsocket=str(self.run_dir / f"{ENGINE}-{index}.sock")))
         if stored is None:
             return Topology.even(engines, epoch=1)
         if len(stored.engines) == len(engines):
             return stored.next(engines=tuple(engines))
-        log.notice(f"There were {len(stored.engines)} engines and there are {len(engines)} now: the slots are split evenly "
+        self.log.notice(f"There were {len(stored.engines)} engines and there are {len(engines)} now: the slots are split evenly "
                    "again")
         return stored.resized(engines)
 
@@ -112,13 +116,13 @@ class Supervisor:
         try:
             done = await asyncio.to_thread(self._store.compare_and_set, self._stored_epoch, topology)
         except StoreError as error:
-            log.warning(f"The topology of epoch {topology.epoch} is not stored: {error}")
+            self.log.warning(f"The topology of epoch {topology.epoch} is not stored: {error}")
             self._store_retry_ms = now_ms + _STORE_RETRY_MS
             return
         if done:
             self._stored_epoch = topology.epoch
         elif not self.stopping:
-            log.warning(f"Somebody else changed {self._store.path}; there must be one supervisor only, so this one stops")
+            self.log.warning(f"Somebody else changed {self._store.path}; there must be one supervisor only, so this one stops")
             self.exit_code = 1
             self.stop()
 
@@ -126,8 +130,8 @@ class Supervisor:
 
     async def run(self) -> int:
         """The whole life. Raises OSError where the sockets in <dir>/run cannot be made."""
-        self.plan.run_dir.mkdir(mode=0o700, exist_ok=True)
-        self.plan.run_dir.chmod(0o700)
+        self.run_dir.mkdir(mode=0o700, exist_ok=True)
+        self.run_dir.chmod(0o700)
         await self._control.start()
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -163,7 +167,9 @@ class Supervisor:
         self._announce()
 
     async def _pause(self) -> None:
-        restless = any(child.restless for child in self.engines + self.proxies)
+        if self.stopping and self._all_stopped():
+            return
+        restless = self.stopping or any(child.restless for child in self.engines + self.proxies)
         try:
             await asyncio.wait_for(self._wake.wait(), (_RESTLESS_TICK_MS if restless else _TICK_MS) / 1000)
         except asyncio.TimeoutError:
@@ -172,28 +178,27 @@ class Supervisor:
     def _make_engines(self) -> None:
         pins = pinning(self.plan.engines, self.plan.available)
         for engine, cpus in zip(self.topology.engines, pins):
-            child = self._child(ENGINE, engine.index, engine.id, cpus)
+            child = Child(ENGINE, engine.index, engine.id, cpus, self)
             child.port = engine.port
             self.engines.append(child)
         self._engines_due_ms = mono_ms() + limits.ENGINES_WAIT_MS
 
     def _make_proxies(self) -> None:
         for index in range(self.plan.proxies):
-            self.proxies.append(self._child(PROXY, index, proxy_id(self.topology), frozenset()))
+            self.proxies.append(Child(PROXY, index, proxy_id(self.topology), frozenset(), self))
         self._wake.set()
 
-    def _child(self, kind: str, index: int, node_id: str, cpus: frozenset[int]) -> Child:
-        child = Child(kind, index, node_id, self.plan.run_dir, lambda: self._conf(child), cpus, self._wake.set,
-                      lambda message: self._message(child, message), self.config.path or "")
-        return child
-
-    def _conf(self, child: Child) -> str:
-        """The configuration of a child that is about to start."""
+    def conf_of(self, child: Child) -> str:
+        """The configuration of a child that is about to start; an engine's port is settled here."""
         if child.kind == PROXY:
             return self.plan.proxy_conf()
         taken = [other.port for other in self.engines if other is not child]
         child.port = self.plan.engine_port(child.index, child.port, taken)
         return self.plan.engine_conf(child.control_path, child.port)
+
+    def woken(self) -> None:
+        """The next cycle comes at once."""
+        self._wake.set()
 
     def _engines_settled(self) -> bool:
         return mono_ms() >= self._engines_due_ms or all(child.watch.serving for child in self.engines)
@@ -204,7 +209,7 @@ class Supervisor:
             return
         for children in (self.engines, self.proxies):
             if children and all(child.watch.failures >= _START_FAILURES_MAX for child in children):
-                log.warning(f"Every {children[0].kind} died {_START_FAILURES_MAX} times before it was ready; see their "
+                self.log.warning(f"Every {children[0].kind} died {_START_FAILURES_MAX} times before it was ready; see their "
                             "messages above. Giving up")
                 self.exit_code = 1
                 self.stop()
@@ -216,14 +221,14 @@ class Supervisor:
         self._announced = True
         for child in self.engines:
             ranges = ", ".join(f"{first}-{last}" for first, last in self.topology.ranges_of(child.node_id)) or "none"
-            log.notice(f"Engine {child.index} listens on port {child.port} and serves slots {ranges}")
-        port, path = self.config["port"], self.config["unixsocket"]
+            self.log.notice(f"Engine {child.index} listens on port {child.port} and serves slots {ranges}")
+        port, path = self.config["port"], self.plan.path("unixsocket")
         if port:
-            log.notice(f"{self._proxies_are()} on {', '.join(host for host, _ in self.plan.hosts)}, port {port}")
-            log.notice("Ready to accept connections tcp")
+            self.log.notice(f"{self._proxies_are()} on {', '.join(host for host, _ in self.plan.hosts)}, port {port}")
+            self.log.notice("Ready to accept connections tcp")
         if path:
-            log.notice(f"{self._proxies_are()} on the Unix socket {path}")
-            log.notice("Ready to accept connections unix")
+            self.log.notice(f"{self._proxies_are()} on the Unix socket {path}")
+            self.log.notice("Ready to accept connections unix")
 
     def _proxies_are(self) -> str:
         return "The proxy listens" if len(self.proxies) == 1 else f"{len(self.proxies)} proxies listen"
@@ -254,18 +259,18 @@ class Supervisor:
     def _signalled(self, signum: int) -> None:
         name = signal.Signals(signum).name
         if self.stopping:
-            log.warning(f"Received {name} again: every process is killed")
+            self.log.warning(f"Received {name} again: every process is killed")
             for child in self.engines + self.proxies:
                 child.stop(0)
             self._wake.set()
             return
-        log.warning(f"Received {name} scheduling shutdown...")
+        self.log.warning(f"Received {name} scheduling shutdown...")
         self.stop()
 
-    def _message(self, child: Child, message: dict[str, Any]) -> None:
+    def told(self, child: Child, message: dict[str, Any]) -> None:
         """What a child says over its lifeline besides `ready`."""
         if message.get("shutdown"):
-            log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops")
+            self.log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops")
             self.stop()
 
     # --- supervisor.sock ------------------------------------------------------------------------------------------
@@ -279,7 +284,7 @@ class Supervisor:
         if name == b"SHARDD STATUS":
             return json_bulk(await self._status())
         if words[0].upper() == b"SHUTDOWN":
-            log.warning("Told to SHUTDOWN over the control socket")
+            self.log.warning("Told to SHUTDOWN over the control socket")
             self.stop()
             return OK
         raise reject(words)
@@ -294,26 +299,43 @@ class Supervisor:
                 "stopping": self.stopping, "children": list(children)}
 
 
-async def _live(plan: Plan, store: FileStore, stored: Topology | None) -> int:
-    return await Supervisor(plan, store, stored).run()
+async def _live(plan: Plan, log: Log, store: FileStore, stored: Topology | None) -> int:
+    return await Supervisor(plan, log, store, stored).run()
 
 
 def run(argv: Sequence[str]) -> int:
     """One invocation with the words after the program's name; returns the exit code."""
     try:
         config = Config.load(argv, "shardd")
-        log.open_log(config)
         plan = Plan.of(config)
-        with FileStore(plan.directory) as store:
+        log = Log(SUPERVISOR, str(config["loglevel"]), plan.path("logfile"))
+        with FileStore(plan.directory) as store, _pid_file(plan.path("pidfile")):
             stored = store.read()
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
                        f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
-            code = uvloop.run(_live(plan, store, stored))
+            code = uvloop.run(_live(plan, log, store, stored))
         log.warning("shardd is now ready to exit, bye bye...")
         return code
     except (ConfigError, StoreError, OSError) as error:
         print(f"shardd: {error}", file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def _pid_file(path: str) -> Iterator[None]:
+    """Keeps this process's id in `path`, if any, for as long as it runs. Raises ConfigError."""
+    if not path:
+        yield
+        return
+    try:
+        Path(path).write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise ConfigError(f"pidfile: cannot write {path}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def main() -> None:

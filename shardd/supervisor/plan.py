@@ -121,49 +121,54 @@ class Plan:
     def hosts(self) -> list[Address]:
         return addresses(self.config["bind"])
 
+    def path(self, option: str) -> str:
+        """The absolute path that `option` names, a relative one counted from `dir` as in Redis; empty for none."""
+        value = str(self.config[option])
+        return str(self.directory / value) if value else ""
+
     # --- checks ---------------------------------------------------------------------------------------------------
 
     def _fail(self, option: str, reason: str) -> ConfigError:
-        return ConfigError(f"{self.config.origin(option)}: {option}: {reason}")
+        """The same form as the messages of base.options."""
+        origin = self.config.origin(option)
+        dashes = "--" if origin == "command line" else ""
+        return ConfigError(f"{origin}: {dashes}{option} '{self.config.get_text(option)}': {reason}")
 
     def _check_directory(self) -> None:
-        if not self.directory.is_dir():
-            raise self._fail("dir", f"{self.directory} is no directory; create it first")
         if not os.access(self.directory, os.W_OK | os.X_OK):
-            raise self._fail("dir", f"{self.directory} is not writable for this user")
+            raise self._fail("dir", "not writable for this user")
         longest = self.run_dir / f"engine-{self.engines - 1}.sock"
         if len(os.fsencode(longest)) > limits.UNIX_SOCKET_PATH_BYTES_MAX:
-            raise self._fail("dir", f"{longest} is longer than the {limits.UNIX_SOCKET_PATH_BYTES_MAX} bytes that a Unix "
-                             "socket's path may have; choose a shorter directory")
+            raise self._fail("dir", f"too long: the path of a socket in it, {longest}, may have at most "
+                             f"{limits.UNIX_SOCKET_PATH_BYTES_MAX} bytes")
 
     def _check_sockets(self) -> None:
-        path = str(self.config["unixsocket"])
+        path = self.path("unixsocket")
         if not path:
             return
-        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-            raise self._fail("unixsocket", f"{path}: its directory does not exist")
+        if not os.path.isdir(os.path.dirname(path)):
+            raise self._fail("unixsocket", "its directory does not exist")
         if os.path.lexists(path):
             with socket.socket(socket.AF_UNIX) as probe:
                 try:
                     probe.connect(path)
                 except OSError:
                     return
-            raise self._fail("unixsocket", f"{path}: another process listens there")
+            raise self._fail("unixsocket", "another process listens there")
 
     def _check_ports(self) -> None:
         port, base = int(self.config["port"]), int(self.config["engine-base-port"])
         if not port and not self.config["unixsocket"]:
-            raise self._fail("port", "0 without a unixsocket leaves no way to reach the server")
+            raise self._fail("port", "without a port and without a unixsocket there is no way to reach the server")
         if port and (trouble := port_trouble(self.hosts, port)):
             raise self._fail("port", trouble)
         if not base:
             return
         last = base + self.engines - 1
         if last > limits.PORT_MAX:
-            raise self._fail("engine-base-port", f"{base} leaves no room for {self.engines} engines below "
-                             f"{limits.PORT_MAX + 1}")
+            raise self._fail("engine-base-port", f"no room for {self.engines} engines up to port {limits.PORT_MAX}")
         if base <= port <= last:
-            raise self._fail("engine-base-port", f"ports {base} to {last} of the engines include port {port} of the proxy")
+            raise self._fail("engine-base-port", f"the engines' ports {base} to {last} include the proxy's, {port}")
         for engine_port in range(base, last + 1):
             if trouble := port_trouble(self.hosts, engine_port):
                 raise self._fail("engine-base-port", trouble)
@@ -186,11 +191,11 @@ class Plan:
     def engine_conf(self, socket_path: Path, port: int) -> str:
         """The configuration file of an engine that listens on `port` and `socket_path`."""
         return self.config.dump("engine", port=str(port), unixsocket='""', proxy_unixsocket=quoted(str(socket_path)),
-                                dir=quoted(str(self.directory)), pidfile='""', cluster_enabled="yes")
+                                dir=quoted(str(self.directory)), logfile=quoted(self.path("logfile")), pidfile='""',
+                                cluster_enabled="yes")
 
     def proxy_conf(self) -> str:
         """The configuration file of a proxy: every option, so that it can answer CONFIG for the whole tree."""
-        lines = [line for name in self.config.changed() if name != "dir"
-                 for line in self.config.lines_of(name)]
-        return "\n".join([*lines, f"dir {quoted(str(self.directory))}"]) + "\n"
-
+        paths = {"dir": str(self.directory)} | {name: self.path(name) for name in ("logfile", "unixsocket", "pidfile")}
+        lines = [line for name in self.config.changed() if name not in paths for line in self.config.lines_of(name)]
+        return "\n".join(lines + [f"{name} {quoted(path)}" for name, path in paths.items()]) + "\n"

@@ -1,0 +1,230 @@
+"""shardctl against a supervisor of fake children, and against servers that speak CLUSTER over TCP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "supervisor"))
+
+from trees import Tree, wait_for  # noqa: E402
+
+from shardd.base.errors import CommandError  # noqa: E402
+from shardd.cluster import view  # noqa: E402
+from shardd.cluster.topology import UP, EngineInfo, SlotRange, Topology  # noqa: E402
+from shardd.ctl.main import run  # noqa: E402
+from shardd.wire.plain import Decoder, encode_reply  # noqa: E402
+from shardd.wire.values import OK, Simple  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    one = Tree(tmp_path_factory.mktemp("tree"), conf="# a comment\n")
+    yield one.ready()
+    one.stop()
+
+
+def ctl(capsys, *words: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    try:
+        code = run([str(word) for word in words])
+    except SystemExit as error:
+        code = error.code
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_status_has_a_line_per_process(tree, capsys):
+    code, out, err = ctl(capsys, "status", "--dir", tree.dir)
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert lines[0].split() == ["process", "state", "pid", "port", "core", "slots", "keys", "memory", "clients", "ops/s",
+                                "uptime", "restarts"]
+    assert [line.split()[:3] for line in lines[1:4]] == [["engine", "0", "up"], ["engine", "1", "up"], ["proxy", "0", "up"]]
+    assert " 8192 " in lines[1] and "2.0K" in lines[1] and "1m 1s" in lines[1]
+    assert lines[5] == f"shardd (pid {tree.process.pid}), epoch {tree.status()['epoch']}: all up"
+
+
+def test_status_as_json_has_everything(tree, capsys):
+    code, out, _ = ctl(capsys, "status", "--json", "--dir", tree.dir)
+    facts = json.loads(out)
+    assert code == 0 and facts["pid"] == tree.process.pid
+    assert {child["kind"] for child in facts["children"]} == {"engine", "proxy"}
+    assert facts["children"][0]["used_memory_bytes"] == 2048
+
+
+def test_slots_has_a_line_per_range(tree, capsys):
+    code, out, _ = ctl(capsys, "slots", "--socket", tree.dir / "run" / "supervisor.sock")
+    assert code == 0
+    ids = [engine["id"] for engine in tree.stored()["engines"]]
+    ports = [engine["port"] for engine in tree.stored()["engines"]]
+    assert [line.split() for line in out.splitlines()] == [
+        ["slots", "count", "engine", "port", "state", "id"],
+        ["0-8191", "8192", "0", str(ports[0]), "up", ids[0]],
+        ["8192-16383", "8192", "1", str(ports[1]), "up", ids[1]]]
+    code, out, _ = ctl(capsys, "slots", "--json", "--dir", tree.dir)
+    assert [(row["first"], row["last"], row["engine"]) for row in json.loads(out)["ranges"]] == [(0, 8191, 0),
+                                                                                               (8192, 16383, 1)]
+
+
+def test_ping_asks_everyone(tree, capsys):
+    code, out, _ = ctl(capsys, "ping", "--json", "--dir", tree.dir)
+    assert (code, json.loads(out)) == (0, {"supervisor": True, "engine 0": True, "engine 1": True, "proxy 0": True})
+    assert "PONG" in ctl(capsys, "ping", "--dir", tree.dir)[1]
+
+
+def test_the_directory_can_come_from_the_configuration_or_be_the_working_directory(tree, capsys, monkeypatch):
+    (tree.dir / "other.conf").write_text(f"dir {tree.dir}\n")
+    assert ctl(capsys, "ping", "--conf", tree.dir / "other.conf")[0] == 0
+    monkeypatch.chdir(tree.dir)
+    assert ctl(capsys, "ping")[0] == 0
+
+
+def test_a_child_that_is_down_gives_exit_code_1(tmp_path, capsys):
+    one = Tree(tmp_path, fail="engine 1", limits={"ENGINES_WAIT_MS": 300, "RESTART_BACKOFF_MIN_MS": 600_000,
+                                                  "RESTART_BACKOFF_MAX_MS": 600_000})
+    try:
+        one.ready()
+        code, out, _ = ctl(capsys, "status", "--dir", tmp_path)
+        assert code == 1 and "1 of 3 not up" in out and "backoff" in out
+        code, out, _ = ctl(capsys, "slots", "--dir", tmp_path)
+        assert code == 1 and "down" in out
+        code, out, _ = ctl(capsys, "ping", "--dir", tmp_path)
+        assert code == 1 and "no answer" in out
+    finally:
+        one.stop()
+
+
+@pytest.mark.parametrize("words, said", [
+    (["status"], "say where with --dir"),
+    (["status", "--dir", "/nonexistent"], "no shardd runs on /nonexistent"),
+    (["status", "--socket", "/nonexistent/x.sock"], "Does shardd run there?"),
+    (["status", "--conf", "/nonexistent.conf"], "can't open config file"),
+    (["status", "--dir", ".", "-p", "1"], "exclude each other"),
+    (["status", "-p", "0"], "invalid port value"),
+    (["frobnicate"], "invalid choice"),
+    ([], "COMMAND"),
+])
+def test_mistakes_give_exit_code_2_and_a_hint(tmp_path, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ctl(capsys, *words)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_nobody_on_the_port(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    code, _, err = ctl(capsys, "status", "-p", port)
+    assert code == 2 and f"cannot connect to 127.0.0.1:{port}: Connection refused" in err
+
+
+class FakeNode:
+    """Answers CLUSTER SHARDS and INFO for a topology, PING, INFO and AUTH with the password `pw`."""
+
+    def __init__(self) -> None:
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.topology = Topology.single(self.port)
+        self.auth_needed = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.sock.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        decoder, known = Decoder(), not self.auth_needed
+        while data := client.recv(65536):
+            for words in decoder.feed(data):
+                known = known or words == [b"AUTH", b"pw"]
+                client.sendall(encode_reply(self._answer(words) if known else CommandError(b"NOAUTH Authentication "
+                                                                                         b"required.")))
+        client.close()
+
+    def _answer(self, words: list[bytes]):
+        match words:
+            case [b"PING"]:
+                return Simple("PONG")
+            case [b"AUTH", _]:
+                return OK
+            case [b"CLUSTER", b"SHARDS"]:
+                return _flat(view.shards(self.topology))
+            case [b"CLUSTER", b"INFO"]:
+                return view.info(self.topology)
+            case [b"INFO"]:
+                return "process_id:77\r\nused_memory:1024\r\ndb0:keys=3,expires=0\r\ndb2:keys=4,expires=0\r\n"
+        return CommandError(b"ERR unknown command")
+
+
+def _flat(value):
+    if isinstance(value, dict):
+        return [_flat(item) for pair in value.items() for item in pair]
+    return [_flat(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def node():
+    one = FakeNode()
+    yield one
+    one.sock.close()
+
+
+def test_over_tcp_the_cluster_replies_are_read(node, capsys):
+    code, out, _ = ctl(capsys, "status", "--json", "-p", node.port)
+    assert code == 0
+    assert json.loads(out)["children"] == [
+        {"kind": "engine", "index": 0, "id": node.topology.engines[0].id, "port": node.port, "slots": 16384, "state": "up",
+         "pid": 77, "used_memory_bytes": 1024, "keys": 7}]
+    code, out, _ = ctl(capsys, "slots", "-h", "127.0.0.1", "-p", node.port)
+    assert code == 0 and "0-16383" in out
+    assert ctl(capsys, "ping", "-p", node.port)[0] == 0
+
+
+def test_over_tcp_an_engine_that_does_not_answer_is_down(node, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        nobody = probe.getsockname()[1]
+    here = node.topology.engines[0]
+    there = EngineInfo("e" * 40, "f" * 40, 1, port=nobody, state=UP)
+    node.topology = Topology(3, "c" * 40, (here, there), (SlotRange(0, 99, here.id), SlotRange(200, 16383, there.id)))
+    code, out, _ = ctl(capsys, "status", "-p", node.port)
+    assert code == 1 and "1 of 2 not up" in out
+    code, out, _ = ctl(capsys, "ping", "--json", "-p", node.port)
+    assert (code, json.loads(out)["engine 1"]) == (1, False)
+    code, out, _ = ctl(capsys, "slots", "-p", node.port)
+    assert code == 1 and "not served" in out.splitlines()[2] and out.splitlines()[2].startswith("100-199")
+
+
+def test_over_tcp_a_password_is_asked_for_and_used(node, capsys, monkeypatch):
+    node.auth_needed = True
+    code, _, err = ctl(capsys, "ping", "-p", node.port)
+    assert code == 2 and "NOAUTH" in err and "-a" in err
+    assert ctl(capsys, "ping", "-p", node.port, "-a", "pw")[0] == 0
+    monkeypatch.setenv("SHARDCTL_AUTH", "pw")
+    assert ctl(capsys, "ping", "-p", node.port)[0] == 0
+
+
+def test_a_server_without_a_cluster_is_told_apart(node, capsys):
+    node._answer = lambda words: Simple("PONG") if words == [b"PING"] else CommandError(
+        b"ERR This instance has cluster support disabled")
+    code, _, err = ctl(capsys, "slots", "-p", node.port)
+    assert code == 2 and "cluster support disabled" in err
+
+
+def test_help_and_a_reader_that_leaves(tree, capsys):
+    code, out, _ = ctl(capsys, "--help")
+    assert code == 0 and "status" in out
+    assert ctl(capsys, "status", "--help")[0] == 0
+    done = subprocess.run(f"{sys.executable} -m shardd.ctl.main status --dir {tree.dir} | true", shell=True, check=False,
+                          capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert done.stderr == ""
+    wait_for(lambda: os.path.exists(tree.dir))

@@ -1,0 +1,108 @@
+"""An engine or a proxy of a few lines that keeps the control protocol and misbehaves on request.
+
+Run by the supervisor as `python -m fake_child CONF` in place of both (tree.py). On its TCP port and Unix socket it answers:
+
+    PING  CONF (its file)  TOPOLOGY (the JSON it knows)  WHO (role, pid, affinity)  SHUTDOWN
+    CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
+
+The environment's FAKE_FAIL names children ("engine 1,proxy 0") that exit with 3 before they are ready.
+"""
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+
+from shardd.base import child as bond
+from shardd.base.errors import CommandError
+from shardd.wire.plain import Decoder, encode_reply
+from shardd.wire.values import OK, Simple
+
+
+class Fake:
+    def __init__(self, conf_path: str) -> None:
+        self.text = open(conf_path).read()
+        words = [shlex.split(line) for line in self.text.splitlines() if line.strip()]
+        self.conf = {line[0]: line[1:] for line in words}
+        self.stop = asyncio.Event()
+        self.topology: dict = {}
+        self.parent = bond.adopt(self.stop.set)
+        self.role = "engine" if "proxy-unixsocket" in self.conf else "proxy"
+        self.name = os.path.basename(conf_path).removesuffix(".conf").replace("-", " ")
+
+    async def main(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, self.stop.set)
+        if self.name in os.environ.get("FAKE_FAIL", "").split(","):
+            sys.exit(3)
+        await asyncio.start_unix_server(lambda r, w: self.serve(r, w, True), self.parent.control_path)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.role == "proxy":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((self.conf["bind"][0], int(self.conf["port"][0])))
+        await asyncio.start_server(lambda r, w: self.serve(r, w, False), sock=sock)
+        self.parent.ready(sock.getsockname()[1])
+        await self.stop.wait()
+        os._exit(0)
+
+    async def serve(self, reader, writer, control: bool) -> None:
+        decoder = Decoder()
+        while data := await reader.read(65536):
+            for words in decoder.feed(data):
+                try:
+                    reply = self.answer([word.decode() for word in words], control)
+                except CommandError as error:
+                    reply = error
+                writer.write(encode_reply(reply))
+        writer.close()
+
+    def answer(self, words: list[str], control: bool):
+        name = words[0].upper()
+        if name == "PING":
+            return Simple("PONG")
+        if name == "SHARDD" and control:
+            return self.shardd(words[1:])
+        if name == "CONF":
+            return self.text
+        if name == "TOPOLOGY":
+            return json.dumps(self.topology)
+        if name == "WHO":
+            return [self.role, os.getpid(), ",".join(map(str, sorted(os.sched_getaffinity(0)))), self.parent.node_id,
+                    self.parent.conf_path]
+        if name == "SHUTDOWN":
+            self.parent.shutdown()
+            return OK
+        if name == "CRASH":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name == "EXIT":
+            os._exit(int(words[1]))
+        if name == "HANG":
+            time.sleep(float(words[1]))
+            return OK
+        if name == "DEAF":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
+            return OK
+        raise CommandError(b"ERR unknown")
+
+    def shardd(self, words: list[str]):
+        if words[0] == "TOPOLOGY" and len(words) == 2:
+            new = json.loads(words[1])
+            if new["epoch"] > self.topology.get("epoch", -1):
+                self.topology = new
+            return OK
+        if words[0] == "STATUS":
+            return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": 5, "clients": 2, "ops": 9,
+                               "used_memory_bytes": 2048, "uptime_s": 61, "port": int(self.conf["port"][0])})
+        raise CommandError(b"ERR unknown")
+
+
+if __name__ == "__main__":
+    async def start() -> None:
+        await Fake(sys.argv[1]).main()
+
+    asyncio.run(start())

@@ -1,0 +1,283 @@
+"""The supervisor with real processes: fake children that keep the control protocol and misbehave on request."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(os.path.dirname(__file__))
+
+from trees import Tree, wait_for  # noqa: E402
+
+from harness import OK, Conn, Error, Status  # noqa: E402
+
+
+@pytest.fixture
+def tree(tmp_path) -> Iterator[Callable[..., Tree]]:
+    trees = []
+
+    def start(**options) -> Tree:
+        trees.append(Tree(tmp_path, **options))
+        return trees[-1]
+
+    yield start
+    for one in trees:
+        one.stop()
+
+
+def test_a_tree_comes_up_and_everyone_knows_the_topology(tree, tmp_path):
+    one = tree().ready()
+    with Conn(one.port) as conn:
+        assert conn("PING") == Status("PONG")
+    status = one.status()
+    engines = [c for c in status["children"] if c["kind"] == "engine"]
+    proxy = one.child("proxy 0")
+    assert [c["state"] for c in status["children"]] == ["up"] * 3
+    assert [c["slots"] for c in engines] == [8192, 8192]
+    assert (proxy["port"], proxy["keys"], proxy["answers"]) == (one.port, 5, True)
+    wait_for(lambda: all(c["known_epoch"] == one.status()["epoch"] for c in one.status()["children"]))
+    stored = one.stored()
+    for name in one.pids():
+        assert one.known(name) == stored
+    assert [(e["port"], e["state"], e["id"], e["unixsocket"]) for e in stored["engines"]] == [
+        (c["port"], "up", c["id"], c["socket"]) for c in engines]
+    assert json.loads(one.supervisor("SHARDD", "TOPOLOGY")) == stored
+    assert f"Engine 1 listens on port {engines[1]['port']} and serves slots 8192-16383" in one.log()
+    assert f"The proxy listens on 127.0.0.1, port {one.port}" in one.log()
+
+
+def test_each_engine_has_its_core_and_its_identity(tree):
+    one = tree(engines=1).ready()
+    role, pid, cores, node_id, conf_path = one.ask("engine 0", "WHO")
+    assert (role, pid) == (b"engine", one.pids()["engine 0"])
+    assert cores.decode() == str(min(os.sched_getaffinity(0)))
+    assert node_id.decode() == one.stored()["engines"][0]["id"]
+    assert conf_path == b""
+    proxy_cores = one.ask("proxy 0", "WHO")[2].decode()
+    assert proxy_cores == ",".join(map(str, sorted(os.sched_getaffinity(0))))
+
+
+def test_more_engines_than_cores_are_not_pinned(tree):
+    one = tree(engines=len(os.sched_getaffinity(0)) + 1).ready()
+    assert one.ask("engine 0", "WHO")[2] == one.ask("proxy 0", "WHO")[2]
+
+
+def test_passwords_are_in_private_files_and_in_no_process_list(tree, tmp_path):
+    one = tree(conf="requirepass s3cret\n").ready()
+    for name, pid in one.pids().items():
+        assert "s3cret" not in Path(f"/proc/{pid}/cmdline").read_text()
+        assert b"requirepass s3cret" in one.ask(name, "CONF")
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "run" / "engine-0.conf").stat().st_mode) == 0o600
+    assert one.ask("proxy 0", "WHO")[4].decode() == str(tmp_path / "shardd.conf")
+    one.process.terminate()
+    assert one.wait() == 0
+    assert os.listdir(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_whole_tree_cleanly(tree, signum):
+    one = tree(proxies=2).ready()
+    assert len(one.pids()) == 4
+    one.process.send_signal(signum)
+    assert one.wait() == 0
+    assert one.nobody_left()
+    log = one.log()
+    assert f"Received {signum.name} scheduling shutdown" in log and "bye bye" in log
+    assert log.index("Proxy 1 stopped") < log.index("Engine 0 stopped")
+    assert "killed" not in log
+
+
+def test_a_deaf_child_is_killed(tree):
+    one = tree().ready()
+    one.ask("engine 1", "DEAF")
+    one.process.terminate()
+    assert one.wait() == 0
+    assert one.nobody_left()
+    assert "Engine 1 did not stop in time; it is killed" in one.log()
+
+
+def test_a_second_signal_kills_at_once(tree):
+    one = tree(limits={"STOP_GRACE_MS": 600_000}).ready()
+    for name in one.pids():
+        one.ask(name, "DEAF")
+    one.process.terminate()
+    one.said("scheduling shutdown")
+    one.process.send_signal(signal.SIGINT)
+    assert one.wait() == 0
+    assert one.nobody_left()
+    assert "Received SIGINT again" in one.log()
+
+
+def test_no_child_outlives_a_killed_supervisor(tree):
+    one = tree(proxies=2).ready()
+    one.process.kill()
+    one.wait()
+    wait_for(one.nobody_left)
+
+
+def test_a_tree_starts_again_where_a_supervisor_was_killed(tree):
+    one = tree().ready()
+    before = one.stored()
+    one.process.kill()
+    one.wait()
+    wait_for(one.nobody_left)
+    again = tree(port=one.port).ready()
+    after = again.stored()
+    assert after["epoch"] > before["epoch"]
+    assert [(e["id"], e["port"]) for e in after["engines"]] == [(e["id"], e["port"]) for e in before["engines"]]
+
+
+def test_a_dead_engine_comes_back_on_its_port_and_disturbs_nobody(tree):
+    one = tree().ready()
+    before, port, epoch = one.pids(), one.child("engine 0")["port"], one.status()["epoch"]
+    one.tell("engine 0", "CRASH")
+    wait_for(lambda: one.child("engine 0")["restarts"] == 1 and one.child("engine 0")["state"] == "up")
+    after = one.pids()
+    assert after["engine 0"] != before.pop("engine 0") and before.items() <= after.items()
+    assert one.child("engine 0")["port"] == port
+    assert "Engine 0 ended by signal SIGKILL; it is started again in 100 ms" in one.log()
+    wait_for(lambda: all(one.known(name)["epoch"] == one.status()["epoch"] for name in after))
+    assert one.status()["epoch"] >= epoch + 2  # down, up
+    assert one.known("proxy 0") == one.stored()
+
+
+def test_the_others_hear_that_an_engine_is_down(tree):
+    one = tree(limits={"RESTART_BACKOFF_MIN_MS": 600_000, "RESTART_BACKOFF_MAX_MS": 600_000}).ready()
+    one.tell("engine 0", "EXIT", 0)
+    wait_for(lambda: one.known("proxy 0")["engines"][0]["state"] == "down")
+    assert one.known("engine 1")["engines"][0]["state"] == "down"
+    assert one.known("proxy 0")["ranges"] == one.stored()["ranges"]
+    assert one.child("engine 0")["state"] == "backoff"
+    assert "Engine 0 ended with exit code 0" in one.log()
+
+
+def test_a_dead_proxy_comes_back(tree):
+    one = tree().ready()
+    one.tell("proxy 0", "CRASH")
+    wait_for(lambda: one.child("proxy 0")["restarts"] == 1 and one.child("proxy 0")["state"] == "up")
+    assert one.known("proxy 0") == one.stored()
+
+
+def test_a_silent_engine_is_suspect_and_keeps_its_slots(tree):
+    one = tree(limits={"CHILD_PING_MS": 50, "CHILD_SUSPECT_MS": 300}).ready()
+    epoch = one.status()["epoch"]
+    assert one.ask("engine 1", "HANG", 1.5) == OK
+    one.said("Engine 1 has not answered for")
+    one.said("Engine 1 answers again after")
+    assert one.child("engine 1")["restarts"] == 0
+    assert one.status()["epoch"] == epoch
+
+
+def test_a_hung_engine_is_killed_and_started_again(tree):
+    one = tree(limits={"CHILD_PING_MS": 50, "CHILD_SUSPECT_MS": 200, "CHILD_HUNG_MS": 700}).ready()
+    one.tell("engine 1", "HANG", 600)
+    one.said("it is killed and started again")
+    wait_for(lambda: one.child("engine 1")["restarts"] == 1 and one.child("engine 1")["state"] == "up")
+
+
+def test_shutdown_at_the_proxy_stops_the_tree(tree):
+    one = tree().ready()
+    assert one.ask("proxy 0", "SHUTDOWN") == OK
+    assert one.wait() == 0
+    assert one.nobody_left()
+    assert "Proxy 0 was told to SHUTDOWN" in one.log()
+
+
+def test_one_engine_that_never_starts_leaves_the_others_serving(tree):
+    one = tree(engines=3, fail="engine 1", limits={"ENGINES_WAIT_MS": 500}).ready()
+    wait_for(lambda: one.known("proxy 0")["engines"][2]["state"] == "up")
+    assert [e["state"] for e in one.known("proxy 0")["engines"]] == ["up", "down", "up"]
+    assert "Engine 1 ended with exit code 3 before it was ready" in one.log()
+
+
+@pytest.mark.parametrize("fail", ["engine 0,engine 1", "proxy 0"])
+def test_a_start_that_cannot_succeed_ends_with_1(tree, fail):
+    one = tree(fail=fail)
+    assert one.wait() == 1
+    assert "Giving up" in one.log()
+
+
+def test_a_second_supervisor_on_the_same_dir_is_refused(tree):
+    one = tree().ready()
+    other = tree()
+    assert other.wait() == 1
+    assert f"in use by another shardd (pid {one.process.pid}" in other.log()
+    assert one.supervisor("PING") == Status("PONG")
+
+
+def test_a_port_in_use_is_named_with_its_line_before_anything_starts(tree, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        one = tree(conf=f"# first\nport {port}\n", port=None)
+        assert one.wait() == 1
+        assert f"shardd.conf:2: port '{port}': 127.0.0.1:{port}: Address already in use" in one.log()
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_option_is_named_with_its_line(tree):
+    one = tree(conf="port 7000\nporst 7000\n")
+    assert one.wait() == 1
+    assert "shardd.conf:2: porst" in one.log()
+
+
+def test_a_damaged_topology_is_named_and_kept(tree, tmp_path):
+    (tmp_path / "topology.json").write_text("{broken")
+    one = tree()
+    assert one.wait() == 1
+    assert str(tmp_path / "topology.json") in one.log() and "Traceback" not in one.log()
+    assert (tmp_path / "topology.json").read_text() == "{broken"
+
+
+def test_slots_and_ports_survive_a_restart_of_the_tree(tree):
+    one = tree().ready()
+    before = one.stored()
+    one.process.terminate()
+    one.wait()
+    after = tree().ready().stored()
+    assert after["ranges"] == before["ranges"] and after["cluster_id"] == before["cluster_id"]
+    assert [e["port"] for e in after["engines"]] == [e["port"] for e in before["engines"]]
+    assert after["epoch"] > before["epoch"]
+
+
+def test_another_number_of_engines_splits_the_slots_again(tree):
+    one = tree().ready()
+    before = one.stored()
+    one.process.terminate()
+    one.wait()
+    other = tree(engines=4).ready()
+    assert [c["slots"] for c in other.status()["children"][:4]] == [4096] * 4
+    assert [e["id"] for e in other.stored()["engines"]][:2] == [e["id"] for e in before["engines"]]
+    assert "There were 2 engines and there are 4 now" in other.log()
+
+
+def test_fixed_engine_ports(tree):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        base = probe.getsockname()[1]
+    one = tree(engine_base_port=base).ready()
+    assert [c["port"] for c in one.status()["children"][:2]] == [base, base + 1]
+
+
+def test_the_control_socket(tree):
+    one = tree().ready()
+    assert one.supervisor("ping") == Status("PONG")
+    assert isinstance(one.supervisor("GET", "x"), Error)
+    assert one.status()["pid"] == one.process.pid
+    assert one.supervisor("SHUTDOWN") == OK
+    assert one.wait() == 0
+    assert one.nobody_left()
+
+
+def test_an_unwritable_store_does_not_stop_the_tree(tree, tmp_path):
+    (tmp_path / "topology.json.new").mkdir()  # root ignores permissions; a directory in the way stops everybody
+    one = tree().ready()
+    one.said("is not stored: cannot write")
+    assert one.known("proxy 0")["engines"][0]["state"] == "up"
+    assert not (tmp_path / "topology.json").exists()
+    assert one.status()["stored_epoch"] == 0
