@@ -427,7 +427,7 @@ class Database:
         if self.slots == cython.NULL:
             return 0
         if count > FREE_AT_ONCE:
-            gone = Database(None, -1)
+            gone = Database(self.keyspace, -1)
             gone.slots = self.slots
             self.slots = cython.NULL
             self.keyspace.doomed.append([gone, 0])
