@@ -149,13 +149,10 @@ def scan_reply(state: ScanP, p: cython.pointer(cython.const[uint8_t]), n: cython
             found = memchr(line + state.known, 13, n - state.pos - state.known)
         else:
             found = cython.NULL
-        if found == cython.NULL:
+        length = n - state.pos if found == cython.NULL else cython.cast(bytep, found) - line
+        if length + 2 > n - state.pos:
             if not _is_mark(line[0]):
                 break
-            state.known = n - state.pos
-            return 0
-        length = cython.cast(bytep, found) - line
-        if length + 2 > n - state.pos:
             state.known = length
             return 0
         if length == 0 or line[length + 1] != 10:

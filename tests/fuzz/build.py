@@ -1,0 +1,57 @@
+"""Compiles the fuzzer with the flags of a variant and imports it. Kept under build/, apart from the product."""
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).with_name("wire_fuzz.py")
+NEEDS = ("shardd/base/native.pxd", "shardd/wire/request.pxd", "shardd/wire/scan.pxd", "shardd/_build.py")
+
+
+def load(variant: str = "release") -> ModuleType:
+    """The compiled fuzzer, built anew where it is older than what it is made of. The caller runs with that variant."""
+    target = ROOT / "build" / f"fuzz-{variant}"
+    found = sorted(target.glob("wire_fuzz.*.so"))
+    newest = max(path.stat().st_mtime for path in (SOURCE, *(ROOT / name for name in NEEDS)))
+    if not found or found[0].stat().st_mtime < newest:
+        compile_into(target, variant)
+        found = sorted(target.glob("wire_fuzz.*.so"))
+    spec = importlib.util.spec_from_file_location("wire_fuzz", found[0])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def compile_into(target: Path, variant: str) -> None:
+    """Compile in a process of its own: under AddressSanitizer the compiler itself would run with it."""
+    import subprocess
+
+    env = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "PYTHONMALLOC", "ASAN_OPTIONS")}
+    subprocess.run([sys.executable, __file__, str(target), variant], cwd=ROOT, env=env, check=True, capture_output=True)
+
+
+def main(target: str, variant: str) -> None:
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+    from setuptools.command.build_ext import build_ext
+
+    spec = importlib.util.spec_from_file_location("shardd_build", ROOT / "shardd" / "_build.py")
+    assert spec is not None and spec.loader is not None
+    flags = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(flags)
+    directives, cflags, ldflags = flags.VARIANTS[variant]
+    extension = Extension("wire_fuzz", [str(SOURCE.relative_to(ROOT))], extra_compile_args=cflags, extra_link_args=ldflags)
+    modules = cythonize([extension], compiler_directives=directives, build_dir=f"{target}/c", include_path=[str(ROOT)],
+                        quiet=True)
+    command = build_ext(Distribution({"name": "wire_fuzz", "ext_modules": modules}))
+    command.build_lib = target
+    command.build_temp = f"{target}/temp"
+    command.ensure_finalized()
+    command.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
