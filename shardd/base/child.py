@@ -9,8 +9,8 @@ The supervisor starts a child with
                       SHARDD commands are accepted there and nowhere else (supervisor/control.py describes them)
     SHARDD_LIFELINE   "<fd>:<pid>": the child's end of a socket pair, and the supervisor's pid
     SHARDD_NODE_ID    the child's own id, 40 hex digits: which engine of the topology it is
-    SHARDD_CONF       path of the user's configuration file, which CONFIG REWRITE rewrites; empty where there is none (the
-                      file that the child itself is started with is made for it, and made anew for each start)
+    SHARDD_CONF       path of the user's configuration file, which CONFIG REWRITE rewrites; empty where there is none.
+                      (The file that the child itself is started with is made for it, anew for each start.)
 
 and an end of the lifeline, a stream socket pair. Over it go JSON objects, one per line, child to supervisor:
 
@@ -60,7 +60,7 @@ class Parent:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def ready(self, port: int) -> None:
-        """Tells the supervisor that this process listens on everything; `port` is the TCP port, 0 where there is none."""
+        """Tells the supervisor that this process listens on everything. port: the TCP port, 0 where there is none."""
         self._send({"ready": True, "pid": os.getpid(), "port": port})
 
     def shutdown(self, save: bool | None = None) -> bool:
@@ -116,8 +116,8 @@ def adopt(on_parent_gone: Callable[[], object]) -> Parent | None:
     """Binds this process to the supervisor that started it; None where nobody did (no SHARDD_LIFELINE).
 
     Called on the running asyncio loop, once, before anything listens. on_parent_gone: called once on that loop when the
-    supervisor is gone, with the lifeline closed; it begins a clean stop. SIGTERM, which the kernel sends in the same case,
-    is the caller's to handle. Raises ValueError where the environment makes no sense.
+    supervisor is gone, with the lifeline closed; it begins a clean stop. SIGTERM, which the kernel sends in the same
+    case, is the caller's to handle. Raises ValueError where the environment makes no sense.
     """
     lifeline = os.environ.get(LIFELINE)
     if lifeline is None:

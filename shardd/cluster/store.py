@@ -1,7 +1,7 @@
 """The durable home of the topology: read it, and replace it by compare-and-set.
 
-Owns: the `Store` interface, its file implementation and the file format. Does not own the value (topology.py) or when it
-changes (the supervisor).
+Owns: the `Store` interface, its file implementation and the file format. Does not own the value (topology.py) or when
+it changes (the supervisor).
 
     <dir>/topology.json        the topology; replaced as a whole
     <dir>/topology.json.new    the next one while it is written; a leftover of a crash, overwritten by the next write
@@ -116,8 +116,8 @@ class FileStore:
         try:
             return self._parse(raw)
         except (TopologyError, ValueError) as error:
-            raise StoreError(f"{self.path} is damaged: {error}. It is left as it is; restore it from a copy, or move it "
-                             "away to start with slots split evenly") from None
+            raise StoreError(f"{self.path} is damaged: {error}. It is left as it is; restore it from a copy, or move "
+                             "it away to start with slots split evenly") from None
 
     def compare_and_set(self, expected_epoch: int, new: Topology) -> bool:
         """See Store.compare_and_set."""

@@ -1,17 +1,17 @@
 """How clients see the topology: the replies of CLUSTER SLOTS, SHARDS, NODES, INFO, MYID and MYSHARDID.
 
 Owns: the shapes, as Redis 7.2 gives them (cluster.c: clusterReplyMultiBulkSlots, clusterReplyShards,
-clusterGenNodesDescription, clusterCommand). Does not own the topology or the commands' arguments. Pure functions: engines
-and proxies call them alike, with the topology each has been told.
+clusterGenNodesDescription, clusterCommand). Does not own the topology or the commands' arguments. Pure functions:
+engines and proxies call them alike, with the topology each has been told.
 
 Two things are decided here:
 
 - The host. An engine whose `host` is empty listens on the same addresses as the proxy, so a client reaches it by
-  the address by which it reached us: `my_host`, the local end of the client's connection. A client that came over a Unix
-  socket is told LOOPBACK.
-- The proxy. It owns no slot and is none of the engines, but CLUSTER NODES must have a line for `myself` or redis-cli and
-  others cannot place the node they talk to. It shows itself as a replica of the first engine, under an id derived from
-  the cluster's: tools then skip it when they count masters, keys and slots. SLOTS and SHARDS list engines alone.
+  the address by which it reached us: `my_host`, the local end of the client's connection. A client that came over a
+  Unix socket is told LOOPBACK.
+- The proxy. It owns no slot and is none of the engines, but CLUSTER NODES must have a line for `myself` or redis-cli
+  and others cannot place the node they talk to. It shows itself as a replica of the first engine, under an id derived
+  from the cluster's: tools then skip it when they count masters, keys and slots. SLOTS and SHARDS list engines alone.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ def host_of_peer(local: str) -> str:
 def endpoint(engine: EngineInfo, my_host: str = LOOPBACK, endpoint_type: str = "ip") -> str | None:
     """The host that a client is told for `engine`: in SLOTS, SHARDS, MOVED and ASK alike.
 
-    endpoint_type: `cluster-preferred-endpoint-type`. With "hostname" and no host name it is "?", with "unknown-endpoint"
-    None (MOVED then has an empty host), as in Redis.
+    endpoint_type: `cluster-preferred-endpoint-type`. With "hostname" and no host name it is "?", with
+    "unknown-endpoint" None (MOVED then has an empty host), as in Redis.
     """
     if endpoint_type == "hostname":
         return engine.hostname or "?"
@@ -79,7 +79,8 @@ def _shard_node(engine: EngineInfo, my_host: str, endpoint_type: str) -> dict[st
 def nodes(topology: Topology, my_id: str, my_host: str = LOOPBACK, my_port: int = 0) -> Verbatim:
     """CLUSTER NODES: a line per node.
 
-        <id> <host>:<port>@<bus port>[,<host name>] <flags> <master id or -> <ping sent> <pong received> <epoch> <link> <slots ...>
+        <id> <host>:<port>@<bus port>[,<host name>] <flags> <master's id or -> <ping sent> <pong received> <epoch>
+        <link state> <slots ...>
 
     The bus port is 0: there is no cluster bus, hence no ping and no pong. my_id: the engine that answers, or
     `proxy_id(topology)`, whose line then comes first with `my_port`. Only `myself` shows its migrations, as
@@ -113,7 +114,7 @@ def _node_line(topology: Topology, engine: EngineInfo, myself: bool, my_host: st
 
 
 def is_ok(topology: Topology, require_full_coverage: bool = True) -> bool:
-    """cluster_state: whether every slot has an owner that is up; where coverage is not required, whether any engine is."""
+    """cluster_state: whether every slot has an owner that is up; without required coverage, whether any engine is."""
     if not require_full_coverage:
         return any(engine.state == UP for engine in topology.engines)
     return topology.covered and all(topology.owner_of(r.first).state == UP for r in topology.ranges)

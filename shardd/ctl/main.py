@@ -5,8 +5,8 @@
 Owns: the command line, the tables and the exit codes. Does not own the facts: they come from the supervisor, over
 <dir>/run/supervisor.sock, or, with -h or -p, from a server's CLUSTER replies over TCP (source.py), which know less.
 
-Exit codes: 0 all is well; 1 something is down; 2 the command line is wrong or nobody answers, with a line on stderr that
-says what to do.
+Exit codes: 0 all is well; 1 something is down; 2 the command line is wrong or nobody answers, with a line on stderr
+that says what to do.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def parser() -> argparse.ArgumentParser:
                                    description="Looks at a running shardd.")
     root.add_argument("--help", action="help", help="show this help and exit")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, text in (("status", "engines and proxies: state, process, load"), ("slots", "which engine owns which slots"),
-                       ("ping", "does every process answer")):
+    for name, text in (("status", "engines and proxies: state, process, load"),
+                       ("slots", "which engine owns which slots"), ("ping", "does every process answer")):
         commands.add_parser(name, help=text, description=text, parents=[common], add_help=False, epilog=_EPILOG)
     return root
 

@@ -4,8 +4,8 @@ Owns: a blocking RESP2 connection and the two sources. Does not own how the fact
 
 What a source gives:
 
-    status()    {"server": text, "epoch": n, "children": [{"kind", "index", "state", ...}]}; fields that a source does not
-                know are missing
+    status()    {"server": text, "epoch": n, "children": [{"kind", "index", "state", ...}]}; fields that a source
+                does not know are missing
     topology()  a Topology
     ping()      {"supervisor": True, "engine 0": True ...}: who answers
 """
@@ -128,7 +128,7 @@ class SupervisorSource:
     def ping(self) -> dict[str, bool]:
         self._ask("PING")
         children = self._json("SHARDD", "STATUS")["children"]
-        return {"supervisor": True} | {f"{child['kind']} {child['index']}": bool(child["answers"]) for child in children}
+        return {"supervisor": True} | {f"{c['kind']} {c['index']}": bool(c["answers"]) for c in children}
 
     def _ask(self, *words: str) -> Any:
         try:

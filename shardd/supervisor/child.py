@@ -1,12 +1,12 @@
 """One child process: spawn, pin, talk to, signal, and see it end.
 
-Owns: the process, the supervisor's end of its lifeline, its control link, and the files in <dir>/run that were made for it.
-Does not own the decisions (watch.py), the topology, or what is in the child's conf file (plan.py).
+Owns: the process, the supervisor's end of its lifeline, its control link, and the files in <dir>/run that were made for
+it. Does not own the decisions (watch.py), the topology, or what is in the child's conf file (plan.py).
 
-Invariants: the lifeline's end here is open exactly as long as the process may live, and no other process has it: were it
-inherited by a sibling, the supervisor's death would go unnoticed. A process is reaped by run_cycle() alone, so a pid that
-is signalled is never a stranger's; the lifeline's end wakes the cycle when a child dies. A child runs in
-a session of its own: Ctrl-C reaches the supervisor alone, which then stops the proxies before the engines.
+Invariants: the lifeline's end here is open exactly as long as the process may live, and no other process has it: were
+it inherited by a sibling, the supervisor's death would go unnoticed. A process is reaped by run_cycle() alone, so a pid
+that is signalled is never a stranger's; the lifeline's end wakes the cycle when a child dies. A child runs in a session
+of its own: Ctrl-C reaches the supervisor alone, which then stops the proxies before the engines.
 """
 
 import asyncio
@@ -125,8 +125,9 @@ class Child:
                 pass
         return own | {
             "kind": self.kind, "index": self.index, "id": self.node_id, "state": self.watch.state.value,
-            "pid": self.pid or None, "port": self.port or None, "cpus": sorted(self.cpus), "restarts": self.watch.restarts,
-            "socket": str(self.control_path), "answers": bool(own), "known_epoch": self.epoch,
+            "pid": self.pid or None, "port": self.port or None, "cpus": sorted(self.cpus),
+            "restarts": self.watch.restarts, "socket": str(self.control_path), "answers": bool(own),
+            "known_epoch": self.epoch,
         }
 
     # --- the process ----------------------------------------------------------------------------------------------
@@ -140,8 +141,9 @@ class Child:
             env[bond.LIFELINE] = f"{theirs.fileno()}:{os.getpid()}"
             env[bond.NODE_ID] = self.node_id
             env[bond.CONF] = self._owner.user_conf
-            self._process = subprocess.Popen([*python_command(_MODULES[self.kind]), str(self.conf_path)], env=env,
-                                             stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True)
+            command = [*python_command(_MODULES[self.kind]), str(self.conf_path)]
+            self._process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
+                                             start_new_session=True)
         except OSError as error:
             ours.close()
             self._report(self.watch.spawn_failed(mono_ms(), error.strerror or str(error)))
@@ -160,7 +162,7 @@ class Child:
             try:
                 os.sched_setaffinity(self.pid, self.cpus)
             except OSError as error:  # it died already, or the cores were taken away from this container
-                self._log.warning(f"{self.name.capitalize()} cannot be pinned to core {sorted(self.cpus)}: {error.strerror}")
+                self._log.warning(f"{self.name.capitalize()} cannot be pinned to its core: {error.strerror}")
 
     def _reap(self) -> None:
         if self._process is None:
@@ -254,7 +256,7 @@ class Child:
         try:
             link = await Link.open(self.control_path)
         except LinkError:
-            return  # not listening yet, or not any more: the next cycle tries again, and silence is noticed by the watch
+            return  # not listening yet, or not any more: the next cycle tries again, and the watch notices silence
         self._link = link
         self._owner.woken()
 

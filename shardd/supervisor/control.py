@@ -1,8 +1,8 @@
 """Control links: RESP2 over Unix sockets between the supervisor, its children and shardctl.
 
 Owns: the client end (supervisor to child; shardctl has a blocking one), the server end
-(supervisor.sock), and this description. Does not own what the commands do, or the child's end: engines and proxies answer
-in their own sessions, with the flag INTERNAL for a connection that came in over the control socket.
+(supervisor.sock), and this description. Does not own what the commands do, or the child's end: engines and proxies
+answer in their own sessions, with the flag INTERNAL for a connection that came in over the control socket.
 
     <dir>/run/                       mode 0700: who can open these sockets is trusted, no AUTH is asked
       supervisor.sock                shardctl -> supervisor
@@ -40,8 +40,8 @@ Commands on supervisor.sock:
     SHARDD TOPOLOGY             bulk: the JSON of the topology
     SHUTDOWN                    +OK, then the tree stops
 
-Invariants: replies come in the order of the requests; a request that timed out keeps its place in that order. Requests in
-flight are bounded by their callers: one PING, one TOPOLOGY and one STATUS at a time.
+Invariants: replies come in the order of the requests; a request that timed out keeps its place in that order. Requests
+in flight are bounded by their callers: one PING, one TOPOLOGY and one STATUS at a time.
 """
 
 import asyncio

@@ -1,17 +1,17 @@
-"""The supervisor, `shardd [CONF] [--option value ...]`: starts the tree, keeps it alive, hands out the topology, stops it.
+"""The supervisor, `shardd [CONF] [--option value ...]`: starts the tree, keeps it alive, stops it.
 
 Owns: the order of things, the topology (nobody else changes it) and supervisor.sock. Does not own: what a tree looks
-like (plan.py), one child (child.py, watch.py), how the topology is stored (cluster/store.py). It never touches a client's
-byte and never imports the engine or the proxy.
+like (plan.py), one child (child.py, watch.py), how the topology is stored (cluster/store.py). It never touches a
+client's byte and never imports the engine or the proxy.
 
     check options, ports, dir -> lock dir -> read topology -> start engines
         -> all engines up, or ENGINES_WAIT_MS over: first topology, pushed to all -> start proxies -> "Ready"
         -> run_cycle() at each event and at least every _TICK_MS, until SIGTERM, SIGINT or SHUTDOWN
         -> stop proxies, then engines; a second signal kills at once
 
-A cycle looks at each child on its own: one sick engine costs its own slots and nothing else. Then the topology is brought
-into agreement with what the cycle found (which engines serve, on which ports), stored, and pushed to whoever has an
-older one. Only then do the next decisions follow, so every decision rests on one topology.
+A cycle looks at each child on its own: one sick engine costs its own slots and nothing else. Then the topology is
+brought into agreement with what the cycle found (which engines serve, on which ports), stored, and pushed to whoever
+has an older one. Only then do the next decisions follow, so every decision rests on one topology.
 
 Invariants: the epoch grows with each change and is stored before it is pushed, unless the disk refuses: then the change
 is pushed all the same and stored as soon as it can be, since an engine's port and state are found anew after a restart.
@@ -83,7 +83,7 @@ class Supervisor:
     # --- the topology ---------------------------------------------------------------------------------------------
 
     def _first_topology(self, stored: Topology | None) -> Topology:
-        """The stored assignment of slots, nobody up yet; an even one where there is none or the engines' number changed."""
+        """The stored slots, nobody up yet; an even split where there is none, or for another number of engines."""
         known = {engine.index: engine for engine in stored.engines} if stored else {}
         host, hostname = str(self.config["cluster-announce-ip"]), str(self.config["cluster-announce-hostname"])
         engines = []
@@ -95,8 +95,8 @@ class Supervisor:
             return Topology.even(engines, epoch=1)
         if len(stored.engines) == len(engines):
             return stored.next(engines=tuple(engines))
-        self.log.notice(f"There were {len(stored.engines)} engines and there are {len(engines)} now: the slots are split evenly "
-                   "again")
+        self.log.notice(f"There were {len(stored.engines)} engines and there are {len(engines)} now: the slots are "
+                        "split evenly again")
         return stored.resized(engines)
 
     def _reconcile(self) -> None:
@@ -122,7 +122,7 @@ class Supervisor:
         if done:
             self._stored_epoch = topology.epoch
         elif not self.stopping:
-            self.log.warning(f"Somebody else changed {self._store.path}; there must be one supervisor only, so this one stops")
+            self.log.warning(f"Somebody else changed {self._store.path}; only one supervisor may, so this one stops")
             self.exit_code = 1
             self.stop()
 
@@ -204,13 +204,13 @@ class Supervisor:
         return mono_ms() >= self._engines_due_ms or all(child.watch.serving for child in self.engines)
 
     def _check_start(self) -> None:
-        """A tree whose engines, or whose proxies, all die before they are up will never come up: the start has failed."""
+        """Where all engines, or all proxies, keep dying before they are up, the start has failed."""
         if self._announced:
             return
         for children in (self.engines, self.proxies):
             if children and all(child.watch.failures >= _START_FAILURES_MAX for child in children):
-                self.log.warning(f"Every {children[0].kind} died {_START_FAILURES_MAX} times before it was ready; see their "
-                            "messages above. Giving up")
+                self.log.warning(f"Every {children[0].kind} died {_START_FAILURES_MAX} times before it was ready; see "
+                                 "their messages above. Giving up")
                 self.exit_code = 1
                 self.stop()
                 return
@@ -224,7 +224,7 @@ class Supervisor:
             self.log.notice(f"Engine {child.index} listens on port {child.port} and serves slots {ranges}")
         port, path = self.config["port"], self.plan.path("unixsocket")
         if port:
-            self.log.notice(f"{self._proxies_are()} on {', '.join(host for host, _ in self.plan.hosts)}, port {port}")
+            self.log.notice(f"{self._proxies_are()} on {' '.join(self.config['bind'])}, port {port}")
             self.log.notice("Ready to accept connections tcp")
         if path:
             self.log.notice(f"{self._proxies_are()} on the Unix socket {path}")

@@ -3,13 +3,12 @@
 Owns: these decisions and the checks before anything starts. Does not own processes (child.py) or the order of things
 (main.py). Every mistake is a ConfigError that names the option, where it was set, and the reason.
 
-Ports. With `engine-base-port` 0 an engine gets a free port below the kernel's ephemeral range: a port inside it could be
-taken by anybody's outgoing connection while the engine restarts, and clients that know the engine would lose it. The
+Ports. With `engine-base-port` 0 an engine gets a free port below the kernel's ephemeral range: a port inside it could
+be taken by anybody's outgoing connection while the engine restarts, and clients that know the engine would lose it. The
 port that the engine had last is taken again where it is free.
 """
 
 import contextlib
-import errno
 import math
 import os
 import random
@@ -17,12 +16,12 @@ import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from shardd.base import limits
 from shardd.base.errors import ConfigError
 from shardd.base.option_types import quoted
 from shardd.base.options import Config
+from shardd.net.listen import tcp_sockets
 
 RUN_DIR = "run"
 SUPERVISOR_SOCKET = "supervisor.sock"
@@ -30,44 +29,14 @@ SUPERVISOR_SOCKET = "supervisor.sock"
 _FREE_PORTS = range(10_000, 32_768)
 """Above what services commonly use, below Linux's default ephemeral range (net.ipv4.ip_local_port_range)."""
 
-_NOT_HERE = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT,
-                       errno.EPFNOSUPPORT, errno.ENOPROTOOPT))
-"""What an address that this machine does not have gives; forgiven where `bind` has a - before it."""
 
-
-class Address(NamedTuple):
-    """One word of `bind`: host as getaddrinfo takes it; optional: it may be missing on this machine."""
-
-    host: str
-    optional: bool
-
-
-def addresses(bind: Sequence[str]) -> list[Address]:
-    """The addresses of `bind`: * is every IPv4 address, ::* every IPv6 address."""
-    wildcards = {"*": "0.0.0.0", "::*": "::"}
-    return [Address(wildcards.get(word.removeprefix("-"), word.removeprefix("-")), word.startswith("-")) for word in bind]
-
-
-def port_trouble(hosts: Iterable[Address], port: int) -> str | None:
-    """Why `port` cannot be listened on at one of `hosts`, or None. Binds and closes; nothing stays behind."""
-    for host, optional in hosts:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except OSError as error:
-            if not optional:
-                return f"{host}: {error.strerror}"
-            continue
-        family, kind, _, _, where = found[0]
-        try:
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(where)
-                probe.listen(1)
-        except OSError as error:
-            if not (optional and error.errno in _NOT_HERE):
-                return f"{host}:{port}: {os.strerror(error.errno) if error.errno else error}"
+def port_trouble(bind: Sequence[str], port: int) -> str | None:
+    """Why `port` cannot be listened on at the addresses of `bind`, or None. Binds and closes; nothing stays behind."""
+    try:
+        for sock in tcp_sockets(bind, port, 1):
+            sock.close()
+    except ConfigError as error:
+        return str(error)
     return None
 
 
@@ -118,8 +87,8 @@ class Plan:
         return self.directory / RUN_DIR
 
     @property
-    def hosts(self) -> list[Address]:
-        return addresses(self.config["bind"])
+    def bind(self) -> tuple[str, ...]:
+        return self.config["bind"]
 
     def path(self, option: str) -> str:
         """The absolute path that `option` names, a relative one counted from `dir` as in Redis; empty for none."""
@@ -160,7 +129,7 @@ class Plan:
         port, base = int(self.config["port"]), int(self.config["engine-base-port"])
         if not port and not self.config["unixsocket"]:
             raise self._fail("port", "without a port and without a unixsocket there is no way to reach the server")
-        if port and (trouble := port_trouble(self.hosts, port)):
+        if port and (trouble := port_trouble(self.bind, port)):
             raise self._fail("port", trouble)
         if not base:
             return
@@ -170,7 +139,7 @@ class Plan:
         if base <= port <= last:
             raise self._fail("engine-base-port", f"the engines' ports {base} to {last} include the proxy's, {port}")
         for engine_port in range(base, last + 1):
-            if trouble := port_trouble(self.hosts, engine_port):
+            if trouble := port_trouble(self.bind, engine_port):
                 raise self._fail("engine-base-port", trouble)
 
     # --- what children get ----------------------------------------------------------------------------------------
@@ -181,10 +150,10 @@ class Plan:
         if base:
             return base + index
         unusable = {int(self.config["port"]), *taken}
-        if last and last not in unusable and port_trouble(self.hosts, last) is None:
+        if last and last not in unusable and port_trouble(self.bind, last) is None:
             return last
         for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
-            if port not in unusable and port_trouble(self.hosts, port) is None:
+            if port not in unusable and port_trouble(self.bind, port) is None:
                 return port
         return 0
 

@@ -8,7 +8,9 @@ Owns: the states, the pauses between restarts and the sentences that explain eac
        ^                   |               |           answered()              |
        | exited()          | not ready     | exited()                          | no answer for CHILD_HUNG_MS
        |                   v in time       v                                   v
-       '----------------- DOWN <------ (BACKOFF)                              DOWN     DOWN: killed, its end not seen yet
+       '----------------- DOWN <------ (BACKOFF)                              DOWN
+
+    DOWN: killed, its end not seen yet
 
     any state -- stop() --> STOPPING -- exited() --> STOPPED          (BACKOFF goes to STOPPED at once)
 

@@ -37,7 +37,8 @@ asyncio.run(main())
 PARENT = """
 import os, socket, subprocess, sys
 ours, theirs = socket.socketpair()
-env = dict(os.environ, SHARDD_CONTROL="/c", SHARDD_NODE_ID="n", SHARDD_CONF="", SHARDD_LIFELINE=f"{theirs.fileno()}:{os.getpid()}")
+env = dict(os.environ, SHARDD_CONTROL="/c", SHARDD_NODE_ID="n", SHARDD_CONF="",
+           SHARDD_LIFELINE=f"{theirs.fileno()}:{os.getpid()}")
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1], *sys.argv[2:]], env=env, pass_fds=(theirs.fileno(),))
 theirs.close()
 print(child.pid, ours.recv(1000).decode(), flush=True)
@@ -92,8 +93,8 @@ def test_it_can_ask_for_the_whole_trees_shutdown(tmp_path):
 
 @pytest.mark.parametrize("mode, ends_by", [([], "the signal"), (["term"], "the lifeline")])
 def test_it_ends_when_the_supervisor_is_killed(tmp_path, mode, ends_by):
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD, str(tmp_path / "said"), *mode], stdout=subprocess.PIPE,
-                              text=True)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD, str(tmp_path / "said"), *mode],
+                              stdout=subprocess.PIPE, text=True)
     pid, message = parent.stdout.readline().split(" ", 1)
     assert json.loads(message)["pid"] == int(pid)
     parent.kill()

@@ -82,7 +82,8 @@ def test_the_topology_inside_is_validated_even_with_a_right_checksum(store):
     import hashlib
     value = ONE.to_json() | {"ranges": [[0, 5, "f" * 40]]}
     checksum = hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    store.path.write_text(json.dumps({"format": "shardd topology", "version": 1, "sha256": checksum, "topology": value}))
+    store.path.write_text(json.dumps({"format": "shardd topology", "version": 1, "sha256": checksum,
+                                      "topology": value}))
     with pytest.raises(StoreError, match="unknown engine"):
         store.read()
 
@@ -91,7 +92,7 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first(store, tmp_path):
     code = ("import sys; from shardd.cluster.store import *\n"
             "try: FileStore(sys.argv[1]).acquire()\n"
             "except StoreError as error: print(error)")
-    said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout
     assert f"pid {os.getpid()}" in said and str(tmp_path) in said
 
 

@@ -81,7 +81,8 @@ def test_what_breaks_an_invariant_is_refused_and_named(fields, words):
 
 
 @pytest.mark.parametrize("facts, words", [
-    (dict(id="z" * 40), "id"), (dict(id=IDS[0] + "\n"), "id"), (dict(shard_id="ab"), "shard_id"), (dict(index=-1), "index"),
+    (dict(id="z" * 40), "id"), (dict(id=IDS[0] + "\n"), "id"), (dict(shard_id="ab"), "shard_id"),
+    (dict(index=-1), "index"),
     (dict(port=65536), "port"), (dict(port="1"), "port"), (dict(state="sideways"), "state"), (dict(host=None), "host"),
 ])
 def test_an_engine_with_a_wrong_field_is_refused(facts, words):
@@ -135,7 +136,8 @@ def test_resizing_splits_evenly_again():
 
 def test_a_diff_names_engines_and_moves():
     old = even(2)
-    new = old.with_slots(10, 19, IDS[1]).with_engine_facts(IDS[0], port=5).with_engine(engine(2)).with_slots(30, 30, None)
+    new = old.with_slots(10, 19, IDS[1]).with_engine_facts(IDS[0], port=5).with_engine(engine(2))
+    new = new.with_slots(30, 30, None)
     diff = old.diff(new)
     assert diff.added == (IDS[2],) and diff.removed == () and diff.changed == (IDS[0],)
     assert diff.moved == ((10, 19, IDS[0], IDS[1]), (30, 30, IDS[0], None))

@@ -28,7 +28,8 @@ def test_slots_has_a_row_per_range_in_order_of_slot():
 
 
 def test_shards_has_a_map_per_engine():
-    down = TOPOLOGY.with_engine_facts(B, state="down").with_engine(EngineInfo("d" * 40, "3" * 40, 2, port=7002, state=UP))
+    third = EngineInfo("d" * 40, "3" * 40, 2, port=7002, state=UP)
+    down = TOPOLOGY.with_engine_facts(B, state="down").with_engine(third)
     first, second, third = view.shards(down)
     assert first == {"slots": [0, 99, 200, 200], "nodes": [
         {"id": A, "port": 7000, "ip": "127.0.0.1", "endpoint": "127.0.0.1", "role": "master", "replication-offset": 0,
@@ -79,7 +80,8 @@ def fields(text):
 
 def test_info_of_a_healthy_cluster():
     assert fields(view.info(TOPOLOGY, A)) == {
-        "cluster_state": "ok", "cluster_slots_assigned": "16384", "cluster_slots_ok": "16384", "cluster_slots_pfail": "0",
+        "cluster_state": "ok", "cluster_slots_assigned": "16384", "cluster_slots_ok": "16384",
+        "cluster_slots_pfail": "0",
         "cluster_slots_fail": "0", "cluster_known_nodes": "2", "cluster_size": "2", "cluster_current_epoch": "7",
         "cluster_my_epoch": "7", "cluster_stats_messages_sent": "0", "cluster_stats_messages_received": "0",
         "total_cluster_links_buffer_limit_exceeded": "0"}

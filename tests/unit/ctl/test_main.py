@@ -43,9 +43,9 @@ def test_status_has_a_line_per_process(tree, capsys):
     code, out, err = ctl(capsys, "status", "--dir", tree.dir)
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[0].split() == ["process", "state", "pid", "port", "core", "slots", "keys", "memory", "clients", "ops/s",
-                                "uptime", "restarts"]
-    assert [line.split()[:3] for line in lines[1:4]] == [["engine", "0", "up"], ["engine", "1", "up"], ["proxy", "0", "up"]]
+    assert lines[0].split() == ["process", "state", "pid", "port", "core", "slots", "keys", "memory", "clients",
+                                "ops/s", "uptime", "restarts"]
+    assert [" ".join(line.split()[:3]) for line in lines[1:4]] == ["engine 0 up", "engine 1 up", "proxy 0 up"]
     assert " 8192 " in lines[1] and "2.0K" in lines[1] and "1m 1s" in lines[1]
     assert lines[5] == f"shardd (pid {tree.process.pid}), epoch {tree.status()['epoch']}: all up"
 
@@ -183,8 +183,8 @@ def test_over_tcp_the_cluster_replies_are_read(node, capsys):
     code, out, _ = ctl(capsys, "status", "--json", "-p", node.port)
     assert code == 0
     assert json.loads(out)["children"] == [
-        {"kind": "engine", "index": 0, "id": node.topology.engines[0].id, "port": node.port, "slots": 16384, "state": "up",
-         "pid": 77, "used_memory_bytes": 1024, "keys": 7}]
+        {"kind": "engine", "index": 0, "id": node.topology.engines[0].id, "port": node.port, "slots": 16384,
+         "state": "up", "pid": 77, "used_memory_bytes": 1024, "keys": 7}]
     code, out, _ = ctl(capsys, "slots", "-h", "127.0.0.1", "-p", node.port)
     assert code == 0 and "0-16383" in out
     assert ctl(capsys, "ping", "-p", node.port)[0] == 0
@@ -224,7 +224,7 @@ def test_help_and_a_reader_that_leaves(tree, capsys):
     code, out, _ = ctl(capsys, "--help")
     assert code == 0 and "status" in out
     assert ctl(capsys, "status", "--help")[0] == 0
-    done = subprocess.run(f"{sys.executable} -m shardd.ctl.main status --dir {tree.dir} | true", shell=True, check=False,
-                          capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    done = subprocess.run(f"{sys.executable} -m shardd.ctl.main status --dir {tree.dir} | true", shell=True,
+                          check=False, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert done.stderr == ""
     wait_for(lambda: os.path.exists(tree.dir))

@@ -1,6 +1,7 @@
 """An engine or a proxy of a few lines that keeps the control protocol and misbehaves on request.
 
-Run by the supervisor as `python -m fake_child CONF` in place of both (tree.py). On its TCP port and Unix socket it answers:
+Run by the supervisor as `python -m fake_child CONF` in place of both (tree.py). On its TCP port and Unix socket it
+answers:
 
     PING  CONF (its file)  TOPOLOGY (the JSON it knows)  WHO (role, pid, affinity)  SHUTDOWN
     CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
@@ -96,8 +97,8 @@ class Fake:
                 self.topology = new
             return OK
         if words[0] == "STATUS":
-            return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": 5, "clients": 2, "ops": 9,
-                               "used_memory_bytes": 2048, "uptime_s": 61, "port": int(self.conf["port"][0])})
+            return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": 5, "clients": 2,
+                               "ops": 9, "used_memory_bytes": 2048, "uptime_s": 61, "port": int(self.conf["port"][0])})
         raise CommandError(b"ERR unknown")
 
 

@@ -217,7 +217,8 @@ def test_a_port_in_use_is_named_with_its_line_before_anything_starts(tree, tmp_p
         port = taken.getsockname()[1]
         one = tree(conf=f"# first\nport {port}\n", port=None)
         assert one.wait() == 1
-        assert f"shardd.conf:2: port '{port}': 127.0.0.1:{port}: Address already in use" in one.log()
+        assert f"shardd.conf:2: port '{port}': can't listen on 127.0.0.1:{port} " in one.log()
+        assert "Address already in use" in one.log()
     assert not (tmp_path / "run").exists()
 
 

@@ -41,7 +41,8 @@ def test_a_child_that_never_listens_is_killed_once():
     assert decision.action is Action.KILL and "did not listen" in decision.sentence
     assert watch.state is State.DOWN and watch.running
     assert watch.step(limits.CHILD_START_MS + 1) == NOTHING
-    assert watch.exited(limits.CHILD_START_MS + 2, -9).sentence.startswith("Engine 0 ended by signal SIGKILL before it was ready")
+    sentence = watch.exited(limits.CHILD_START_MS + 2, -9).sentence
+    assert sentence.startswith("Engine 0 ended by signal SIGKILL before it was ready")
     assert watch.state is State.BACKOFF
 
 

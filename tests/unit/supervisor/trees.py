@@ -53,8 +53,9 @@ class Tree:
             if value is not None:
                 words += ["--" + name.replace("_", "-"), str(value)]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([sys.executable, HERE / "tree.py", *words], cwd=directory, stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, env=build.environment() | {"FAKE_FAIL": fail})
+            self.process = subprocess.Popen([sys.executable, HERE / "tree.py", *words], cwd=directory, stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL,
+                                            env=build.environment() | {"FAKE_FAIL": fail})
         self.seen: set[int] = set()
 
     def log(self) -> str:
