@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 from shardd.base import limits
-from shardd.base.clock import now_ms
+from shardd.base.clock import mono_us, now_ms
 
 _REST_RATIO = 3
 _FREE_KEYS_PER_STEP = 8000
@@ -22,6 +22,7 @@ class Cron:
         self.server, self.loop = server, loop
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._turn = 0
+        self.longest_us = 0     # the longest step of work so far
 
     def start(self) -> None:
         """Begin; the first turn is one period from now."""
@@ -55,10 +56,12 @@ class Cron:
     def work(self) -> None:
         """One step of expiry and of freeing; comes again soon where there is more."""
         self._handles.pop("work", None)
+        start_us = mono_us()
         keyspace = self.server.keyspace
         keyspace.set_time(now_ms())
         more = bool(self.server.expire_enabled and self.server.expirer.cycle(limits.STEP_US))
         more = keyspace.free_step(_FREE_KEYS_PER_STEP) or more
         self.server.journal.flush()
+        self.longest_us = max(self.longest_us, mono_us() - start_us)
         if more:
             self._later("work", limits.STEP_US * _REST_RATIO / 1e6, self.work)

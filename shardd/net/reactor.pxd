@@ -19,15 +19,18 @@ cdef class Reactor(Hub):
     cdef readonly Py_ssize_t shared_size
     cdef list by_fd                         # fd -> Transport or Listener
     cdef list resting                       # listeners that wait for descriptors
+    cdef public int linger_ms               # how long poll() waits for more after a batch; 0: not at all
     cdef public object before_poll          # called with no arguments at the start of each poll, or None
+    cdef public object after_batch          # called with no arguments after each batch of events, or None
     cdef public object on_error             # called with (transport or listener, exception), or None
     cdef public object on_warning           # called with one line of text, or None
     cdef readonly uint64_t polls, events_total
+    cdef public int64_t longest_us          # the longest batch so far: how long a ready socket waited at most
     cdef readonly int connections           # transports whose lost() is still to come
     cdef int add(self, Transport transport, uint32_t events) except -1
     cdef int place(self, int fd, object what, uint32_t events, uint64_t kind) except -1
     cdef int rearm(self, Listener listener, uint32_t events) except -1
-    cdef int batch(self) except -1
+    cdef int batch(self, int wait_ms) except -1
     cdef int handle(self, uint64_t tag, uint32_t events) except -1
     cdef int on_own(self, uint64_t tag) except -1
     cdef int settle(self) except -1

@@ -132,7 +132,9 @@ def table_prefetch_entry(t: table_p, hash: uint64_t) -> cython.void:
     while word:
         j = (ctz64(word) >> 3) - 1
         if b.meta & (1 << j):
+            # a typical entry lies across two lines
             prefetch(b.entry[j])
+            prefetch(b.entry[j] + 56)
             return
         word &= word - 1
 
