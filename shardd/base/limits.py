@@ -86,10 +86,13 @@ SCAN_COUNT_DEFAULT: Final = 10
 """Keys that one SCAN looks at where COUNT does not say, as in Redis."""
 
 SCAN_CHAINS_PER_COUNT: Final = 10
-"""Chains that one SCAN looks at per key of COUNT, as Redis's buckets: a table that lost most keys must not make one call long."""
+"""Chains that one SCAN looks at per key of COUNT, as Redis's buckets: a table that lost most keys must not hold it up."""
 
 RANDOMKEY_TRIES_MAX: Final = 100
 """Due keys that one RANDOMKEY deletes before it takes any live key: each costs a walk over the slots, some 20 us."""
+
+RANDOMKEY_WALK_KEYS_MAX: Final = 4096
+"""Keys of a slot that RANDOMKEY walks over to the one it wants, some 10 us. Of ten million keys a slot has 600."""
 
 EXPIRE_MS_MAX: Final = 2**63 - 1
 """An absolute time beyond this is an error, as in Redis."""

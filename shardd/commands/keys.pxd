@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint32_t, int64_t
+from libc.stdint cimport uint8_t, int64_t, uint64_t
 from shardd.base.native cimport bytep
 from shardd.commands.registry cimport Registry
 
@@ -13,3 +13,8 @@ ctypedef struct Found:
     Py_ssize_t pattern_len
     int64_t alive_at            # entries that expire before this are filtered out
     bint out_of_memory          # some entry did not fit: the collection is useless
+
+# The entry that a walk over a table comes to after `left` others.
+ctypedef struct Pick:
+    uint64_t left
+    bytep entry

@@ -16,7 +16,7 @@ number is a safe cursor: its slot exists, and table_scan masks the rest. A curso
 A pattern that can only match keys of one slot, because it spells out their hash tag or the whole key, is looked for in
 that slot alone.
 
-Does not own: where keys are kept (keyspace/database.py), times to live (expire.py).
+Does not own where keys are kept (keyspace/database.py) or their times to live (expire.py).
 """
 import random
 
@@ -27,7 +27,7 @@ from cython.cimports.libc.string import memcmp
 from cython.cimports.shardd.base.native import bytep, load64
 from cython.cimports.shardd.commands.args import arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
-from cython.cimports.shardd.commands.keys import Found
+from cython.cimports.shardd.commands.keys import Found, Pick
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, Keyspace, key_init, lfu_decayed
 from cython.cimports.shardd.keyspace.entry import (
@@ -58,6 +58,7 @@ SHARED_REFCOUNT = cython.declare(int64_t, 2147483647)   # and gives this as thei
 _SCAN_COUNT = cython.declare(int64_t, limits.SCAN_COUNT_DEFAULT)
 _SCAN_CHAINS = cython.declare(int64_t, limits.SCAN_CHAINS_PER_COUNT)
 _RANDOM_TRIES = cython.declare(cython.int, limits.RANDOMKEY_TRIES_MAX)
+_RANDOM_WALK_MAX = cython.declare(uint32_t, limits.RANDOMKEY_WALK_KEYS_MAX)
 
 _TYPE_NAMES: dict = {
     TYPE_STRING: b"string", TYPE_LIST: b"list", TYPE_SET: b"set", TYPE_ZSET: b"zset", TYPE_HASH: b"hash",
@@ -580,13 +581,34 @@ def scan_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
+def _pick(context: cython.p_void, e: bytep) -> cython.int:
+    """Visitor: note the entry where its turn has come."""
+    pick: cython.pointer(Pick) = cython.cast(cython.pointer(Pick), context)
+    if pick.left:
+        pick.left -= 1
+    elif pick.entry == cython.NULL:
+        pick.entry = e
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
 def _any_key(db: Database, number: uint64_t, bits: uint64_t) -> bytep:
-    """A random entry, due or not: the slot of entry `number` (below db.used), and by `bits` an entry of its table."""
+    """Entry `number` (below db.used) of the database, due or not; in a slot of many keys one by `bits` instead.
+
+    The former is as likely for every key; table_random prefers keys in short chains.
+    """
     slot: cython.int = 0
+    pick: Pick
     while number >= db.slots[slot].t.used:
         number -= db.slots[slot].t.used
         slot += 1
-    return table_random(cython.address(db.slots[slot].t), bits)
+    if db.slots[slot].t.used > _RANDOM_WALK_MAX:
+        return table_random(cython.address(db.slots[slot].t), bits)
+    pick.left = number
+    pick.entry = cython.NULL
+    table_walk(cython.address(db.slots[slot].t), _pick, cython.address(pick))
+    return pick.entry
 
 
 @cython.cfunc
@@ -672,7 +694,7 @@ def object_idletime_command(ctx: Context, argv: argv_p, argc: cython.int) -> cyt
     if ctx.keyspace.lfu:
         return ctx.error(errors.LFU_POLICY_SELECTED)
     # both are seconds modulo 2^24
-    return ctx.reply.integer((ctx.keyspace.access_clock - entry_access(e)) & 0xFFFFFF)
+    return ctx.reply.integer((cython.cast(int64_t, ctx.keyspace.access_clock) - entry_access(e)) & 0xFFFFFF)
 
 
 @cython.cfunc

@@ -62,7 +62,7 @@ def key_init(k: key_p, p: const_bytes, n: cython.Py_ssize_t) -> cython.void:
 def lfu_decayed(access: uint32_t, minutes: uint32_t, decay_minutes: cython.int) -> uint32_t:
     """The LFU counter (low 8 bits of `access`) less one for every `decay_minutes` since its stamp (high 16 bits)."""
     stamp: uint32_t = access >> 8
-    elapsed: uint32_t = (minutes - stamp) & 0xFFFF
+    elapsed: uint32_t = (0x10000 + minutes - stamp) & 0xFFFF     # both have 16 bits, and the clock goes round
     counter: uint32_t = access & 255
     periods: uint32_t
     if decay_minutes <= 0:
