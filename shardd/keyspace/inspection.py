@@ -1,0 +1,260 @@
+"""Looking into the keyspace for people and tools: one key's memory and entry, a slot's keys, the digest of a database.
+
+Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, CLUSTER GETKEYSINSLOT and the averages of INFO read. Changes nothing, but
+that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data (database.py, entry.py).
+
+The digest is Redis's (debug.c, computeDatasetDigest), so that a database of ours and one of Redis's with the same keys have
+the same: with  x ^= SHA1(data)  for "xor" and  x ^= SHA1(data), x = SHA1(x)  for "mix", a key's digest is
+
+    mix(key)  mix(type as big-endian uint32)  mix(string)  xor("!!expire!!") where it expires
+
+and the whole is, for each database that has keys, mix(its number as big-endian uint32) followed by xor(key's digest) of all of
+its keys, in any order. SHA1 of the key's digest is xored, not the digest itself.
+"""
+import hashlib
+
+import cython
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from cython.cimports.shardd.base.native import bytep, load64
+from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, SlotTable, key_init
+from cython.cimports.shardd.keyspace.entry import (
+    STR_EMBSTR, STR_INT, TYPE_STRING, View, entry_access, entry_bytes, entry_encoding, entry_expires, entry_expiry,
+    entry_key, entry_key_len, entry_type, entry_value, entry_view)
+from cython.cimports.shardd.structures.number import parse_int64
+from cython.cimports.shardd.structures.table import table_bytes, table_scan, table_walk
+
+SHARED_INTS = cython.declare(uint64_t, 10000)       # Redis shares the objects of the integers below this one
+SHARED_REFCOUNT = 2147483647
+SAMPLED_KEYS = cython.declare(cython.int, 200)      # keys with an expiry that make an average
+SAMPLED_SLOT_KEYS = cython.declare(uint32_t, 64)    # a slot with more keys is sampled, not walked
+SAMPLED_CHAINS = cython.declare(cython.int, 8)
+
+slot_p = cython.typedef(cython.pointer(SlotTable))
+key_p = cython.typedef(cython.pointer(Key))
+
+
+@cython.cfunc
+def entry_of(db: Database, k: key_p, key: bytes) -> bytep:
+    """The live entry of a key, or NULL; no access is noted. `k` is room, and good as long as `key`."""
+    key_init(k, cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, key)), len(key))
+    return db.find(k)
+
+
+# ---- one key
+
+def memory_usage(db: Database, key: bytes) -> int | None:
+    """Bytes that a key takes: its entry and all that this owns, and its share of its slot's buckets. None where it is absent."""
+    k: Key
+    e: bytep = entry_of(db, cython.address(k), key)
+    s: slot_p
+    if e == cython.NULL:
+        return None
+    s = cython.address(db.slots[k.slot])
+    return entry_bytes(e) + (table_bytes(cython.address(s.t)) + s.t.used - 1) // s.t.used
+
+
+def describe(db: Database, key: bytes) -> dict | None:
+    """What DEBUG OBJECT shows of a key, None where it is absent.
+
+    address, refcount, encoding (OBJECT's names), serialized (bytes of the value in an RDB file without compression), access
+    (the 24 bits of the access clock or the LFU counter), idle (seconds by that clock).
+    """
+    k: Key
+    e: bytep = entry_of(db, cython.address(k), key)
+    refcount: int = 1
+    if e == cython.NULL:
+        return None
+    if entry_type(e) != TYPE_STRING:
+        raise AssertionError(f"type {entry_type(e)} has no description")
+    encoding: str = "raw"
+    if entry_encoding(e) == STR_INT:
+        encoding = "int"
+        if load64(entry_value(e)) < SHARED_INTS:
+            refcount = SHARED_REFCOUNT
+    elif entry_encoding(e) == STR_EMBSTR:
+        encoding = "embstr"
+    return {"address": cython.cast(uintptr_t, e), "refcount": refcount, "encoding": encoding,
+            "serialized": serialized_length(content_of(e)), "access": entry_access(e),
+            "idle": (db.keyspace.access_clock - entry_access(e)) & 0xFFFFFF}
+
+
+@cython.cfunc
+def content_of(e: bytep) -> object:
+    """A string value as bytes."""
+    view: View
+    entry_view(e, cython.address(view))
+    return cython.cast(cython.p_char, view.p)[:view.n]
+
+
+def serialized_length(value: bytes) -> int:
+    """Bytes of a string in an RDB file, without compression: an integer of up to 32 bits, or a length and the bytes."""
+    number: int64_t
+    n: cython.Py_ssize_t = len(value)
+    text: cython.p_char = value
+    if n <= 11 and parse_int64(cython.cast(bytep, text), n, cython.address(number)):
+        if -128 <= number < 128:
+            return 2
+        if -32768 <= number < 32768:
+            return 3
+        if -2147483648 <= number < 2147483648:
+            return 5
+    return n + (1 if n < 64 else 2 if n < 16384 else 5)
+
+
+# ---- many keys
+
+@cython.final
+@cython.cclass
+class _Listing:
+    """Keys on their way into a list: all of a chain, and no chain once there are enough."""
+    keys: list
+    wanted: int64_t
+
+    def __cinit__(self, wanted: int64_t):
+        self.keys = []
+        self.wanted = wanted
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _list_key(context: cython.p_void, e: bytep) -> cython.int:
+    listing: _Listing = cython.cast(_Listing, context)
+    if len(listing.keys) < listing.wanted:
+        listing.keys.append(cython.cast(cython.p_char, entry_key(e))[:entry_key_len(e)])
+    return 0
+
+
+def slot_keys(db: Database, slot: cython.int, count: int64_t) -> list:
+    """Up to `count` keys of a slot (0..16383), those past their expiry included."""
+    listing: _Listing = _Listing(count)
+    cursor: uint64_t = 0
+    assert 0 <= slot < SLOT_COUNT
+    if db.slots == cython.NULL:
+        return []
+    while len(listing.keys) < count:
+        cursor = table_scan(cython.address(db.slots[slot].t), cursor, _list_key, cython.cast(cython.p_void, listing))
+        if cursor == 0:
+            break
+    return listing.keys
+
+
+@cython.final
+@cython.cclass
+class _Lifetimes:
+    """The times to live of the keys that were sampled."""
+    now_ms: int64_t
+    total_ms: cython.double
+    seen: cython.int
+
+    def __cinit__(self, now_ms: int64_t):
+        self.now_ms = now_ms
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _add_lifetime(context: cython.p_void, e: bytep) -> cython.int:
+    lifetimes: _Lifetimes = cython.cast(_Lifetimes, context)
+    if entry_expires(e) and entry_expiry(e) >= lifetimes.now_ms:
+        lifetimes.total_ms += entry_expiry(e) - lifetimes.now_ms
+        lifetimes.seen += 1
+    return 0
+
+
+def average_ttl_ms(db: Database, start: cython.int = 0) -> int:
+    """The mean time to live of keys that expire: of all where they are few, of some 200 otherwise; 0 where none does.
+
+    start: the slot to begin with, random for samples that differ.
+    """
+    lifetimes: _Lifetimes = _Lifetimes(db.keyspace.now_ms)
+    i: cython.int
+    chain: cython.int
+    cursor: uint64_t
+    s: slot_p
+    if db.slots == cython.NULL or not db.volatile_keys:
+        return 0
+    for i in range(SLOT_COUNT):
+        s = cython.address(db.slots[(start + i) & (SLOT_COUNT - 1)])
+        if not s.volatile_keys:
+            continue
+        if s.t.used <= SAMPLED_SLOT_KEYS:
+            table_walk(cython.address(s.t), _add_lifetime, cython.cast(cython.p_void, lifetimes))
+        else:
+            cursor = 0
+            for chain in range(SAMPLED_CHAINS):
+                cursor = table_scan(cython.address(s.t), cursor, _add_lifetime, cython.cast(cython.p_void, lifetimes))
+                if cursor == 0:
+                    break
+        if lifetimes.seen >= SAMPLED_KEYS:
+            break
+    return round(lifetimes.total_ms / lifetimes.seen) if lifetimes.seen else 0
+
+
+# ---- digests
+
+def _xor(digest: bytes, data: bytes) -> bytes:
+    mask: int = int.from_bytes(hashlib.sha1(data).digest(), "big")
+    return (int.from_bytes(digest, "big") ^ mask).to_bytes(20, "big")
+
+
+def _mix(digest: bytes, data: bytes) -> bytes:
+    return hashlib.sha1(_xor(digest, data)).digest()
+
+
+@cython.cfunc
+def _value_digest(digest: bytes, e: bytep) -> bytes:
+    """Add an entry's type, value and expiry to a digest."""
+    if entry_type(e) != TYPE_STRING:
+        raise AssertionError(f"type {entry_type(e)} has no digest")
+    digest = _mix(_mix(digest, int(entry_type(e)).to_bytes(4, "big")), content_of(e))
+    return _xor(digest, b"!!expire!!") if entry_expires(e) else digest
+
+
+def value_digest(db: Database, key: bytes) -> bytes:
+    """The digest of a key's value (DEBUG DIGEST-VALUE), 20 bytes; zeros where the key is absent."""
+    k: Key
+    e: bytep = entry_of(db, cython.address(k), key)
+    return bytes(20) if e == cython.NULL else _value_digest(bytes(20), e)
+
+
+@cython.final
+@cython.cclass
+class _Digest:
+    """The xor of the digests of the keys seen so far."""
+    value: object
+    broken: object
+
+    def __cinit__(self):
+        self.value = 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _add_digest(context: cython.p_void, e: bytep) -> cython.int:
+    digest: _Digest = cython.cast(_Digest, context)
+    try:
+        one: bytes = _mix(bytes(20), cython.cast(cython.p_char, entry_key(e))[:entry_key_len(e)])
+        one = hashlib.sha1(_value_digest(one, e)).digest()
+        digest.value ^= int.from_bytes(one, "big")
+    except Exception as error:      # a visitor cannot raise
+        digest.broken = error
+    return 0
+
+
+def dataset_digest(databases: list) -> bytes:
+    """The digest of all keys of all databases (DEBUG DIGEST), 20 bytes; zeros where there are none. Walks everything at once."""
+    final: bytes = bytes(20)
+    db: Database
+    digest: _Digest
+    slot: cython.int
+    for db in databases:
+        if not db.used:
+            continue
+        final = _mix(final, int(db.id).to_bytes(4, "big"))
+        digest = _Digest()
+        for slot in range(SLOT_COUNT):
+            if db.slots[slot].t.used:
+                table_walk(cython.address(db.slots[slot].t), _add_digest, cython.cast(cython.p_void, digest))
+        if digest.broken is not None:
+            raise digest.broken
+        final = (int.from_bytes(final, "big") ^ digest.value).to_bytes(20, "big")
+    return final
