@@ -16,7 +16,6 @@ Invariants: an entry lies in the table of its key's slot, and nowhere else. `use
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy
 from cython.cimports.shardd.base.native import bytep, load64, store16, store32, store64
 from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Key, SlotTable
@@ -25,7 +24,7 @@ from cython.cimports.shardd.keyspace.entry import (
     entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key, entry_key_len, entry_new,
     entry_rebuilt, entry_set_access, entry_set_expiry_inplace, entry_size, entry_type, entry_value,
     entry_value_len, entry_view)
-from cython.cimports.shardd.structures.alloc import allocate, real_size, release, resize
+from cython.cimports.shardd.structures.alloc import allocate, allocate_lines, real_size, release, release_lines, resize
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.slots import key_slot
@@ -106,14 +105,14 @@ class Database:
             for slot in range(SLOT_COUNT):
                 table_walk(cython.address(self.slots[slot].t), _free_visitor, cython.NULL)
                 table_clear(cython.address(self.slots[slot].t))
-            free(self.slots)
+            release_lines(self.slots, SLOT_COUNT * cython.sizeof(SlotTable))
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def open_slots(self) -> cython.int:
         slot: cython.int
         if self.slots == cython.NULL:
-            self.slots = cython.cast(slot_p, calloc(SLOT_COUNT, cython.sizeof(SlotTable)))
+            self.slots = cython.cast(slot_p, allocate_lines(SLOT_COUNT * cython.sizeof(SlotTable)))
             if self.slots == cython.NULL:
                 raise MemoryError
             for slot in range(SLOT_COUNT):
