@@ -8,7 +8,7 @@ cdef class Listener:
     cdef public int keepalive_s             # SO_KEEPALIVE of accepted connections; 0: off
     cdef readonly bint is_unix, closing
     cdef readonly uint64_t accepted
-    cdef int64_t paused_until_ms            # 0: accepting
+    cdef readonly uint64_t rests            # how often it ran out of descriptors
     cpdef int close(self) except -1
     cdef int on_readable(self) except -1
     cdef int accepted_fd(self, int fd) except -1

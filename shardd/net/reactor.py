@@ -58,7 +58,10 @@ _TIMER = cython.declare(uint64_t, 3 << 32)
 @cython.final
 @cython.cclass
 class Listener:
-    """A listening socket and the factory of what its connections become."""
+    """A listening socket and the factory of what its connections become. Made by Reactor.listen() only."""
+
+    def __init__(self) -> None:
+        raise TypeError("a listener is made by Reactor.listen()")
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -107,7 +110,7 @@ class Listener:
     def rest(self, error: cython.int) -> cython.int:
         """Accept nothing for limits.ACCEPT_PAUSE_MS: there is no descriptor or no memory for another connection."""
         reactor: Reactor = self.reactor
-        self.paused_until_ms = reactor.now_ms + _REST_MS
+        self.rests += 1
         reactor.rearm(self, 0)
         reactor.resting.append(self)
         reactor.arm_timer()
@@ -305,8 +308,11 @@ class Reactor(Hub):
         events: epoll_event[512]
         i: cython.int
         n: cython.int
-        with cython.nogil:
-            n = epoll_wait(self.ep, events, _EVENTS, wait_ms)
+        if wait_ms == 0:
+            n = epoll_wait(self.ep, events, _EVENTS, 0)
+        else:
+            with cython.nogil:
+                n = epoll_wait(self.ep, events, _EVENTS, wait_ms)
         if n <= 0:
             return 0
         start_us: int64_t = monotonic_us()
@@ -442,7 +448,6 @@ class Reactor(Hub):
         resting: list = self.resting
         self.resting = []
         for listener in resting:
-            listener.paused_until_ms = 0
             if not listener.closing:
                 self.rearm(listener, EPOLLIN)
         return 0

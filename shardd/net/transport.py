@@ -134,6 +134,9 @@ class PlainProtocol(Protocol):
 class Transport:
     """One connection: its descriptor, its left-over input, its queue of output. Made by the reactor only."""
 
+    def __init__(self) -> None:
+        raise TypeError("a transport is made by the reactor")
+
     def __dealloc__(self) -> None:
         self.free_buffers()
 

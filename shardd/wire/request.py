@@ -49,8 +49,7 @@ _UNAUTH_ITEMS_MAX = cython.declare(int64_t, limits.UNAUTH_MULTIBULK_ITEMS_MAX)
 _UNAUTH_BULK_MAX = cython.declare(int64_t, limits.UNAUTH_BULK_BYTES_MAX)
 # An argument takes at least "$0 CRLF CRLF": bounds how many can be in so many bytes.
 _ARG_BYTES_MIN = cython.declare(cython.Py_ssize_t, 6)
-# Room for arguments that is kept from one parse to the next; what a giant request needed is given back.
-_ARGS_KEPT = cython.declare(cython.int, 65536)
+_ARGS_KEPT = cython.declare(cython.int, limits.REQUEST_ARGS_KEPT)
 _MORE = cython.declare(cython.Py_ssize_t, 0)
 _REFUSED = cython.declare(cython.Py_ssize_t, -2)
 
@@ -285,7 +284,7 @@ class RequestParser:
         Returns its length, _MORE where it is not whole, or _REFUSED with `error` set.
         """
         pos: cython.Py_ssize_t
-        i: cython.int
+        at: cython.Py_ssize_t
         arg: ArgP
         if state.argc == 0:
             pos = self.header(state, p, n)
@@ -308,17 +307,18 @@ class RequestParser:
                 return _MORE
             if state.seen == state.offsets_cap:
                 _grow_offsets(state, n - pos)
-            state.offsets[2 * state.seen] = pos
-            state.offsets[2 * state.seen + 1] = state.bulk
+            at = 2 * cython.cast(cython.Py_ssize_t, state.seen)
+            state.offsets[at] = pos
+            state.offsets[at + 1] = state.bulk
             state.seen += 1
             state.pos = pos + state.bulk + 2
             state.bulk = -1
             state.want = 0
         self.room(self.args_len + state.argc, self.count + 1)
         arg = self.args + self.args_len
-        for i in range(state.argc):
-            arg[i].p = p + state.offsets[2 * i]
-            arg[i].n = state.offsets[2 * i + 1]
+        for at in range(state.argc):
+            arg[at].p = p + state.offsets[2 * at]
+            arg[at].n = state.offsets[2 * at + 1]
         pos = state.pos
         self.push(p, pos, state.argc, False)
         input_state_clear(state)

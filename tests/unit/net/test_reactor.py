@@ -7,6 +7,7 @@ import resource
 import select
 import socket
 import struct
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 import uvloop
 
 from shardd.base import limits
-from shardd.net.reactor import Reactor
+from shardd.net.reactor import Listener, Reactor
 from shardd.net.transport import PlainProtocol, Transport
 
 
@@ -591,7 +592,7 @@ def test_out_of_descriptors(net: Net) -> None:
         assert net.warnings == ["Accepting client connection: accept: Too many open files"]
         net.reactor.poll()
         net.reactor.poll()
-        assert len(net.warnings) == 1, "it rests"
+        assert len(net.warnings) == net.listener.rests == 1, "it rests"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     net.until(lambda: net.peers)
@@ -712,6 +713,12 @@ def test_exception_in_the_factory(failing: Net) -> None:
     assert failing.reactor.connections == 0
 
 
+def test_made_by_the_reactor_only() -> None:
+    for kind in (Transport, Listener):
+        with pytest.raises(TypeError, match="made by"):
+            kind()
+
+
 # --- the loop ---------------------------------------------------------------------------------------------------------
 
 def test_before_poll_and_counters(net: Net) -> None:
@@ -722,6 +729,31 @@ def test_before_poll_and_counters(net: Net) -> None:
     net.reactor.poll()
     assert len(calls) == 2 and net.reactor.polls == polls + 2
     assert calls[0] <= calls[1]
+
+
+def test_it_lingers_for_the_next_batch(net: Net) -> None:
+    """One poll serves a question that is asked only after the answer to the one before."""
+    net.reactor.linger_ms = 2000
+    batches: list[int] = []
+    net.reactor.after_batch = lambda: batches.append(len(net.peers[0].pieces))
+    sock, peer = net.pair(echo)
+    batches.clear()
+
+    def ask() -> None:
+        for question in (b"1", b"2"):
+            sock.sendall(question)
+            sock.recv(1)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    select.select([net.reactor.fileno()], [], [], 10)
+    net.reactor.wait(0)
+    while len(peer.pieces) < 2:     # only where the machine took a millisecond between the two
+        net.reactor.wait(0)
+    thread.join()
+    net.reactor.linger_ms = 0
+    assert peer.pieces == [b"1", b"2"] and {1, 2} <= set(batches)
+    assert net.reactor.longest_us > 0
 
 
 def test_under_uvloop_a_storm_does_not_starve_timers(net: Net) -> None:
