@@ -103,9 +103,17 @@ class Supervisor:
         """Brings the topology into agreement with the engines' states and ports."""
         engines = []
         for child, engine in zip(self.engines, self.topology.engines):
-            engines.append(replace(engine, port=child.port or engine.port, state=UP if child.watch.serving else DOWN))
+            state = UP if self._counts_as_up(child) else DOWN
+            if state == DOWN and engine.state == UP and child.watch.serving:
+                self.log.warning(f"Engine {child.index} counts as down until it answers again (cluster-node-timeout)")
+            engines.append(replace(engine, port=child.port or engine.port, state=state))
         if tuple(engines) != self.topology.engines:
             self.topology = self.topology.next(engines=tuple(engines))
+
+    def _counts_as_up(self, child: Child) -> bool:
+        """Whether the others are told that it is up: an engine that is silent for too long is not, though it may live."""
+        timeout_ms = int(self.config["cluster-node-timeout"])
+        return child.watch.serving and not (timeout_ms and child.watch.silent_ms(mono_ms()) >= timeout_ms)
 
     async def _keep(self) -> None:
         """Stores the topology where it is newer than what is stored."""

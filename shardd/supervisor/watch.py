@@ -86,6 +86,10 @@ class Watch:
         """Whether clients may be sent to it. A suspect child may only be busy, and its slots have no other owner."""
         return self.state in (State.UP, State.SUSPECT)
 
+    def silent_ms(self, now_ms: int) -> int:
+        """How long it has not answered."""
+        return now_ms - self.answered_ms
+
     # --- events ---------------------------------------------------------------------------------------------------
 
     def spawned(self, now_ms: int) -> None:
@@ -108,7 +112,7 @@ class Watch:
 
     def answered(self, now_ms: int) -> Decision:
         """It answered a PING."""
-        silent_ms = now_ms - self.answered_ms
+        silent_ms = self.silent_ms(now_ms)
         self.answered_ms = now_ms
         if self.state is not State.SUSPECT:
             return Decision()
@@ -153,7 +157,7 @@ class Watch:
 
     def step(self, now_ms: int) -> Decision:
         """What to do now."""
-        silent_ms = now_ms - self.answered_ms
+        silent_ms = self.silent_ms(now_ms)
         if self.state is State.BACKOFF and now_ms >= self.due_ms:
             return Decision(Action.SPAWN)
         if self.state is State.STARTING and now_ms - self.since_ms >= limits.CHILD_START_MS:

@@ -175,6 +175,15 @@ def test_a_silent_engine_is_suspect_and_keeps_its_slots(tree):
     assert one.status()["epoch"] == epoch
 
 
+def test_an_engine_that_is_silent_for_cluster_node_timeout_counts_as_down_until_it_answers(tree):
+    one = tree(limits={"CHILD_PING_MS": 50, "CHILD_SUSPECT_MS": 100}, cluster_node_timeout=400).ready()
+    one.tell("engine 1", "HANG", 3)
+    wait_for(lambda: one.known("proxy 0")["engines"][1]["state"] == "down")
+    wait_for(lambda: one.known("proxy 0")["engines"][1]["state"] == "up")
+    assert one.child("engine 1")["restarts"] == 0
+    assert "Engine 1 counts as down until it answers again" in one.log()
+
+
 def test_a_hung_engine_is_killed_and_started_again(tree):
     one = tree(limits={"CHILD_PING_MS": 50, "CHILD_SUSPECT_MS": 200, "CHILD_HUNG_MS": 700}).ready()
     one.tell("engine 1", "HANG", 600)
