@@ -1,0 +1,140 @@
+"""CONFIG and SLOWLOG through the proxy.
+
+Owns: which part of a configuration is the proxy's and which the engines', and slow logs as one. Does not own the
+options (base.options) or INFO (info).
+
+CONFIG. The supervisor gives a proxy every option, so a value is looked up here, except where engines alone read the
+option: then one engine is asked. CONFIG SET checks and applies all pairs here first, then sends every engine those that
+engines read; where an engine refuses or is gone, the client gets its error and everything is set back where that is
+possible. REWRITE brings the user's own file up to date, once, and not the engines' files, which the supervisor makes anew
+for each start.
+
+SLOWLOG. Entries of all engines, newest first. An entry's id is id * n + i of engine i of n, so that it stays unique.
+"""
+from collections.abc import Callable
+from typing import Any, Final
+
+from proxy.handlers import checked, every
+from proxy.info import info
+from proxy.merge import Ask
+from shardd.base import errors
+from shardd.base.errors import CommandError, ConfigError
+from shardd.base.option_table import BY_NAME
+from shardd.base.options import parse_value, split_words
+from shardd.commands.table import parse_integer
+from shardd.wire.values import OK
+
+_SLOWLOG_DEFAULT: Final = 10
+
+
+def is_local(client: Any) -> bool:
+    """Whether a client comes over a loopback address or a Unix socket."""
+    return client.transport.is_unix or client.transport.peer.startswith(("127.", "[::1]"))
+
+
+def read_by_engines(name: str) -> bool:
+    """Whether engines read the option of this name or alias."""
+    option = BY_NAME.get(name.lower())
+    return option is not None and "engine" in option.readers
+
+
+def read_by_engines_alone(name: str) -> bool:
+    return read_by_engines(name) and "proxy" not in BY_NAME[name.lower()].readers
+
+
+async def _engines_values(server: Any, names: list[str]) -> dict[str, str]:
+    """What one engine says of options; nothing where none answers."""
+    if not names or not any(engine.up for engine in server.engines):
+        return {}
+    [reply] = await Ask([(server.some_engine(), [b"CONFIG", b"GET", *names])])
+    if isinstance(reply, CommandError):
+        return {}
+    flat = [item for pair in reply.items() for item in pair] if isinstance(reply, dict) else reply
+    texts = [item.decode("utf-8", "surrogateescape") for item in flat]
+    return dict(zip(texts[::2], texts[1::2]))
+
+
+async def config_get(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CONFIG GET pattern [pattern ...]"""
+    found = server.config.match([arg.decode("utf-8", "surrogateescape") for arg in args[2:]])
+    theirs = await _engines_values(server, [name for name in found if read_by_engines_alone(name)])
+    found.update((name, value) for name, value in theirs.items() if name in found)
+    return found
+
+
+async def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CONFIG SET name value [name value ...]"""
+    if len(args) % 2:
+        raise CommandError(errors.wrong_arity("config|set"))
+    pairs = list(zip(args[2::2], args[3::2]))
+    names = [name.decode("utf-8", "surrogateescape").lower() for name, _ in pairs]
+    before = {name: server.config.get_text(name) for name in names if name in BY_NAME}
+    server.config.set_many(pairs, is_local(client))
+    words = [word for name, pair in zip(names, pairs) if read_by_engines(name) for word in pair]
+    if not words or not server.engines:
+        return OK
+    replies = await every(server, b"CONFIG", b"SET", *words)
+    failed = [reply for reply in replies if isinstance(reply, CommandError)]
+    if not failed:
+        return OK
+    back = [text.encode("utf-8", "surrogateescape") for pair in before.items() for text in pair]
+    server.config.set_many(list(zip(back[::2], back[1::2])), is_local(client))
+    changed = [engine for engine, reply in zip(server.engines, replies) if not isinstance(reply, CommandError)]
+    theirs = [word for name, pair in zip(back[::2], zip(back[::2], back[1::2])) if read_by_engines(name.decode()) for word in pair]
+    if changed:
+        await Ask([(engine, [b"CONFIG", b"SET", *theirs]) for engine in changed])
+    raise failed[0]
+
+
+async def config_resetstat(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CONFIG RESETSTAT: here and on every engine."""
+    server.reset_counters()
+    return checked(await every(server, *args))[0] if server.engines else OK
+
+
+async def config_rewrite(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CONFIG REWRITE: the user's file, with what the engines have now."""
+    if server.config.path is None:
+        raise CommandError(errors.CONFIG_NO_FILE)
+    names = [name for name in server.config.values if read_by_engines_alone(name) and BY_NAME[name].mutable]
+    for name, text in (await _engines_values(server, names)).items():
+        option = BY_NAME[name]
+        words = text.split(" ") if option.kind.many_words else [text]
+        try:
+            server.config.values[option.name] = parse_value(option, words)
+        except ConfigError:
+            continue    # a plain Redis may have values that we have not
+    server.config.rewrite()
+    return OK
+
+
+# --- the slow log -------------------------------------------------------------------------------------------------
+
+async def slowlog_get(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SLOWLOG GET [count]"""
+    count = _SLOWLOG_DEFAULT
+    if len(args) > 3:
+        raise CommandError(errors.wrong_arity("slowlog|get"))
+    if len(args) == 3:
+        number = parse_integer(args[2])
+        if number is None or number < -1:
+            raise CommandError(errors.NOT_INTEGER if number is None else errors.SLOWLOG_COUNT)
+        count = number
+    replies = checked(await every(server, b"SLOWLOG", b"GET", b"%d" % count))
+    entries = []
+    for place, reply in enumerate(replies):
+        for entry in reply:
+            entries.append([entry[0] * len(replies) + place, *entry[1:]])
+    entries.sort(key=lambda entry: (entry[1], entry[0]), reverse=True)
+    return entries if count < 0 else entries[:count]
+
+
+HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
+    "info": info,
+    "config|get": config_get,
+    "config|set": config_set,
+    "config|resetstat": config_resetstat,
+    "config|rewrite": config_rewrite,
+    "slowlog|get": slowlog_get,
+}
+"""Full lower-case command name -> handler."""

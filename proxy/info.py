@@ -1,0 +1,261 @@
+"""INFO: the engines' answers and the proxy's own figures as one server's.
+
+Owns: which fields are added up, which are the proxy's, and the section `# Engines`. Pure functions over parsed text, and one
+coroutine that asks.
+
+    field                     becomes
+    counters, sizes           the sum                       used_memory, keyspace_hits, expired_keys ...
+    text, and what is alike   the first engine's            maxmemory_policy, role ...
+    *_human, *_perc, *_ratio  computed anew from the sums
+    cmdstat_*, errorstat_*    sums by name; usec_per_call computed
+    latency_percentiles_*     the highest
+    db0 ...                   keys and expires added, avg_ttl weighted
+    clients, traffic, rates   the proxy's: what clients see
+
+An engine that is not reachable is left out of all sums; its line in `# Engines` says so. That section tells, for each
+engine: its id, address, state, slots, keys and memory.
+"""
+import os
+import resource
+import sys
+import time
+from typing import Any, Final
+
+from proxy.merge import Ask
+from shardd.base.errors import CommandError
+from shardd.base.limits import REDIS_VERSION
+from shardd.wire.values import Verbatim
+
+Sections = dict[str, dict[str, str]]
+
+ORDER: Final = ("Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules", "Commandstats",
+                "Errorstats", "Latencystats", "Cluster", "Keyspace", "Engines")
+_NOT_DEFAULT: Final = frozenset(("modules", "commandstats", "latencystats"))
+
+_SUMMED_SECTIONS: Final = frozenset(("Memory", "Persistence", "Stats", "CPU", "Clients"))
+_FIRST: Final = frozenset((
+    "total_system_memory", "rdb_last_save_time", "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec",
+    "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "aof_enabled", "maxmemory_policy", "expired_stale_perc",
+    "latest_fork_usec", "current_fork_perc", "active_defrag_running", "server_time_usec"))
+"""Numbers that are alike on all engines, or make no sum."""
+
+_HIGHEST: Final = frozenset(("loading", "async_loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress"))
+
+
+def parse(text: str) -> Sections:
+    """The sections of an INFO reply, by heading."""
+    sections: Sections = {}
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.startswith("# "):
+            fields = sections.setdefault(line[2:].strip(), {})
+        elif ":" in line:
+            name, _, value = line.partition(":")
+            fields[name] = value
+    return sections
+
+
+def render(sections: Sections) -> str:
+    """INFO's text."""
+    return "\r\n".join(f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields.items())
+                       for name, fields in sections.items())
+
+
+def wanted(words: list[bytes]) -> set[str]:
+    """The sections (lower case) that INFO's arguments ask for; names that are none are ignored, as in Redis."""
+    known = {name.lower() for name in ORDER}
+    asked = {word.lower().decode("latin-1") for word in words} or {"default"}
+    found = asked & known
+    if "default" in asked:
+        found |= known - _NOT_DEFAULT
+    if "all" in asked:
+        found |= known - {"modules"}
+    if "everything" in asked:
+        found |= known
+    return found
+
+
+def human(size: int) -> str:
+    """Bytes as Redis prints them for people."""
+    if size < 1024:
+        return f"{size}B"
+    for power, unit in enumerate("KMGTP", 1):
+        if size < 1024 ** (power + 1):
+            return f"{size / 1024 ** power:.2f}{unit}"
+    return f"{size}B"
+
+
+def _number(text: str) -> int | float | None:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _pairs(text: str) -> dict[str, int | float]:
+    """"a=1,b=2.5" as numbers; what is none is left out."""
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        number = _number(value)
+        if number is not None:
+            found[name] = number
+    return found
+
+
+def _joined(pairs: dict[str, Any]) -> str:
+    return ",".join(f"{name}={value:.2f}" if isinstance(value, float) else f"{name}={value}" for name, value in pairs.items())
+
+
+def _added(texts: list[str]) -> dict[str, int | float]:
+    total: dict[str, int | float] = {}
+    for text in texts:
+        for name, number in _pairs(text).items():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
+def combine_field(section: str, name: str, texts: list[str]) -> str:
+    """One field of several engines (those that have it)."""
+    if section == "Keyspace":
+        total = _added(texts)
+        weighted = sum(_pairs(text).get("avg_ttl", 0) * _pairs(text).get("expires", 0) for text in texts)
+        return f"keys={total.get('keys', 0)},expires={total.get('expires', 0)}," \
+               f"avg_ttl={int(weighted // total['expires']) if total.get('expires') else 0}"
+    if section == "Commandstats":
+        total = _added(texts)
+        if "usec_per_call" in total:
+            total["usec_per_call"] = float(total.get("usec", 0) / total["calls"]) if total.get("calls") else 0.0
+        return _joined(total)
+    if section == "Errorstats":
+        return _joined(_added(texts))
+    if section == "Latencystats":
+        highest = {key: max(_pairs(text).get(key, 0) for text in texts) for key in _pairs(texts[0])}
+        return ",".join(f"{key}={value:.3f}" for key, value in highest.items())
+    numbers = [_number(text) for text in texts]
+    if section not in _SUMMED_SECTIONS or name in _FIRST or None in numbers:
+        return texts[0]
+    if name in _HIGHEST:
+        return str(max(numbers))
+    total_number = sum(numbers)     # type: ignore[arg-type]
+    return f"{total_number:.6f}" if isinstance(total_number, float) else str(total_number)
+
+
+def combine(parts: list[Sections]) -> Sections:
+    """Several engines' sections as one."""
+    combined: Sections = {}
+    for section in ORDER:
+        names = dict.fromkeys(name for part in parts for name in part.get(section, {}))
+        if names or any(section in part for part in parts):
+            combined[section] = {
+                name: combine_field(section, name, [part[section][name] for part in parts if name in part.get(section, {})])
+                for name in names}
+    memory = combined.get("Memory", {})
+    for name in memory:
+        base = memory.get(name.removesuffix("_human"), "") if name.endswith("_human") else ""
+        if base.isdigit():
+            memory[name] = human(int(base))
+    _ratio(memory, "mem_fragmentation_ratio", "used_memory_rss", "used_memory")
+    _percent(memory, "used_memory_peak_perc", "used_memory", "used_memory_peak")
+    return combined
+
+
+def _ratio(fields: dict[str, str], name: str, above: str, below: str) -> None:
+    if name in fields and fields.get(above, "").isdigit() and fields.get(below, "").isdigit() and int(fields[below]):
+        fields[name] = f"{int(fields[above]) / int(fields[below]):.2f}"
+
+
+def _percent(fields: dict[str, str], name: str, above: str, below: str) -> None:
+    if name in fields and fields.get(above, "").isdigit() and fields.get(below, "").isdigit() and int(fields[below]):
+        fields[name] = f"{100 * int(fields[above]) / int(fields[below]):.2f}%"
+
+
+# --- the proxy's own ----------------------------------------------------------------------------------------------
+
+def own_server(server: Any) -> dict[str, str]:
+    """The section Server."""
+    config = server.config
+    return {
+        "redis_version": REDIS_VERSION, "redis_git_sha1": "00000000", "redis_git_dirty": "0", "redis_build_id": "0",
+        "redis_mode": server.mode, "os": " ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
+        "arch_bits": "64", "monotonic_clock": "POSIX clock_gettime", "multiplexing_api": "epoll",
+        "process_id": str(os.getpid()), "process_supervised": "no", "run_id": server.run_id,
+        "tcp_port": str(server.port), "server_time_usec": str(time.time_ns() // 1000),
+        "uptime_in_seconds": str(server.uptime_s), "uptime_in_days": str(server.uptime_s // 86400),
+        "hz": str(config["hz"]), "configured_hz": str(config["hz"]), "executable": sys.executable,
+        "config_file": config.path or "", "io_threads_active": "0",
+        "shardd_role": "proxy", "shardd_engines": str(len(server.engines)),
+        "shardd_epoch": str(server.topology.epoch if server.topology else 0)}
+
+
+def own_clients(server: Any) -> dict[str, str]:
+    """What clients see of Clients."""
+    return {"connected_clients": str(len(server.clients)), "cluster_connections": "0",
+            "maxclients": str(server.config["maxclients"])}
+
+
+def own_stats(server: Any) -> dict[str, str]:
+    """What clients see of Stats."""
+    ops, rate_in, rate_out = server.stats.rates()
+    bytes_in, bytes_out = server.bytes()
+    return {
+        "total_connections_received": str(server.stats.connections),
+        "total_commands_processed": str(server.shared.commands),
+        "instantaneous_ops_per_sec": str(round(ops)),
+        "total_net_input_bytes": str(bytes_in), "total_net_output_bytes": str(bytes_out),
+        "instantaneous_input_kbps": f"{rate_in / 1024:.2f}", "instantaneous_output_kbps": f"{rate_out / 1024:.2f}",
+        "rejected_connections": str(server.stats.rejected_connections),
+        "proxy_redirected_commands": str(server.backends.redirected),
+        "proxy_lost_replies": str(server.backends.lost_replies),
+        "client_query_buffer_limit_disconnections": str(server.stats.query_limit_closes),
+        "client_output_buffer_limit_disconnections": str(server.stats.output_limit_closes)}
+
+
+def own_cpu(fields: dict[str, str]) -> dict[str, str]:
+    """The engines' CPU time and the proxy's."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    for name, seconds in (("used_cpu_sys", usage.ru_stime), ("used_cpu_user", usage.ru_utime)):
+        fields[name] = f"{float(fields.get(name, 0)) + seconds:.6f}"
+    return fields
+
+
+def engine_lines(server: Any, parts: dict[Any, Sections]) -> dict[str, str]:
+    """The section Engines: a line for each."""
+    lines = {}
+    for engine in server.engines:
+        info, sections = engine.info, parts.get(engine)
+        facts = {"id": info.id, "port": info.port, "state": "up" if sections is not None else "down",
+                 "slots": server.topology.slot_count(info.id)}
+        if sections is not None:
+            facts["keys"] = int(_added(list(sections.get("Keyspace", {}).values())).get("keys", 0))
+            facts["used_memory"] = sections.get("Memory", {}).get("used_memory", "0")
+            facts["pid"] = sections.get("Server", {}).get("process_id", "0")
+        lines[f"engine{engine.index}"] = _joined(facts)
+    return lines
+
+
+async def info(server: Any, client: Any, args: list[bytes]) -> Any:
+    """INFO [section ...]"""
+    sections = wanted(args[1:])
+    asked = [engine for engine in server.engines if engine.up]
+    replies = await Ask([(engine, [b"INFO", b"everything"]) for engine in asked]) if asked else []
+    parts: dict[Any, Sections] = {}
+    for engine, reply in zip(asked, replies):
+        if not isinstance(reply, CommandError):
+            parts[engine] = parse(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply))
+    combined = combine(list(parts.values()))
+    combined["Server"] = own_server(server)
+    combined["Clients"] = own_clients(server) | {
+        name: value for name, value in combined.get("Clients", {}).items()
+        if name not in ("connected_clients", "maxclients", "cluster_connections")}
+    combined["Stats"] = own_stats(server) | {
+        name: value for name, value in combined.get("Stats", {}).items() if name not in own_stats(server)}
+    combined["CPU"] = own_cpu(combined.get("CPU", {}))
+    combined["Cluster"] = {"cluster_enabled": "1"}
+    combined.setdefault("Keyspace", {})
+    combined["Engines"] = engine_lines(server, parts)
+    return Verbatim(render({name: combined[name] for name in ORDER if name in combined and name.lower() in sections}))

@@ -1,0 +1,196 @@
+"""A proxy: one address that behaves like one Redis, in front of the engines.
+
+    python -m proxy.main CONF                           a child of the supervisor (base/child.py); not started by hand
+    python -m proxy.main --topology FILE [CONF] [--option value ...]
+                                                        by itself, in front of engines that somebody else keeps running; FILE
+                                                        holds a topology in the form of cluster/topology.py
+
+Owns: the process - its listeners, its timers, signals, its end. Does not own what the sockets' bytes mean (session), or the
+object that commands see (server).
+
+Under the supervisor its topology comes over the control socket. It listens for clients when it has one and its engines
+answer, or limits.ENGINES_WAIT_MS after the start, so that a client that got in does not meet CLUSTERDOWN at once.
+With several proxies the port is shared (SO_REUSEPORT), and the first of them has the Unix socket.
+"""
+import asyncio
+import contextlib
+import gc
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from proxy.server import ProxyServer
+from shardd.base import child, limits
+from shardd.base.clock import mono_ms
+from shardd.base.errors import ConfigError
+from shardd.base.log import PROXY, Log
+from shardd.base.options import Config
+from shardd.cluster.topology import Topology, TopologyError
+from shardd.net.listen import tcp_sockets, unix_socket
+
+PROGRAM = "shardd-proxy"
+
+_SWEEP_TURNS = 10
+"""Idle clients are looked for once a second: each turn of cron is limits.PROXY_CRON_MS."""
+
+
+class Proxy:
+    """The process."""
+
+    def __init__(self, config: Config, topology: Topology | None, loop: asyncio.AbstractEventLoop) -> None:
+        """topology: of a proxy by itself. Raises ConfigError."""
+        self.loop = loop
+        self.done = asyncio.Event()
+        self.parent = child.adopt(self.done.set)
+        if self.parent is not None:
+            config.path = self.parent.conf_path or None
+        elif topology is None:
+            raise ConfigError("a proxy needs engines: start shardd, or give --topology FILE")
+        self.config = config
+        self.log = Log(PROXY, config["loglevel"], config["logfile"])
+        proxies = config["proxies"] if self.parent else 1
+        self.server = ProxyServer(config, self.log, _own_index(self.parent), proxies)
+        self.server.on_shutdown = self._on_shutdown
+        self.server.backends.schedule = self._schedule
+        self._topology = topology
+        self._turn = 0
+        self._listening = False
+        self._started_ms = mono_ms()
+        self._unix_paths: list[str] = []
+
+    async def run(self) -> None:
+        """Serve until a signal, the supervisor's end or SHUTDOWN. Raises ConfigError where a socket cannot be opened."""
+        reactor = self.server.reactor
+        reactor.on_error = lambda where, error: self.log.warning(f"Unexpected {type(error).__name__}: {error}")
+        reactor.on_warning = self.log.warning
+        reactor.linger_ms = 1
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self._on_signal, number)
+        self.loop.add_reader(reactor.fileno(), reactor.poll)
+        if self.parent is not None:
+            path = self.parent.control_path
+            reactor.listen(unix_socket(path, 0o600, self.config["tcp-backlog"]), self.server.accept_control)
+            self._unix_paths.append(path)
+        else:
+            assert self._topology is not None
+            self.server.install_topology(self._topology)
+        try:
+            while not self.done.is_set() and not self._may_listen():
+                self.server.check()
+                await asyncio.sleep(0.01)
+            if not self.done.is_set():
+                self._listen()
+            self._cron()
+            # no cycles are made while serving, and a collection would be a pause
+            gc.collect()
+            gc.freeze()
+            gc.disable()
+            await self.done.wait()
+        finally:
+            self._stop()
+
+    def _may_listen(self) -> bool:
+        if mono_ms() - self._started_ms > limits.ENGINES_WAIT_MS:
+            return True
+        engines = self.server.engines
+        return bool(engines) and all(engine.up for engine in engines)
+
+    def _listen(self) -> None:
+        config, server = self.config, self.server
+        backlog, port, path = config["tcp-backlog"], config["port"], config["unixsocket"]
+        listening = []
+        if port or not path:
+            share_port = self.parent is not None and config["proxies"] > 1
+            for sock in tcp_sockets(config["bind"], port, backlog, share_port):
+                server.port = sock.getsockname()[1]
+                listener = server.reactor.listen(sock, server.accept, backlog)
+                listener.keepalive_s = config["tcp-keepalive"]
+                config.subscribe("tcp-keepalive", _set_keepalive(listener))
+                listening.append(f"{sock.getsockname()[0]}:{server.port}")
+        if path and server.index == 0:
+            server.reactor.listen(unix_socket(path, config["unixsocketperm"], backlog), server.accept, backlog)
+            self._unix_paths.append(path)
+            listening.append(path)
+        self.log.notice(f"Proxy listens on {', '.join(listening)}")
+        if self.parent is not None:
+            self.parent.ready(server.port)
+
+    def _cron(self) -> None:
+        self._timer = self.loop.call_later(limits.PROXY_CRON_MS / 1000, self._cron)
+        self._turn += 1
+        self.server.check()
+        if self._turn % _SWEEP_TURNS == 0:
+            self.server.limits.sweep()
+
+    def _schedule(self, delay_ms: int, callback: Callable[[], object]) -> None:
+        self.loop.call_later(delay_ms / 1000, callback)
+
+    def _on_signal(self, number: int) -> None:
+        self.log.warning(f"Received {signal.Signals(number).name}, scheduling shutdown...")
+        self.done.set()
+
+    def _on_shutdown(self, save: bool | None) -> bool:
+        if self.parent is not None:
+            return self.parent.shutdown(save)
+        self.loop.call_soon(self.done.set)
+        return True
+
+    def _stop(self) -> None:
+        self.log.notice("Bye: the proxy stops")
+        if self._turn:
+            self._timer.cancel()
+        self.loop.remove_reader(self.server.reactor.fileno())
+        self.server.backends.close()
+        self.server.reactor.close()
+        for path in self._unix_paths:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _set_keepalive(listener: object) -> Callable[[object], None]:
+    return lambda seconds: setattr(listener, "keepalive_s", seconds)
+
+
+def _own_index(parent: child.Parent | None) -> int:
+    """Which proxy this is, from the name of its control socket: <dir>/run/proxy-<i>.sock."""
+    match = re.search(r"-(\d+)\.sock$", parent.control_path) if parent is not None else None
+    return int(match[1]) if match else 0
+
+
+def _topology_argument(argv: list[str]) -> Topology | None:
+    """Take `--topology FILE` off the arguments and read it. Raises ConfigError."""
+    if "--topology" not in argv:
+        return None
+    at = argv.index("--topology")
+    if at + 1 == len(argv):
+        raise ConfigError("command line: --topology: a file is missing")
+    path = argv[at + 1]
+    del argv[at:at + 2]
+    try:
+        return Topology.loads(Path(path).read_bytes())
+    except (OSError, TopologyError) as error:
+        raise ConfigError(f"command line: --topology '{path}': {error}") from None
+
+
+async def _live(config: Config, topology: Topology | None) -> None:
+    await Proxy(config, topology, asyncio.get_running_loop()).run()
+
+
+def main() -> None:
+    """Exits with 1, and one sentence on stderr, where the configuration is of no use."""
+    argv = sys.argv[1:]
+    try:
+        topology = _topology_argument(argv)
+        config = Config.load(argv, PROGRAM)
+        uvloop.run(_live(config, topology))
+    except (ConfigError, OSError) as error:
+        sys.exit(f"{PROGRAM}: {error}")
+
+
+if __name__ == "__main__":
+    main()

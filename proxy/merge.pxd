@@ -1,0 +1,54 @@
+from libc.stdint cimport uint8_t, int32_t, int64_t, uint64_t
+from proxy.backend cimport Backends
+from proxy.replies cimport Receiver, ReplyQueue
+from shardd.wire.request cimport Arg
+
+cdef enum JoinKind:
+    JOIN_NONE = 0
+    JOIN_SUM = 1            # integers added
+    JOIN_MIN = 2            # the least integer
+    JOIN_OK = 3             # the first reply, once all have succeeded
+    JOIN_ANY_OK = 4         # the first that succeeded
+    JOIN_CONCAT = 5         # arrays, one behind the other
+    JOIN_ORDER = 6          # arrays, elements back in the order of the keys
+    JOIN_AND = 7            # arrays of 0 and 1, anded by place
+
+ctypedef struct Part:
+    uint8_t* p
+    Py_ssize_t n
+    Py_ssize_t at           # while joining: how far its elements are taken
+
+ctypedef Part* PartP
+
+# One reply made of several engines'.
+cdef class Join(Receiver):
+    cdef ReplyQueue queue
+    cdef uint64_t seq
+    cdef int kind, count, missing
+    cdef Part* parts
+    cdef int32_t* places            # JOIN_ORDER: the part of each key, in the order of the keys
+    cdef int places_n
+    cdef int finish(self) except -1
+    cdef Part* failed(self) noexcept
+    cdef int integers(self) except -1
+    cdef int concat(self) except -1
+    cdef int ordered(self) except -1
+    cdef int anded(self) except -1
+    cdef int wrong(self) except -1
+
+# A command that is answered by a coroutine.
+cdef class Task(Receiver):
+    cdef ReplyQueue queue
+    cdef uint64_t seq
+    cdef Backends backends
+    cdef object client, coroutine
+    cdef list answers
+    cdef int missing
+    cdef bint asking
+    cdef int step(self, object value) except -1
+    cdef int ask(self, list parts) except -1
+    cdef int finish(self, object value) except -1
+
+cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, uint8_t* raw, Py_ssize_t n, int db, int resp) except -1
+cdef int split(Backends backends, ReplyQueue queue, uint64_t seq, int join, Arg* argv, int argc, int step, int db, int resp) except -1
+cdef object decode(uint8_t* p, Py_ssize_t n)

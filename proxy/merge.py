@@ -1,0 +1,464 @@
+"""Commands that concern several engines: split, asked, joined.
+
+Owns: how one request becomes several, and how their replies become one. Does not own which commands are treated so
+(router), or the order of replies at the client (replies).
+
+A Join is what waits for the parts of a command that is split by keys or sent to every engine:
+
+    MGET a b c          engine 0: MGET a c   -> *2 A C          places: a 0, b 1, c 0
+                        engine 1: MGET b     -> *1 B            joined: *3 A B C
+
+Parts are joined as bytes, without looking into elements; an element's end is found by wire.scan. Where a part is an
+error, the client gets that error, the first in order of the engines: what the other parts did is done. So DEL, UNLINK,
+TOUCH and MSET are atomic per engine only, which is what splitting means.
+
+A Task is what waits for the steps of a coroutine, for the few commands that need more than one rule:
+
+    async def handler(server, client, args): [reply] = await Ask([(engine, [b"DBSIZE"])]); return reply
+
+`await Ask(parts)` sends a request to each engine named, in the client's database and protocol, and gives back their
+replies as Python values (as wire.values has them; errors as CommandError values). What the coroutine returns, or the
+CommandError it raises, is the reply. The session lets no other command of the client start before it has ended.
+
+Invariants: a Join or a Task answers its slot exactly once. Neither refers to a link, so that a dead link frees them.
+"""
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+import cython
+from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free, malloc
+from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.proxy.backend import Backends, Engine, Link
+from cython.cimports.proxy.merge import (
+    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_MIN, JOIN_OK, JOIN_ORDER, JOIN_SUM, Part, PartP)
+from cython.cimports.proxy.replies import Receiver, ReplyQueue
+from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.structures.slots import key_slot
+from cython.cimports.shardd.wire.reply import Reply
+from cython.cimports.shardd.wire.request import Arg
+from cython.cimports.shardd.wire.scan import ScanState, scan_reply
+
+from shardd.base import errors, limits
+from shardd.base.errors import CommandError
+from shardd.wire.reply import encode_command
+from shardd.wire.values import NO_REPLY, Push, Simple, Verbatim
+
+_DEPTH_MAX = cython.declare(cython.int, limits.REPLY_DEPTH_MAX)
+_DASH = cython.declare(cython.int, 45)
+# Requests and replies are built here one at a time, and copied on at once.
+_request = cython.declare(Reply, Reply(2))
+_joined = cython.declare(Reply, Reply(2))
+
+
+# --- parts joined as bytes ----------------------------------------------------------------------------------------
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _head_number(p: bytep, n: cython.Py_ssize_t, line: cython.pointer(cython.Py_ssize_t)) -> int64_t:
+    """The number in the first line of a reply, and that line's length with CRLF; the mark is not looked at."""
+    value: int64_t = 0
+    negative: cython.bint = n > 1 and p[1] == 45
+    i: cython.Py_ssize_t = 2 if negative else 1
+    while i < n and p[i] != 13:
+        value = value * 10 + (p[i] - 48)
+        i += 1
+    line[0] = i + 2
+    return -value if negative else value
+
+
+@cython.final
+@cython.cclass
+class Join(Receiver):
+    """See the head of the module. Made by `split` and `ask_every`."""
+
+    def __cinit__(self, queue: ReplyQueue, seq: uint64_t, kind: cython.int, count: cython.int) -> None:
+        self.queue = queue
+        self.seq = seq
+        self.kind = kind
+        self.count = self.missing = count
+        self.parts = cython.cast(PartP, calloc(count, cython.sizeof(Part)))
+        if self.parts == cython.NULL:
+            raise MemoryError
+
+    def __dealloc__(self) -> None:
+        i: cython.int
+        if self.parts != cython.NULL:
+            for i in range(self.count):
+                free(self.parts[i].p)
+        free(self.parts)
+        free(self.places)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def reply(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        """A part is here; with the last one the client is answered."""
+        part: PartP = self.parts + seq
+        part.p = cython.cast(bytep, malloc(n))
+        if part.p == cython.NULL:
+            raise MemoryError
+        memcpy(part.p, p, n)
+        part.n = n
+        self.missing -= 1
+        return self.finish() if self.missing == 0 else 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def failed(self) -> PartP:
+        """The first part that is an error, or NULL."""
+        i: cython.int
+        for i in range(self.count):
+            if self.parts[i].p[0] == _DASH:
+                return self.parts + i
+        return cython.NULL
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def finish(self) -> cython.int:
+        """All parts are here."""
+        i: cython.int
+        part: PartP = self.failed()
+        if self.kind == JOIN_ANY_OK:
+            for i in range(self.count):
+                if self.parts[i].p[0] != _DASH:
+                    return self.queue.reply(self.seq, self.parts[i].p, self.parts[i].n)
+        if part != cython.NULL:
+            return self.queue.reply(self.seq, part.p, part.n)
+        _joined.clear()
+        if self.kind == JOIN_SUM or self.kind == JOIN_MIN:
+            self.integers()
+        elif self.kind == JOIN_CONCAT:
+            self.concat()
+        elif self.kind == JOIN_ORDER:
+            self.ordered()
+        elif self.kind == JOIN_AND:
+            self.anded()
+        else:
+            return self.queue.reply(self.seq, self.parts[0].p, self.parts[0].n)
+        self.queue.reply(self.seq, _joined.buf, _joined.len)
+        return _joined.clear()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def wrong(self) -> cython.int:
+        """The parts are not what they should be: better no answer than a wrong one."""
+        _joined.clear()
+        return _joined.error(errors.WRONG_PARTS)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def integers(self) -> cython.int:
+        i: cython.int
+        line: cython.Py_ssize_t = 0
+        value: int64_t
+        total: int64_t = 0
+        for i in range(self.count):
+            if self.parts[i].p[0] != 58:
+                return self.wrong()
+            value = _head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
+            if self.kind == JOIN_SUM:
+                total += value
+            elif i == 0 or value < total:
+                total = value
+        return _joined.integer(total)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def concat(self) -> cython.int:
+        i: cython.int
+        line: cython.Py_ssize_t = 0
+        total: int64_t = 0
+        for i in range(self.count):
+            if self.parts[i].p[0] != 42 and self.parts[i].p[0] != 126:
+                return self.wrong()
+            total += max(0, _head_number(self.parts[i].p, self.parts[i].n, cython.address(line)))
+            self.parts[i].at = line
+        _joined.head(self.parts[0].p[0], total)
+        for i in range(self.count):
+            _joined.raw(self.parts[i].p + self.parts[i].at, self.parts[i].n - self.parts[i].at)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def ordered(self) -> cython.int:
+        i: cython.int
+        line: cython.Py_ssize_t = 0
+        used: cython.Py_ssize_t
+        part: PartP
+        state: ScanState
+        for i in range(self.count):
+            if self.parts[i].p[0] != 42:
+                return self.wrong()
+            _head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
+            self.parts[i].at = line
+        memset(cython.address(state), 0, cython.sizeof(ScanState))
+        _joined.array(self.places_n)
+        for i in range(self.places_n):
+            part = self.parts + self.places[i]
+            used = scan_reply(cython.address(state), part.p + part.at, part.n - part.at)
+            if used <= 0:
+                return self.wrong()
+            _joined.raw(part.p + part.at, used)
+            part.at += used
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def anded(self) -> cython.int:
+        i: cython.int
+        lists: list = [decode(self.parts[i].p, self.parts[i].n) for i in range(self.count)]
+        if any(not isinstance(one, list) or len(one) != len(lists[0]) for one in lists):
+            return self.wrong()
+        return _joined.value([int(all(column)) for column in zip(*lists)])
+
+
+@cython.cfunc
+@cython.inline
+def _link(engine: Engine, resp: cython.int) -> Link:
+    return engine.resp3 if resp == 3 else engine.resp2
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, raw: bytep, n: cython.Py_ssize_t,
+              db: cython.int, resp: cython.int) -> cython.int:
+    """Send one request to every engine; the joined reply goes to `seq`. There must be an engine."""
+    i: cython.int
+    link: Link
+    count: cython.int = len(backends.engines)
+    waiting: Join = Join(queue, seq, join, count)
+    for i in range(count):
+        link = _link(backends.engines[i], resp)
+        link.send(waiting, i, raw, n, db, 0)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, argv: cython.pointer(Arg),
+          argc: cython.int, step: cython.int, db: cython.int, resp: cython.int) -> cython.int:
+    """Send each engine its keys (every `step`-th argument from the second on, with what stands behind each).
+
+    Every key's slot must have an owner.
+    """
+    i: cython.int
+    k: cython.int
+    owner: cython.int
+    keys: cython.int = (argc - 1) // step
+    count: cython.int = 0
+    link: Link
+    waiting: Join
+    owners: cython.pointer(int32_t) = cython.cast(cython.pointer(int32_t), malloc(keys * cython.sizeof(int32_t)))
+    if owners == cython.NULL:
+        raise MemoryError
+    engines: cython.int = len(backends.engines)
+    sizes: list = [0] * engines
+    for k in range(keys):
+        owners[k] = backends.owners[key_slot(argv[1 + k * step].p, argv[1 + k * step].n)]
+        sizes[owners[k]] += 1
+    parts: list = [-1] * engines
+    for owner in range(engines):
+        if sizes[owner] > 0:
+            parts[owner] = count
+            count += 1
+    try:
+        waiting = Join(queue, seq, join, count)
+    except MemoryError:
+        free(owners)
+        raise
+    waiting.places = owners         # the Join's from here on
+    waiting.places_n = keys
+    for owner in range(engines):
+        if sizes[owner] == 0:
+            continue
+        _request.clear()
+        _request.array(1 + sizes[owner] * step)
+        _request.bulk(argv[0].p, argv[0].n)
+        for k in range(keys):
+            if owners[k] == owner:
+                for i in range(1 + k * step, 1 + k * step + step):
+                    _request.bulk(argv[i].p, argv[i].n)
+        link = _link(backends.engines[owner], resp)
+        link.send(waiting, parts[owner], _request.buf, _request.len, db, 0)
+        _request.clear()
+    return 0
+
+
+# --- coroutines ---------------------------------------------------------------------------------------------------
+
+class Ask:
+    """`await Ask([(engine, args), ...])` inside a Task gives the list of their replies, decoded. engine: a
+    backend.Engine; args: the request's words (bytes, str or int)."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: list[tuple[Any, list[Any]]]) -> None:
+        self.parts = parts
+
+    def __await__(self) -> Generator["Ask", list[Any], list[Any]]:
+        return (yield self)
+
+
+@cython.final
+@cython.cclass
+class Task(Receiver):
+    """Drives the coroutine of one command and answers slot `seq` of `queue` with its result.
+
+    client: its db and resp hold for what is asked.
+    """
+
+    def __cinit__(self, backends: Backends, queue: ReplyQueue, seq: uint64_t, client: object, coroutine: object) -> None:
+        self.backends = backends
+        self.queue = queue
+        self.seq = seq
+        self.client = client
+        self.coroutine = coroutine
+
+    def start(self) -> None:
+        """Run the coroutine up to its first question."""
+        self.step(None)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def step(self, value: object) -> cython.int:
+        """Run the coroutine until it waits for replies, or ends."""
+        parts: list
+        while True:
+            try:
+                question = self.coroutine.send(value)
+            except StopIteration as end:
+                return self.finish(end.value)
+            except CommandError as error:
+                return self.finish(error)
+            except Exception as error:      # a mistake of ours must not leave the client waiting
+                if self.backends.on_warning is not None:
+                    self.backends.on_warning(f"A command failed: {error!r}")
+                return self.finish(CommandError(errors.WRONG_PARTS))
+            parts = question.parts
+            if self.ask(parts) > 0:
+                return 0
+            value = self.answers
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def ask(self, parts: list) -> cython.int:
+        """Send the questions; returns how many replies are due: a link may refuse at once."""
+        i: cython.int
+        request: bytes
+        self.answers = [None] * len(parts)
+        self.missing = len(parts)
+        self.asking = True
+        for i in range(len(parts)):
+            engine, words = parts[i]
+            request = encode_command(words)
+            _link(engine, self.client.resp).send(
+                self, i, cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
+        self.asking = False
+        return self.missing
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def reply(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        self.answers[seq] = decode(p, n)
+        self.missing -= 1
+        if self.missing == 0 and not self.asking:
+            return self.step(self.answers)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def finish(self, value: object) -> cython.int:
+        """The coroutine has ended."""
+        self.coroutine = None
+        answer: Reply = Reply(self.client.resp)
+        if value is not NO_REPLY:
+            answer.value(value)
+        return self.queue.reply(self.seq, answer.buf, answer.len)
+
+
+def run_alone(backends: Backends, client: object, coroutine: Coroutine) -> Task:
+    """Drive a coroutine that no client waits for. client: anything with db and resp."""
+    queue: ReplyQueue = ReplyQueue(backends.outbox)
+    queue.dead = True
+    task: Task = Task(backends, queue, queue.open(True), client, coroutine)
+    task.step(None)
+    return task
+
+
+# --- replies as Python values -------------------------------------------------------------------------------------
+
+@cython.final
+@cython.cclass
+class _Decoder:
+    """A place in the bytes of one whole reply."""
+
+    p: bytep
+    at: cython.Py_ssize_t
+
+    @cython.cfunc
+    def line(self) -> bytes:
+        """The rest of the line at `at`, which moves behind it."""
+        start: cython.Py_ssize_t = self.at
+        while self.p[self.at] != 13:
+            self.at += 1
+        self.at += 2
+        return cython.cast(cython.p_char, self.p)[start:self.at - 2]
+
+    @cython.cfunc
+    def items(self, count: cython.Py_ssize_t, depth: cython.int) -> list:
+        i: cython.Py_ssize_t
+        return [self.value(depth) for i in range(count)]
+
+    @cython.cfunc
+    def value(self, depth: cython.int) -> object:
+        """The value at `at`; ValueError where it nests deeper than limits.REPLY_DEPTH_MAX."""
+        mark: uint8_t = self.p[self.at]
+        length: cython.Py_ssize_t
+        if depth > _DEPTH_MAX:
+            raise ValueError(f"a reply nests deeper than {limits.REPLY_DEPTH_MAX}")
+        self.at += 1
+        text: bytes = self.line()
+        if mark == 43:                                      # +
+            return Simple(text.decode("utf-8", "replace"))
+        if mark == 45:                                      # -
+            return CommandError(text)
+        if mark == 58 or mark == 40:                        # : (
+            return int(text)
+        if mark == 44:                                      # ,
+            return float(text)
+        if mark == 95:                                      # _
+            return None
+        if mark == 35:                                      # #
+            return text == b"t"
+        length = int(text)
+        if length < 0:
+            return None
+        if mark == 36 or mark == 61 or mark == 33:          # $ = !
+            raw: bytes = cython.cast(cython.p_char, self.p)[self.at:self.at + length]
+            self.at += length + 2
+            if mark == 61:
+                return Verbatim(raw[4:].decode("utf-8", "surrogateescape"))
+            return CommandError(raw) if mark == 33 else raw
+        if mark == 37:                                      # %
+            flat: list = self.items(2 * length, depth + 1)
+            return dict(zip(flat[::2], flat[1::2]))
+        if mark == 124:                                     # | is not part of the value
+            self.items(2 * length, depth + 1)
+            return self.value(depth)
+        return Push(self.items(length, depth + 1)) if mark == 62 else self.items(length, depth + 1)
+
+
+@cython.cfunc
+def decode(p: bytep, n: cython.Py_ssize_t) -> object:
+    """The whole reply at p as a value (wire.values). Sets come as lists; ValueError where it nests too deep."""
+    decoder: _Decoder = _Decoder()
+    decoder.p = p
+    decoder.at = 0
+    value: object = decoder.value(0)
+    assert decoder.at == n
+    return value
+
+
+def decoded(raw: bytes) -> Any:
+    """`decode` for plain callers. The bytes must be one whole reply."""
+    return decode(cython.cast(bytep, cython.cast(cython.p_char, raw)), len(raw))

@@ -1,0 +1,40 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from shardd.wire.request cimport Arg
+
+cdef enum RouteKind:
+    ROUTE_KEY = 0           # one key at a fixed place: the hot one
+    ROUTE_KEYS = 1          # several at fixed places
+    ROUTE_MOVABLE = 2       # keys where only commands.table can tell
+    ROUTE_SPLIT = 3         # over the engines by key, and joined
+    ROUTE_EVERY = 4         # to every engine, and joined
+    ROUTE_LOCAL = 5         # answered here by a plain function
+    ROUTE_TASK = 6          # answered here by a coroutine that asks engines
+    ROUTE_REFUSED = 7       # could be wrong through a proxy
+    ROUTE_CONTAINER = 8     # only its subcommands exist
+    ROUTE_ANY = 9           # the same on every engine
+
+ctypedef struct Route:
+    uint64_t head           # first eight bytes of the name, lower case, zero-padded
+    uint8_t name[40]        # lower case, "client|list" form
+    int name_len
+    int index               # into the router's lists
+    int arity               # negative: at least so many
+    int kind, join
+    int first_key, last_key, key_step
+    bint no_auth, container
+    bint built              # exists for clients
+    uint64_t calls
+
+ctypedef Route* RouteP
+
+cdef class Router:
+    cdef Route* routes
+    cdef int count
+    cdef int* buckets               # open addressing over the names: index + 1, 0 is free
+    cdef readonly list rows         # table.Row by index
+    cdef readonly list names        # str by index
+    cdef readonly list handlers     # of ROUTE_LOCAL and ROUTE_TASK, by index
+    cdef readonly frozenset built   # names that exist for clients
+    cdef Route* find(self, uint8_t* name, Py_ssize_t n) noexcept
+    cdef Route* lookup(self, Arg* argv, int argc) noexcept
+    cdef int add(self, object row, object handler) except -1

@@ -1,0 +1,250 @@
+"""The routing table: what the proxy does with each command.
+
+Owns: a class for every row of commands.table, derived from the row's key specs, flags and tips, and the lookup by
+name. Does not own the slot map (backend.Backends), what the classes do (session, merge) or the handlers of the commands
+that are answered here (commands.connection, commands.introspect, proxy.handlers).
+
+    a handler is registered      LOCAL, or TASK where it is a coroutine function
+    has subcommands              CONTAINER (no reply of its own but "unknown subcommand")
+    may block; pub/sub; MULTI    REFUSED: they belong to one connection, and links are shared
+    keys, tip multi_shard        SPLIT
+    keys, one at a fixed place   KEY
+    keys, several there          KEYS
+    keys elsewhere               MOVABLE
+    no keys, tip all_shards      EVERY, joined by the tip response_policy, where that says how
+    HELP                         ANY: every engine says the same
+    anything else                REFUSED: which engine would be right?
+
+So a command that is new in the table is routed, or refused, without a change here. REFUSED and "not built" differ: what
+no engine has answers as an unknown command does, what engines have but a proxy cannot do right says so.
+
+Invariants: a name is registered once. `built` holds names of routes that are not refused; it is what COMMAND lists.
+"""
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memcpy
+from cython.cimports.proxy.merge import (
+    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_MIN, JOIN_NONE, JOIN_OK, JOIN_ORDER, JOIN_SUM)
+from cython.cimports.proxy.router import (
+    ROUTE_ANY, ROUTE_CONTAINER, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_REFUSED,
+    ROUTE_SPLIT, ROUTE_TASK, Route, RouteP)
+from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.wire.request import Arg
+
+from shardd.commands import table
+from shardd.commands.table import Row
+
+_CAPACITY = cython.declare(cython.int, 1024)        # commands: Redis 7.2 has 380 with all subcommands
+_BUCKETS = cython.declare(cython.int, 4096)
+_NAME_MAX = cython.declare(cython.Py_ssize_t, 40)
+_SPREAD = cython.declare(uint64_t, 0x9E3779B97F4A7C15)
+
+KINDS = {
+    ROUTE_KEY: "key", ROUTE_KEYS: "keys", ROUTE_MOVABLE: "movable", ROUTE_SPLIT: "split", ROUTE_EVERY: "every",
+    ROUTE_LOCAL: "local", ROUTE_TASK: "task", ROUTE_REFUSED: "refused", ROUTE_CONTAINER: "container", ROUTE_ANY: "any",
+}
+"""The classes by name, for tests and people."""
+
+_JOINS = {"agg_sum": JOIN_SUM, "agg_min": JOIN_MIN, "all_succeeded": JOIN_OK, "one_succeeded": JOIN_ANY_OK,
+          "agg_logical_and": JOIN_AND, "": JOIN_CONCAT}
+"""response_policy -> how the engines' replies become one. "special" is not here: it needs a handler."""
+
+_OWN_CONNECTION_GROUPS = frozenset(("pubsub", "transactions"))
+
+
+def classify(row: Row, handler: Callable | None) -> tuple[str, int]:
+    """The class of a row (a value of KINDS) and its JOIN_ number. handler: what is registered for it here, or None."""
+    if handler is not None:
+        return "task" if inspect.iscoroutinefunction(handler) else "local", JOIN_NONE
+    if row.subcommands:
+        return "container", JOIN_NONE
+    if row.group in _OWN_CONNECTION_GROUPS or "blocking" in row.flags:
+        return "refused", JOIN_NONE
+    if row.key_specs:
+        if row.request_policy == "multi_shard":
+            return "split", _JOINS[row.response_policy] if row.response_policy else JOIN_ORDER
+        if row.movablekeys:
+            return "movable", JOIN_NONE
+        return "key" if row.first_key == row.last_key else "keys", JOIN_NONE
+    if row.request_policy in ("all_shards", "all_nodes") and row.response_policy in _JOINS:
+        return "every", _JOINS[row.response_policy]
+    return "any" if row.container is not None and row.own_name == "help" else "refused", JOIN_NONE
+
+
+def all_rows() -> Iterable[Row]:
+    """Every row of the table, containers before their subcommands."""
+    for row in table.COMMANDS.values():
+        yield row
+        yield from row.subcommands.values()
+
+
+@cython.cfunc
+@cython.inline
+@cython.overflowcheck(False)
+@cython.exceptval(check=False)
+def _head(name: bytep, n: cython.Py_ssize_t) -> uint64_t:
+    head: uint64_t = 0
+    i: cython.Py_ssize_t
+    c: uint64_t
+    for i in range(n if n < 8 else 8):
+        c = name[i]
+        if 65 <= c <= 90:
+            c += 32
+        head |= c << (8 * i)
+    return head
+
+
+@cython.cfunc
+@cython.inline
+@cython.overflowcheck(False)
+@cython.exceptval(check=False)
+def _bucket(head: uint64_t, n: cython.Py_ssize_t, last: uint8_t) -> cython.int:
+    return cython.cast(cython.int, ((head ^ (cython.cast(uint64_t, n) << 56) ^ (last | 32)) * _SPREAD) >> 52)
+
+
+@cython.final
+@cython.cclass
+class Router:
+    """handlers: full lower-case command name -> what answers it here."""
+
+    def __cinit__(self, handlers: Mapping[str, Callable]) -> None:
+        self.routes = cython.cast(RouteP, calloc(_CAPACITY, cython.sizeof(Route)))
+        self.buckets = cython.cast(cython.p_int, calloc(_BUCKETS, cython.sizeof(cython.int)))
+        if self.routes == cython.NULL or self.buckets == cython.NULL:
+            raise MemoryError
+        self.rows = []
+        self.names = []
+        self.handlers = []
+        for row in all_rows():
+            self.add(row, handlers.get(row.name))
+        unknown = set(handlers) - set(self.names)
+        if unknown:
+            raise ValueError(f"handlers without a row: {', '.join(sorted(unknown))}")
+        self.set_built(None)
+
+    def __dealloc__(self) -> None:
+        free(self.routes)
+        free(self.buckets)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def add(self, row: object, handler: object) -> cython.int:
+        """Register a row."""
+        name: bytes = row.name.encode()
+        n: cython.Py_ssize_t = len(name)
+        text: bytep = cython.cast(bytep, cython.cast(cython.p_char, name))
+        route: RouteP
+        at: cython.int
+        assert self.count < _CAPACITY and n < _NAME_MAX, row.name
+        assert self.find(text, n) == cython.NULL, row.name
+        kind, join = classify(row, handler)
+        route = self.routes + self.count
+        memcpy(route.name, text, n)
+        route.name_len = n
+        route.head = _head(text, n)
+        route.index = self.count
+        route.arity = row.arity
+        route.kind = next(number for number, known in KINDS.items() if known == kind)
+        route.join = join
+        route.first_key, route.last_key, route.key_step = row.first_key, row.last_key, row.key_step
+        route.no_auth = "no_auth" in row.flags
+        route.container = bool(row.subcommands)
+        self.rows.append(row)
+        self.names.append(row.name)
+        self.handlers.append(handler)
+        at = _bucket(route.head, n, text[n - 1])
+        while self.buckets[at]:
+            at = (at + 1) & (_BUCKETS - 1)
+        self.buckets[at] = self.count + 1
+        self.count += 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def find(self, name: bytep, n: cython.Py_ssize_t) -> RouteP:
+        """The route of this name in either case, or NULL."""
+        head: uint64_t
+        at: cython.int
+        i: cython.Py_ssize_t
+        c: uint8_t
+        route: RouteP
+        if n <= 0 or n >= _NAME_MAX:
+            return cython.NULL
+        head = _head(name, n)
+        at = _bucket(head, n, name[n - 1])
+        while self.buckets[at]:
+            route = self.routes + (self.buckets[at] - 1)
+            if route.head == head and route.name_len == n:
+                i = 8
+                while i < n:
+                    c = name[i]
+                    if (c + 32 if 65 <= c <= 90 else c) != route.name[i]:
+                        break
+                    i += 1
+                if i >= n:
+                    return route
+            at = (at + 1) & (_BUCKETS - 1)
+        return cython.NULL
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def lookup(self, argv: cython.pointer(Arg), argc: cython.int) -> RouteP:
+        """The route of a request: its subcommand's where it names one that exists, the container's otherwise."""
+        full: uint8_t[40]
+        route: RouteP = self.find(argv[0].p, argv[0].n)
+        sub: RouteP
+        if route == cython.NULL or not route.container or argc < 2:
+            return route
+        if route.name_len + 1 + argv[1].n >= _NAME_MAX:
+            return route
+        memcpy(full, route.name, route.name_len)
+        full[route.name_len] = 124
+        memcpy(cython.address(full[route.name_len + 1]), argv[1].p, argv[1].n)
+        sub = self.find(full, route.name_len + 1 + argv[1].n)
+        return sub if sub != cython.NULL else route
+
+    def set_built(self, engines_have: frozenset[str] | None) -> None:
+        """What the engines have handlers for (full names); None while that is not known: they will say themselves.
+
+        Commands answered here exist in any case.
+        """
+        i: cython.int
+        route: RouteP
+        names: set = set()
+        for i in range(self.count):
+            route = self.routes + i
+            name = self.names[i]
+            here: cython.bint = self.handlers[i] is not None
+            route.built = here or engines_have is None or name in engines_have
+            if route.built and route.kind != ROUTE_REFUSED and route.kind != ROUTE_CONTAINER:
+                names.add(name)
+        for i in range(self.count):     # a container exists as soon as one of its subcommands does
+            route = self.routes + i
+            if route.container and any(name.startswith(f"{self.names[i]}|") for name in names):
+                route.built = True
+        self.built = frozenset(names)
+
+    # --- for plain callers ----------------------------------------------------------------------------------------
+
+    def kind(self, name: str) -> str:
+        """The class of a command by its full name. KeyError."""
+        return KINDS[self.routes[self.names.index(name)].kind] if name in self.names else _no_command(name)
+
+    def calls(self) -> dict[str, int]:
+        """How often each command was asked for, where it was."""
+        i: cython.int
+        return {self.names[i]: self.routes[i].calls for i in range(self.count) if self.routes[i].calls}
+
+    def reset_calls(self) -> None:
+        """CONFIG RESETSTAT."""
+        i: cython.int
+        for i in range(self.count):
+            self.routes[i].calls = 0
+
+
+def _no_command(name: str) -> str:
+    raise KeyError(name)

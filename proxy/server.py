@@ -1,0 +1,252 @@
+"""The proxy as plain handlers see it: its configuration, its clients, its engines, its figures.
+
+Owns: the object that handlers get as `server`, the topology that is installed, what the control socket answers. Does not
+own sockets and signals (main), or any command (handlers, aggregate, commands.connection, commands.introspect).
+
+The first attributes are those of engine.server.Server (config, clients, mode, databases, built), so that the
+shared handlers run here too.
+"""
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from proxy import aggregate, handlers
+from proxy.backend import Backends, Engine
+from proxy.merge import Ask, run_alone
+from proxy.replies import Outbox
+from proxy.router import Router
+from proxy.session import ProxySession, Shared
+from shardd.base import errors, limits
+from shardd.base.clock import mono_ms
+from shardd.base.errors import CommandError
+from shardd.base.log import Log
+from shardd.base.options import Config
+from shardd.cluster.topology import NOBODY, Topology, TopologyError
+from shardd.commands import connection, introspect
+from shardd.net.client import Clients, ClientFlag
+from shardd.net.policy import ConnectionLimits
+from shardd.net.reactor import Reactor
+from shardd.wire.request import RequestParser
+from shardd.wire.values import OK
+
+
+class Stats:
+    """What is counted outside of the hot path. The counters of policy, and rates sampled by cron."""
+
+    SAMPLES = 16
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.connections = 0
+        self.rejected_connections = 0
+        self.output_limit_closes = 0
+        self.query_limit_closes = 0
+        self.protocol_errors = 0
+        self.closed_bytes_in = self.closed_bytes_out = 0
+        self._samples: list[tuple[int, int, int, int]] = []
+
+    def sample(self, commands: int, bytes_in: int, bytes_out: int) -> None:
+        """Note where the totals are now."""
+        self._samples.append((mono_ms(), commands, bytes_in, bytes_out))
+        del self._samples[:-self.SAMPLES]
+
+    def rates(self) -> tuple[float, float, float]:
+        """Commands, bytes in and bytes out per second over the last samples."""
+        if len(self._samples) < 2:
+            return 0.0, 0.0, 0.0
+        first, last = self._samples[0], self._samples[-1]
+        seconds = max(1, last[0] - first[0]) / 1000
+        return tuple(max(0.0, (b - a) / seconds) for a, b in zip(first[1:], last[1:]))  # type: ignore[return-value]
+
+
+class _Nobody:
+    """On whose behalf the proxy asks its own questions."""
+
+    db = 0
+    resp = 2
+
+
+class ProxyServer:
+    """One proxy.
+
+    config: the user's options, all of them; clients; mode: "standalone", since that is what one address looks like;
+    databases; built: names of all commands that exist for clients. topology: the one in force, None before the first.
+    index: which proxy of the tree this is; proxies: how many there are.
+    """
+
+    mode = "standalone"
+
+    def __init__(self, config: Config, log: Log, index: int = 0, proxies: int = 1) -> None:
+        self.config, self.log = config, log
+        self.index = index
+        self.port = 0
+        self.run_id = secrets.token_hex(20)
+        self.started = time.time()
+        self.databases: int = config["databases"]
+        self.clients = Clients(index + 1, max(1, proxies))
+        self.stats = Stats()
+        self.limits = ConnectionLimits(config, self.clients, log, self.stats)
+        self.reactor = Reactor()
+        self.outbox = Outbox()
+        self.outbox.on_slow = self.limits.check_output
+        self.backends = Backends(self.reactor, self.outbox)
+        self.backends.on_warning = log.warning
+        self.backends.password = config["requirepass"]
+        self.router = Router(connection.HANDLERS | introspect.HANDLERS | handlers.HANDLERS | aggregate.HANDLERS)
+        self.parser = RequestParser(config["proto-max-bulk-len"])
+        self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
+        self.reactor.after_batch = self.shared.flush
+        self.topology: Topology | None = None
+        self.on_topology: Callable[[], None] = lambda: None
+        self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
+        self._asked_commands = False
+        config.subscribe("proto-max-bulk-len", self.parser.set_bulk_max)
+        config.subscribe("loglevel", log.set_level)
+        config.subscribe("requirepass", lambda password: setattr(self.backends, "password", password))
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    def accept(self, transport: Any) -> ProxySession | None:
+        """A listener's factory for clients."""
+        if self.limits.refuses(transport):
+            return None
+        self.stats.connections += 1
+        return ProxySession(self.shared, self.clients, not self.config["requirepass"])
+
+    def accept_control(self, transport: Any) -> ProxySession:
+        """The control socket's factory: who can open it is trusted."""
+        return ProxySession(self.shared, self.clients, True, True)
+
+    def on_lost(self, client: ProxySession, reason: object) -> None:
+        """A connection is over."""
+        self.stats.closed_bytes_in += client.transport.bytes_in
+        self.stats.closed_bytes_out += client.transport.bytes_out
+
+    def warn_http(self, client: ProxySession) -> None:
+        """Somebody speaks HTTP to us, or makes a browser do it."""
+        self.log.warning("Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to "
+                         f"Redis. Connection from {client.transport.peer} aborted.")
+
+    # --- topology and engines -------------------------------------------------------------------------------------
+
+    @property
+    def built(self) -> frozenset[str]:
+        return self.router.built
+
+    @property
+    def engines(self) -> list[Engine]:
+        """In the topology's order."""
+        return self.backends.engines
+
+    def install_topology(self, topology: Topology) -> bool:
+        """Route by `topology` if it is newer; whether it was."""
+        if self.topology is not None and topology.epoch <= self.topology.epoch:
+            return False
+        self.topology = topology
+        self.backends.install(topology)
+        self.shared.epoch += 1
+        unserved = sum(1 for owner in topology.owners if owner == NOBODY)
+        self.log.notice(f"Topology epoch {topology.epoch}: {len(topology.engines)} engines"
+                        + (f", {unserved} slots are served by nobody" if unserved else ""))
+        self.on_topology()
+        return True
+
+    def owner(self, slot: int) -> Engine:
+        """The engine of a slot. CommandError where there is none."""
+        position = self.topology.owners[slot] if self.topology is not None else NOBODY
+        if position == NOBODY:
+            raise CommandError(errors.CLUSTERDOWN_SLOT)
+        return self.engines[position]
+
+    def some_engine(self) -> Engine:
+        """An engine for what all know alike, one that answers where there is one. CommandError."""
+        if not self.engines:
+            raise CommandError(errors.CLUSTERDOWN)
+        return next((engine for engine in self.engines if engine.up), self.engines[0])
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Drive a coroutine that no client waits for."""
+        run_alone(self.backends, _Nobody(), coroutine)
+
+    def check(self) -> None:
+        """Cron, ten times a second."""
+        self.backends.check(mono_ms())
+        self.stats.sample(self.shared.commands, *self.bytes())
+        if not self._asked_commands and any(engine.up for engine in self.engines):
+            self._asked_commands = True
+            self.run(self._learn_commands())
+        self.shared.flush()
+
+    async def _learn_commands(self) -> None:
+        """Ask an engine what it has. One that does not know the question has, as far as we know, everything."""
+        [names] = await Ask([(self.some_engine(), [b"SHARDD", b"COMMANDS"])])
+        if isinstance(names, CommandError):
+            self._asked_commands = not names.text.startswith((b"CLUSTERDOWN", b"ERR engine"))
+            return
+        self.router.set_built(frozenset(name.decode() for name in names))
+
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    @property
+    def uptime_s(self) -> int:
+        return int(time.time() - self.started)
+
+    def bytes(self) -> tuple[int, int]:
+        """Bytes from and to clients since the start, or CONFIG RESETSTAT."""
+        transports = [client.transport for client in self.clients.by_id.values()]
+        return (self.stats.closed_bytes_in + sum(one.bytes_in for one in transports),
+                self.stats.closed_bytes_out + sum(one.bytes_out for one in transports))
+
+    def reset_counters(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.stats.reset()
+        self.shared.reset_counters()
+        self.clients.reset_counters()
+
+    def status(self) -> dict[str, Any]:
+        """What SHARDD STATUS tells the supervisor."""
+        return {"pid": os.getpid(), "epoch": self.topology.epoch if self.topology else 0, "port": self.port,
+                "uptime_s": self.uptime_s, "clients": len(self.clients), "ops": round(self.stats.rates()[0]),
+                "used_memory_bytes": resident_bytes(), "engines_up": sum(engine.up for engine in self.engines)}
+
+    # --- the control socket ---------------------------------------------------------------------------------------
+
+    def control(self, client: ProxySession, args: list[bytes]) -> Any:
+        """SHARDD TOPOLOGY [json] and SHARDD STATUS, on control connections. Raises CommandError."""
+        word = args[1].lower() if len(args) > 1 else b""
+        if word == b"status" and len(args) == 2:
+            return json.dumps(self.status())
+        if word == b"topology" and len(args) == 2:
+            return self.topology.dumps() if self.topology is not None else None
+        if word == b"topology" and len(args) == 3:
+            try:
+                self.install_topology(Topology.loads(args[2]))
+            except TopologyError as error:
+                raise CommandError(f"ERR {error}".encode()) from None
+            return OK
+        raise CommandError(errors.unknown_subcommand(args[0], word))
+
+    def shutdown(self, save: bool | None) -> bool:
+        """SHUTDOWN: the whole tree stops. False where that cannot be asked for."""
+        return self.on_shutdown(save)
+
+
+def resident_bytes() -> int:
+    """This process's resident memory."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def is_local(client: Any) -> bool:
+    """Whether a client comes over a loopback address or a Unix socket."""
+    return client.transport.is_unix or client.transport.peer.startswith(("127.", "[::1]", "::1"))
+
+
+def is_internal(client: Any) -> bool:
+    return bool(client.flags & ClientFlag.INTERNAL)

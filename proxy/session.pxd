@@ -1,0 +1,45 @@
+from libc.stdint cimport uint8_t, uint64_t, int64_t
+from proxy.backend cimport Backends, Link
+from proxy.replies cimport Outbox, ReplyQueue
+from proxy.router cimport Route, Router
+from shardd.net.client cimport Client
+from shardd.net.reactor cimport Reactor
+from shardd.wire.reply cimport Reply
+from shardd.wire.request cimport Arg, InputState, Request, RequestParser
+
+# What all sessions of a process share.
+cdef class Shared:
+    cdef readonly Reactor reactor
+    cdef readonly Outbox outbox
+    cdef readonly Backends backends
+    cdef readonly Router router
+    cdef readonly RequestParser parser
+    cdef readonly object server         # what plain handlers get
+    cdef Reply answer                   # the reply of a command that is answered here
+    cdef Reply request                  # a request that has to be written anew
+    cdef public object limits           # net.policy.ConnectionLimits
+    cdef public int epoch               # grows with each topology
+    cdef readonly uint64_t commands, errors
+
+cdef class ProxySession(Client):
+    cdef ReplyQueue queue
+    cdef Shared shared
+    cdef InputState input
+    cdef int seen                       # epoch and protocol of what is in flight: see `fresh`
+    cdef public double over_soft_since  # net.policy's: when its unsent replies passed the soft limit
+    cdef bint alone                     # nothing else may start before what is in flight has ended
+    cdef int request(self, Request* request) except -1
+    cdef bint fresh(self, int stamp) noexcept
+    cdef int on_key(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int on_keys(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int on_split(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int on_every(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int on_here(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int pass_to(self, int owner, Request* request, Arg* argv, bint silent) except -1
+    cdef int refuse(self, bytes text, bint silent) except -1
+    cdef int answer(self, object value, bint silent) except -1
+    cdef int unknown(self, Request* request, Arg* argv, bint silent) except -1
+    cdef int rewrite(self, Request* request, Arg* argv) except -1
+    cdef list words(self, Request* request, Arg* argv)
+    cdef int check_input(self, Py_ssize_t size) except -1
+    cdef int protocol_error(self, const char* text) except -1

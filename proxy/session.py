@@ -1,0 +1,438 @@
+"""One client of the proxy: requests in, each sent where it belongs, replies out in their order.
+
+Owns: the order of checks (does the command exist, arity, authentication, route), what a command of each class does,
+back-pressure, and the end of a connection. Does not own the classes (router), the engines (backend), joining (merge), the
+order of replies (replies) or what is answered here (handlers). It is sans-IO: bytes come by data(), and go by the queue.
+
+    transport -> data -> parser -> request -> on_key    -> Link.send         most commands: no Python object is made
+                                           -> on_keys   -> Link.send         where all keys are on one engine
+                                           -> on_split  -> merge.split       a Join answers
+                                           -> on_every  -> merge.ask_every   a Join answers
+                                           -> on_here   -> handler           at once, or a Task answers
+
+A client's commands take effect in its order: those for one engine go over one link, in order. Three things would break
+that, and wait until all that is in flight is answered: another protocol (HELLO; its link is another one), another
+topology (a slot may have another engine), and what follows a Task. `request` then returns 1 ("not now"), reading
+pauses, and the queue resumes it when it is empty.
+
+Bounds: a client with limits.PROXY_PIPELINE_MAX commands in flight, or that leaves limits.PROXY_UNSENT_BYTES_MAX of
+replies unread, is not read from. One that goes away with commands in flight leaves them to run; their replies are dropped.
+
+Invariants: a request opens at most one slot, and every slot that is opened is answered once, if only by an error. Slices
+of the input are not used after `request` has returned.
+"""
+import cython
+from cython.cimports.libc.stdint import uint64_t
+from cython.cimports.libc.string import memset
+from cython.cimports.proxy.backend import Backends, Engine, Link
+from cython.cimports.proxy.merge import Task, ask_every, split
+from cython.cimports.proxy.replies import Outbox, ReplyQueue
+from cython.cimports.proxy.router import (
+    ROUTE_ANY, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_SPLIT, ROUTE_TASK, Route, RouteP,
+    Router)
+from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.net.client import Client, Clients
+from cython.cimports.shardd.net.reactor import Reactor
+from cython.cimports.shardd.structures.slots import key_slot
+from cython.cimports.shardd.wire.reply import Reply
+from cython.cimports.shardd.wire.request import Arg, InputState, Request, RequestP, RequestParser, input_state_clear
+
+from shardd.base import errors, limits
+from shardd.base.errors import CommandError
+from shardd.commands import table
+from shardd.wire.values import NO_REPLY
+
+ArgP = cython.typedef(cython.pointer(Arg))
+
+_PIPELINE_MAX = cython.declare(uint64_t, limits.PROXY_PIPELINE_MAX)
+_PARSE_MAX = cython.declare(cython.int, limits.PROXY_PARSE_MAX)
+_UNSENT_MAX = cython.declare(cython.Py_ssize_t, limits.PROXY_UNSENT_BYTES_MAX)
+_LARGE_INPUT = cython.declare(cython.Py_ssize_t, limits.MIB)       # client-query-buffer-limit cannot be set lower
+# Bits of net.client.ClientFlag.
+_REPLY_OFF = cython.declare(cython.uint, 1)
+_REPLY_SKIP = cython.declare(cython.uint, 2)
+_REPLY_SKIP_NEXT = cython.declare(cython.uint, 4)
+_REPLY_BITS = cython.declare(cython.uint, 7)
+_CLOSE_AFTER_REPLY = cython.declare(cython.uint, 128)
+_INTERNAL = cython.declare(cython.uint, 256)
+# What ends CLIENT REPLY OFF, and says so.
+_UNSILENCE = cython.declare(tuple, ("client|reply", "reset"))
+
+
+@cython.final
+@cython.cclass
+class Shared:
+    """What all sessions of a process share. server: what plain handlers get; connection_limits: net.policy's."""
+
+    def __cinit__(self, reactor: Reactor, outbox: Outbox, backends: Backends, router: Router, parser: RequestParser,
+                  server: object, connection_limits: object) -> None:
+        self.reactor = reactor
+        self.outbox = outbox
+        self.backends = backends
+        self.router = router
+        self.parser = parser
+        self.server = server
+        self.limits = connection_limits
+        self.answer = Reply(2)
+        self.request = Reply(2)
+        self.epoch = 1
+
+    def flush(self) -> None:
+        """The end of a wake-up: requests to the engines first, so that they work while the clients are answered."""
+        self.backends.flush()
+        self.outbox.flush()
+
+    def reset_counters(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.commands = self.errors = 0
+        self.router.reset_calls()
+
+
+@cython.final
+@cython.cclass
+class ProxySession(Client):
+    """See the head of the module. Added to `clients` when made, taken out when lost."""
+
+    def __cinit__(self, shared: Shared, clients: Clients, authenticated: bool, internal: bool = False) -> None:
+        self.shared = shared
+        self.queue = ReplyQueue(shared.outbox)
+        self.registry = clients
+        self.authenticated = authenticated
+        if internal:
+            self.flags = _INTERNAL
+        memset(cython.address(self.input), 0, cython.sizeof(InputState))
+
+    def __dealloc__(self) -> None:
+        input_state_clear(cython.address(self.input))
+
+    # --- the connection -------------------------------------------------------------------------------------------
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def made(self) -> cython.int:
+        self.queue.transport = self.transport
+        if not self.flags & _INTERNAL:
+            self.registry.add(self)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def data(self, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        parser: RequestParser = self.shared.parser
+        queue: ReplyQueue = self.queue
+        pos: cython.Py_ssize_t = 0
+        room: uint64_t
+        most: cython.int
+        i: cython.int
+        if queue.closing:
+            return n
+        while pos < n:
+            room = queue.tail - queue.head
+            if room >= _PIPELINE_MAX or self.transport.out_len > _UNSENT_MAX or queue.side_len > _UNSENT_MAX:
+                queue.wait_for(_PIPELINE_MAX // 2 if room >= _PIPELINE_MAX else 0)
+                break
+            self.input.restricted = not self.authenticated
+            most = _PARSE_MAX if room + _PARSE_MAX < _PIPELINE_MAX else cython.cast(cython.int, _PIPELINE_MAX - room)
+            if self.input.restricted:
+                most = 1
+            used: cython.Py_ssize_t = parser.parse(cython.address(self.input), p + pos, n - pos, most)
+            for i in range(parser.count):
+                if self.request(parser.requests + i) == 1:
+                    used = parser.requests[i].raw - p
+                    input_state_clear(cython.address(self.input))
+                    queue.wait_for(0)
+                    return used
+                if queue.closing:
+                    return n
+            pos += used
+            if parser.error != cython.NULL:
+                self.protocol_error(parser.error)
+                return n
+            if parser.count < most:
+                break
+        if n - pos > _LARGE_INPUT and not self.transport.reading_paused:
+            self.check_input(n - pos)
+        self.transport.in_want = self.input.want
+        return pos
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_input(self, size: cython.Py_ssize_t) -> cython.int:
+        """A request of which so much is here, and not its end, may be too long."""
+        limits = self.shared.limits
+        if size > limits.query_buffer_bytes_max:
+            limits.stats.query_limit_closes += 1
+            limits.log_query_buffer(self, size)
+            return self.transport.close("client-query-buffer-limit")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def protocol_error(self, text: cython.pointer(cython.const[cython.char])) -> cython.int:
+        """The input is not RESP: say so, behind what is in flight, and close."""
+        line: bytes = cython.cast(bytes, text)
+        self.shared.limits.stats.protocol_errors += 1
+        self.shared.limits.log_protocol_error(self, line)
+        self.refuse(line[1:], False)
+        return self.queue.close_when_empty()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def eof(self) -> cython.int:
+        """The client sends no more; it may still read what it asked for."""
+        if self.queue.head == self.queue.tail and self.queue.out_len == 0 and self.transport.out_len == 0:
+            return 0
+        self.queue.close_when_empty()
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def drained(self) -> cython.int:
+        return self.queue.settle()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def lost(self, reason: object) -> cython.int:
+        self.queue.abandon()
+        input_state_clear(cython.address(self.input))
+        self.registry.discard(self)
+        self.shared.server.on_lost(self, reason)
+        return 0
+
+    # --- one request ----------------------------------------------------------------------------------------------
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def fresh(self, stamp: cython.int) -> cython.bint:
+        """Whether a command may start that goes by another link, or another topology, than those in flight."""
+        if self.queue.head != self.queue.tail:
+            return False
+        self.seen = stamp
+        self.alone = False
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def request(self, request: RequestP) -> cython.int:
+        """Act on one request. 1: not now, with nothing done."""
+        shared: Shared = self.shared
+        argv: ArgP = shared.parser.args + request.first
+        route: RouteP = shared.router.lookup(argv, request.argc)
+        silent: cython.bint = False
+        stamp: cython.int = 4 * shared.epoch + self.resp
+        if (self.seen != stamp or self.alone) and not self.fresh(stamp):
+            return 1
+        self.commands += 1
+        shared.commands += 1
+        self.active_ms = shared.reactor.now_ms
+        if self.flags & _REPLY_BITS:
+            if self.flags & _REPLY_SKIP_NEXT:
+                self.flags = (self.flags & ~_REPLY_SKIP_NEXT) | _REPLY_SKIP
+            silent = self.flags & (_REPLY_OFF | _REPLY_SKIP) != 0
+            self.flags &= ~_REPLY_SKIP
+        if route == cython.NULL or not route.built or (route.container and request.argc > 1):
+            return self.unknown(request, argv, silent)
+        self.last_command = shared.router.names[route.index]
+        if route.arity != request.argc and (route.arity >= 0 or request.argc < -route.arity):
+            return self.refuse(errors.wrong_arity(self.last_command), silent)
+        if not self.authenticated and not route.no_auth:
+            return self.refuse(errors.NOAUTH, silent)
+        route.calls += 1
+        if route.kind == ROUTE_KEY:
+            return self.on_key(route, request, argv, silent)
+        if route.kind == ROUTE_LOCAL or route.kind == ROUTE_TASK:
+            return self.on_here(route, request, argv, silent)
+        if route.kind == ROUTE_SPLIT:
+            return self.on_split(route, request, argv, silent)
+        if route.kind == ROUTE_KEYS or route.kind == ROUTE_MOVABLE:
+            return self.on_keys(route, request, argv, silent)
+        if route.kind == ROUTE_EVERY:
+            return self.on_every(route, request, argv, silent)
+        if route.kind == ROUTE_ANY:
+            return self.pass_to(0 if shared.backends.engines else -1, request, argv, silent)
+        return self.refuse(errors.not_through_proxy(self.last_command), silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_key(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """One key at a fixed place: to its engine."""
+        backends: Backends = self.shared.backends
+        key: ArgP = argv + route.first_key
+        if route.first_key >= request.argc:
+            return self.refuse(errors.wrong_arity(self.last_command), silent)
+        return self.pass_to(backends.owners[key_slot(key.p, key.n)], request, argv, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def pass_to(self, owner: cython.int, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """Send a request as it came to the engine at this position; -1: nobody's."""
+        backends: Backends = self.shared.backends
+        engine: Engine
+        link: Link
+        if owner < 0:
+            return self.refuse(errors.CLUSTERDOWN_SLOT, silent)
+        engine = cython.cast(Engine, backends.engines[owner])
+        link = engine.resp3 if self.resp == 3 else engine.resp2
+        if request.inline_form:
+            self.rewrite(request, argv)
+        link.send(self.queue, self.queue.open(silent), request.raw, request.raw_n, self.db, 0)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def rewrite(self, request: RequestP, argv: ArgP) -> cython.int:
+        """Make RESP of an inline command."""
+        i: cython.int
+        reply: Reply = self.shared.request
+        reply.clear()
+        reply.array(request.argc)
+        for i in range(request.argc):
+            reply.bulk(argv[i].p, argv[i].n)
+        request.raw = reply.buf
+        request.raw_n = reply.len
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_keys(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """Several keys: to their engine, if it is one."""
+        backends: Backends = self.shared.backends
+        owner: cython.int = -2
+        other: cython.int
+        last: cython.int
+        place: cython.int
+        if route.kind == ROUTE_MOVABLE:
+            places = table.route_keys(self.shared.router.rows[route.index], self.words(request, argv))
+            if not places:      # the command itself says what is wrong, or needs no key
+                return self.pass_to(0 if backends.engines else -1, request, argv, silent)
+        else:
+            last = route.last_key if route.last_key >= 0 else request.argc + route.last_key
+            places = range(route.first_key, min(last, request.argc - 1) + 1, route.key_step)
+        for place in places:
+            other = backends.owners[key_slot(argv[place].p, argv[place].n)]
+            if owner == -2:
+                owner = other
+            elif owner != other:
+                return self.refuse(errors.CROSSSLOT, silent)
+        return self.pass_to(owner if owner >= -1 else 0, request, argv, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_split(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """Keys on any engines: as it came where they are on one, in parts where they are not."""
+        backends: Backends = self.shared.backends
+        step: cython.int = route.key_step
+        place: cython.int = 1
+        owner: cython.int
+        first: cython.int = backends.owners[key_slot(argv[1].p, argv[1].n)]
+        same: cython.bint = True
+        if (request.argc - 1) % step != 0:
+            return self.refuse(errors.wrong_arity(self.last_command), silent)
+        while place < request.argc:
+            owner = backends.owners[key_slot(argv[place].p, argv[place].n)]
+            if owner < 0:
+                return self.refuse(errors.CLUSTERDOWN_SLOT, silent)
+            same = same and owner == first
+            place += step
+        if same:
+            return self.pass_to(first, request, argv, silent)
+        return split(backends, self.queue, self.queue.open(silent), route.join, argv, request.argc, step, self.db, self.resp)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_every(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """No keys: to every engine."""
+        backends: Backends = self.shared.backends
+        if not backends.engines:
+            return self.refuse(errors.CLUSTERDOWN, silent)
+        if request.inline_form:
+            self.rewrite(request, argv)
+        return ask_every(backends, self.queue, self.queue.open(silent), route.join, request.raw, request.raw_n, self.db, self.resp)
+
+    # --- answered here --------------------------------------------------------------------------------------------
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_here(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """A registered handler's: its value at once, or a Task."""
+        args: list = self.words(request, argv)
+        handler: object = self.shared.router.handlers[route.index]
+        task: Task
+        try:
+            value = handler(self.shared.server, self, args)
+        except CommandError as error:
+            value = error
+        if route.kind == ROUTE_TASK:
+            self.alone = True
+            task = Task(self.shared.backends, self.queue, self.queue.open(silent), self, value)
+            return task.step(None)
+        if value is not NO_REPLY:
+            if silent and self.last_command in _UNSILENCE and not isinstance(value, CommandError):
+                silent = False
+            self.answer(value, silent)
+        if self.flags & _CLOSE_AFTER_REPLY:
+            self.queue.close_when_empty()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def answer(self, value: object, silent: cython.bint) -> cython.int:
+        """Reply with a plain value (wire.values)."""
+        reply: Reply = self.shared.answer
+        reply.clear()
+        reply.resp = self.resp
+        reply.value(value)
+        if reply.len > 0 and reply.buf[0] == 45:
+            self.shared.errors += 1
+        return self.queue.put(reply.buf, reply.len, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def refuse(self, text: bytes, silent: cython.bint) -> cython.int:
+        """Reply with an error."""
+        reply: Reply = self.shared.answer
+        self.shared.errors += 1
+        reply.clear()
+        reply.error(text)
+        return self.queue.put(reply.buf, reply.len, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def unknown(self, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """No such command, or no such subcommand. Three names that no table has are looked for here."""
+        args: list = self.words(request, argv)
+        name: bytes = args[0].lower()
+        top: RouteP = self.shared.router.find(argv[0].p, argv[0].n)
+        if name == b"shardd" and self.flags & _INTERNAL:
+            try:
+                return self.answer(self.shared.server.control(self, args), silent)
+            except CommandError as error:
+                return self.refuse(error.text, silent)
+        if name == b"post" or name == b"host:":     # a browser was led to us: run nothing of what follows
+            self.shared.server.warn_http(self)
+            return self.transport.close("HTTP")
+        if top != cython.NULL and top.built and top.container and request.argc > 1:
+            return self.refuse(errors.unknown_subcommand(args[0], args[1]), silent)
+        return self.refuse(errors.unknown_command(args[0], args[1:]), silent)
+
+    @cython.cfunc
+    def words(self, request: RequestP, argv: ArgP) -> list:
+        """The arguments as bytes."""
+        i: cython.int
+        found: list = []
+        for i in range(request.argc):
+            found.append(cython.cast(cython.p_char, argv[i].p)[:argv[i].n])
+        return found
+
+    # --- for plain callers ----------------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Commands whose reply is due."""
+        return self.queue.tail - self.queue.head
+
+    @property
+    def held_bytes(self) -> int:
+        """Reply bytes that are here because an earlier one is not."""
+        return self.queue.side_len
