@@ -187,7 +187,7 @@ class TcpSource:
             try:
                 with self._open(engine.host, engine.port) as connection:
                     facts |= _facts_of_info(connection)
-            except (SourceError, CommandError):
+            except SourceError:
                 pass
             children.append(facts)
         return {"server": f"{self.host}:{self.port}", "epoch": topology.epoch, "children": children}
@@ -224,8 +224,11 @@ def _first_slot(shard: dict[bytes, Any]) -> int:
 
 
 def _facts_of_info(connection: Connection) -> dict[str, Any]:
-    """The columns of `status` that INFO knows."""
-    text = connection.call("INFO").decode("utf-8", "replace")
+    """The columns of `status` that INFO knows; an engine that answers is up even where it refuses INFO."""
+    try:
+        text = connection.call("INFO").decode("utf-8", "replace")
+    except CommandError:
+        return {"state": "up"}
     info = dict(line.partition(":")[::2] for line in text.split("\r\n"))
     facts: dict[str, Any] = {"state": "up"}
     for name, field in (("pid", "process_id"), ("used_memory_bytes", "used_memory"), ("clients", "connected_clients"),
