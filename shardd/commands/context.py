@@ -7,6 +7,8 @@ import cython
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.wire.request import Arg
 
+from shardd.base import limits
+
 
 @cython.final
 @cython.cclass
@@ -23,8 +25,8 @@ class Context:
         return 0
 
     def set_bulk_max(self, size_bytes: int) -> None:
-        """proto-max-bulk-len: the longest string a command may make."""
-        self.bulk_max = size_bytes
+        """proto-max-bulk-len: the longest string a command may make, as far as an entry can hold it."""
+        self.bulk_max = min(size_bytes, limits.STRING_BYTES_MAX)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

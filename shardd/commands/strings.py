@@ -5,7 +5,7 @@ a write keeps or drops the expiry as Redis does. What happened goes to the journ
 results that depend on the machine: SET ... EX becomes PXAT, GETEX becomes PEXPIREAT or PERSIST, INCRBYFLOAT becomes SET.
 """
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.native import bytep, load64
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is, expiry_unix_ms
@@ -22,8 +22,6 @@ from cython.cimports.shardd.wire.request import Arg
 from shardd.base import errors
 
 arg_p = cython.typedef(cython.pointer(Arg))
-_INT64_MAX = cython.declare(int64_t, 9223372036854775807)
-_INT64_MIN = cython.declare(int64_t, -9223372036854775807 - 1)
 
 
 @cython.cfunc
@@ -256,10 +254,17 @@ def mget_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _mset(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
-    i: cython.int
+    i: cython.int = 1
     k: Key
-    for i in range(1, argc, 2):
-        ctx.db.set_string(ctx.other_key(cython.address(k), argv + i), argv[i + 1].p, argv[i + 1].n, -1, 0)
+    try:
+        while i < argc:
+            ctx.db.set_string(ctx.other_key(cython.address(k), argv + i), argv[i + 1].p, argv[i + 1].n, -1, 0)
+            i += 2
+    except MemoryError:
+        # the pairs before this one are set, and the journal must not miss them
+        if i > 1 and ctx.journal.active:
+            ctx.effect((b"MSET", *[arg_bytes(argv + j) for j in range(1, i)]))
+        raise
     return 0
 
 
@@ -306,7 +311,7 @@ def _increment(ctx: Context, delta: int64_t) -> cython.int:
             entry_view(e, cython.address(view))
             if not parse_int64(view.p, view.n, cython.address(value)):
                 return ctx.error(errors.NOT_INTEGER)
-    if (delta < 0 and value < _INT64_MIN - delta) or (delta > 0 and value > _INT64_MAX - delta):
+    if (delta < 0 and value < INT64_MIN - delta) or (delta > 0 and value > INT64_MAX - delta):
         return ctx.error(errors.INCR_OVERFLOW)
     ctx.db.set_int(cython.address(ctx.key), e, value + delta)
     ctx.reply.integer(value + delta)
@@ -340,7 +345,7 @@ def decrby_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     delta: int64_t
     if not arg_int64(argv + 2, cython.address(delta)):
         return ctx.error(errors.NOT_INTEGER)
-    if delta == _INT64_MIN:
+    if delta == INT64_MIN:
         return ctx.error(errors.DECR_OVERFLOW)
     return _increment(ctx, -delta)
 

@@ -34,7 +34,7 @@ cdef class Dispatcher:
     cdef public object announce         # callable(client, slot) -> the error of a slot that is not ours
     cdef int run(self, Client client) except -1
     cdef int plan(self, int first, int count) except -1
-    cdef int run_from(self, Client client, int end) except -1
+    cdef int run_from(self, Client client, int first, int end) except -1
     cdef int refuse_container(self, Command* c, Arg* argv, int argc) except -1
     cdef int refused(self, Client client, Planned* p, Arg* argv, int argc) except -1
     cdef int slots_refused(self, Client client, Planned* p, Arg* argv, int argc) except -1

@@ -2,7 +2,7 @@
 
 What must hold for every command is decided here, in this order, and nowhere else:
 
-    known? -> its arity -> authenticated? -> this connection may? -> memory? -> our slot? -> handler
+    known? -> its arity -> authenticated? -> this connection may? -> our slot? -> memory? -> handler
                                                                               |
            reply flags <- slow log <- statistics <- journal, if it changed anything
 
@@ -110,7 +110,7 @@ class Dispatcher:
             first: cython.int = self.next
             while self.next < end:
                 try:
-                    self.run_from(client, end)
+                    self.run_from(client, first, end)
                     break
                 except errors.CommandError as error:
                     self.fail(self.planned[self.next - first].command, error.text)
@@ -127,6 +127,7 @@ class Dispatcher:
         return 0
 
     @cython.cfunc
+    @cython.overflowcheck(False)
     @cython.exceptval(-1, check=False)
     def plan(self, first: cython.int, count: cython.int) -> cython.int:
         """Look up and hash `count` requests from number `first` on, and ask for the memory they will touch."""
@@ -158,6 +159,9 @@ class Dispatcher:
                 key_init(cython.address(p.key), argv[p.command.first_key].p, argv[p.command.first_key].n)
                 if db.slots != cython.NULL:
                     prefetch(cython.address(db.slots[p.key.slot]))
+            else:
+                # or Context.other_key could take an argument at the same place for a key of an earlier batch
+                p.key.p = cython.NULL
         if count < 2 or db.slots == cython.NULL:
             return 0
         for i in range(count):
@@ -172,12 +176,14 @@ class Dispatcher:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def run_from(self, client: Client, end: cython.int) -> cython.int:
-        """Run planned requests from self.next to `end`; whoever catches an exception finds self.next at the culprit."""
+    def run_from(self, client: Client, first: cython.int, end: cython.int) -> cython.int:
+        """Run planned requests from self.next to `end`; whoever catches an exception finds self.next at the culprit.
+
+        `first`: the request that planned[0] is about.
+        """
         context: Context = self.context
         keyspace: Keyspace = self.keyspace
         reply: Reply = self.reply
-        first: cython.int = self.next
         p: planned_p
         c: command_p
         argv: arg_p
@@ -210,7 +216,7 @@ class Dispatcher:
                 if context.failed:
                     c.failed += 1
                 if now - start > self.stats.slow_ticks and not c.flags & CMD_SKIP_SLOWLOG:
-                    self.stats.note_slow(client, [arg_bytes(argv + i) for i in range(argc)], now - start)
+                    self.stats.note_slow(client, argv, argc, now - start)
                 start = now
             if client.flags:
                 self.settle_flags(client, flags)
@@ -254,10 +260,10 @@ class Dispatcher:
             return self.reject(c, errors.wrong_arity(self.registry.rows[c.index].name))
         if not client.authenticated and not c.flags & CMD_NO_AUTH:
             return self.reject(c, errors.NOAUTH)
+        if self.cluster and (p.keyed or c.flags & CMD_MOVABLE) and self.slots_refused(client, p, argv, argc):
+            return 1
         if self.maxmemory and c.flags & CMD_DENYOOM and used_bytes() > self.maxmemory:
             return self.reject(c, errors.OOM)
-        if self.cluster and (p.keyed or c.flags & CMD_MOVABLE):
-            return self.slots_refused(client, p, argv, argc)
         return 0
 
     @cython.cfunc

@@ -30,6 +30,16 @@ class Session(Client):
     @cython.exceptval(-1, check=False)
     def data(self, p: cython.pointer(uint8_t), n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Run the whole requests among the `n` bytes at `p`; how many bytes they were."""
+        try:
+            return self.serve(p, n)
+        except BaseException:
+            # the reply buffer is every client's: what this one did not get must not go to the next
+            self.dispatcher.reply.clear()
+            raise
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def serve(self, p: cython.pointer(uint8_t), n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         dispatcher: Dispatcher = self.dispatcher
         used: cython.Py_ssize_t = 0
         requests: cython.int

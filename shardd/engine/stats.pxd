@@ -1,4 +1,5 @@
 from libc.stdint cimport uint64_t, int64_t
+from shardd.wire.request cimport Arg
 
 cdef class Stats:
     cdef public uint64_t commands, bytes_in, bytes_out, connections, rejected_connections
@@ -10,4 +11,4 @@ cdef class Stats:
     cdef public object slowlog
     cdef list samples
     cpdef int count_error(self, bytes text) except -1
-    cdef int note_slow(self, object client, list argv, uint64_t ticks) except -1
+    cdef int note_slow(self, object client, Arg* argv, int argc, uint64_t ticks) except -1

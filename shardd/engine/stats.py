@@ -8,11 +8,16 @@ from collections import deque
 import cython
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.shardd.base.clock import monotonic_ms, ticks_per_us, unix_ms
+from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import limits
 
+arg_p = cython.typedef(cython.pointer(Arg))
+
 _SAMPLES: int = 16          # as Redis: a rate is the mean of the last 16 samples, taken ten times a second
 _NO_SLOWLOG = cython.declare(cython.double, 1e300)
+ARGUMENTS_MAX = cython.declare(cython.int, limits.SLOWLOG_ARGUMENTS_MAX)
+ARGUMENT_BYTES_MAX = cython.declare(cython.Py_ssize_t, limits.SLOWLOG_ARGUMENT_BYTES_MAX)
 
 
 class SlowLog:
@@ -23,12 +28,8 @@ class SlowLog:
         self.entries_max = 128
         self.next_id = 0
 
-    def add(self, duration_us: int, argv: list[bytes], peer: str, name: bytes) -> None:
-        """Log one command; `argv` whole."""
-        shown = [_shortened(arg) for arg in argv[:limits.SLOWLOG_ARGUMENTS_MAX]]
-        if len(argv) > limits.SLOWLOG_ARGUMENTS_MAX:
-            left = len(argv) - limits.SLOWLOG_ARGUMENTS_MAX + 1
-            shown[limits.SLOWLOG_ARGUMENTS_MAX - 1] = b"... (%d more arguments)" % left
+    def add(self, duration_us: int, shown: list[bytes], peer: str, name: bytes) -> None:
+        """Log one command; `shown`: its arguments, cut already."""
         self.entries.appendleft((self.next_id, unix_ms() // 1000, duration_us, shown, peer, name))
         self.next_id += 1
         self.trim()
@@ -39,9 +40,20 @@ class SlowLog:
             self.entries.pop()
 
 
-def _shortened(arg: bytes) -> bytes:
-    bound = limits.SLOWLOG_ARGUMENT_BYTES_MAX
-    return arg if len(arg) <= bound else arg[:bound] + b"... (%d more bytes)" % (len(arg) - bound)
+@cython.cfunc
+def _shown(argv: arg_p, argc: cython.int) -> list:
+    """What the slow log keeps of the arguments. They are cut before they are copied: slow commands have large ones."""
+    i: cython.int
+    count: cython.int = argc if argc <= ARGUMENTS_MAX else ARGUMENTS_MAX - 1
+    shown: list = []
+    for i in range(count):
+        if argv[i].n <= ARGUMENT_BYTES_MAX:
+            shown.append(argv[i].p[:argv[i].n])
+        else:
+            shown.append(argv[i].p[:ARGUMENT_BYTES_MAX] + b"... (%d more bytes)" % (argv[i].n - ARGUMENT_BYTES_MAX))
+    if count < argc:
+        shown.append(b"... (%d more arguments)" % (argc - count))
+    return shown
 
 
 @cython.final
@@ -74,8 +86,9 @@ class Stats:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def note_slow(self, client: object, argv: list, ticks: uint64_t) -> cython.int:
-        self.slowlog.add(int(ticks / ticks_per_us()), argv, client.transport.peer, client.name)
+    def note_slow(self, client: object, argv: arg_p, argc: cython.int, ticks: uint64_t) -> cython.int:
+        """A command took so many ticks, which is long."""
+        self.slowlog.add(int(ticks / ticks_per_us()), _shown(argv, argc), client.transport.peer, client.name)
         return 0
 
     def sample(self) -> None:

@@ -21,6 +21,9 @@ from cython.cimports.shardd.wire.request import Arg
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
+SELECT_ITEMS = cython.declare(cython.Py_ssize_t, 4)     # a SELECT's header, its two words, and the effect's own header
+ITEM_BYTES_MAX = cython.declare(cython.Py_ssize_t, 40)  # of an item beside its bytes: what Reply.bulk asks room for, and more
+
 
 class Reader(TypingProtocol):
     """What the AOF, a replica link and a slot migration are to the journal."""
@@ -58,8 +61,18 @@ class Stream(EffectSink):
         data: bytes = self.buffer.buf[:self.buffer.len]
         self.buffer.clear()
         self.offset += len(data)
-        for reader in self.readers:
+        # a copy: one may leave when it sees the data
+        for reader in tuple(self.readers):
             reader.feed(data)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def reserve(self, items: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:
+        """Room for a SELECT and an effect of so many items with `size` bytes in all: what follows cannot fail half-way.
+
+        Raises MemoryError; the effect is not in the stream then.
+        """
+        return self.buffer.room(size + (items + SELECT_ITEMS) * ITEM_BYTES_MAX)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -79,8 +92,12 @@ class Stream(EffectSink):
     def append(self, db: cython.int, argv: cython.pointer(Arg), argc: cython.int) -> cython.int:
         """An effect that is the command as it came."""
         i: cython.int
+        size: cython.Py_ssize_t = 0
         if not self.active:
             return 0
+        for i in range(argc):
+            size += argv[i].n
+        self.reserve(argc, size)
         self.select(db)
         self.buffer.array(argc)
         for i in range(argc):
@@ -92,8 +109,12 @@ class Stream(EffectSink):
     def append_words(self, db: cython.int, words: tuple) -> cython.int:
         """An effect spelled out as a tuple of bytes."""
         word: bytes
+        size: cython.Py_ssize_t = 0
         if not self.active:
             return 0
+        for word in words:
+            size += len(word)
+        self.reserve(len(words), size)
         self.select(db)
         self.buffer.array(len(words))
         for word in words:
@@ -106,6 +127,7 @@ class Stream(EffectSink):
         """A key went without a command: it expired."""
         if not self.active:
             return 0
+        self.reserve(2, n + 3)
         self.select(db)
         self.buffer.array(2)
         self.buffer.bulk(b"DEL", 3)

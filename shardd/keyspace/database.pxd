@@ -17,7 +17,6 @@ ctypedef struct SlotTable:      # 64 bytes
     int64_t next_expiry         # no key of the slot falls due before this; INT64_MAX where none expires
     uint32_t volatile_keys      # keys with an expiry
     uint32_t sweeping           # 1 while an expiry sweep is under way: next_expiry then covers only what came since
-    uint32_t spare[2]
 
 cdef void key_init(Key* k, const uint8_t* p, Py_ssize_t n) noexcept nogil
 

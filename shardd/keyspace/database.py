@@ -29,7 +29,7 @@ from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.structures.table import (
-    Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove, table_random,
+    Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove, table_sweep,
     table_walk)
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
@@ -42,6 +42,8 @@ HEAP_DOUBLE_MAX = cython.declare(cython.Py_ssize_t, 1 << 20)   # as Redis's SDS_
 NEVER = cython.declare(int64_t, 9223372036854775807)
 LFU_INIT = cython.declare(uint32_t, 5)                  # a new key's counter, so that it is not the first to go
 FREE_AT_ONCE = cython.declare(uint64_t, 20000)          # keys of a cleared database that are freed on the spot, about 2 ms
+FREE_SLOT_AT_ONCE = cython.declare(cython.longlong, 2000)       # keys of one of its slots that are freed in one go
+FREE_CHAINS = cython.declare(uint64_t, 256)             # chains of a larger slot between two looks at what is left to do
 
 
 @cython.cfunc
@@ -84,7 +86,7 @@ class EffectSink:
 @cython.exceptval(check=False)
 def _free_visitor(context: cython.p_void, entry: bytep) -> cython.int:
     entry_free(entry)
-    return 0
+    return 1
 
 
 @cython.final
@@ -205,7 +207,11 @@ class Database:
         if entry == cython.NULL:
             raise MemoryError
         if self.slots == cython.NULL:
-            self.open_slots()
+            try:
+                self.open_slots()
+            except MemoryError:
+                entry_free(entry)
+                raise
         if not table_insert(cython.address(self.slots[k.slot].t), entry, k.hash):
             entry_free(entry)
             raise MemoryError
@@ -273,17 +279,18 @@ class Database:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def expire_now(self, k: key_p, e: bytep) -> cython.int:
-        """Delete a key that is past its expiry, and tell the sink."""
+        """Delete a key that is past its expiry, and tell the sink. Raises MemoryError, and changes nothing then."""
         place: place_p = self.place_of(k)
         key: Key = k[0]
         key.p = entry_key(e)            # the caller's bytes may be those of another key's entry
+        if self.keyspace.sink is not None:
+            # first, since it alone can fail: a deletion that the journal missed could not be made good
+            self.keyspace.sink.key_deleted(self.id, key.p, key.n)
         self.drop_key(cython.address(key), place)
         table_fit(cython.address(self.slots[key.slot].t))
         self.keyspace.expired += 1
         self.touched(cython.address(key))
         self.keyspace.dirty -= 1        # no doing of the command that came upon it, which may change nothing itself
-        if self.keyspace.sink is not None:
-            self.keyspace.sink.key_deleted(self.id, key.p, key.n)
         entry_free(e)
         return 0
 
@@ -429,7 +436,7 @@ class Database:
             gone = Database(self.keyspace, -1)
             gone.slots = self.slots
             self.slots = cython.NULL
-            self.keyspace.doomed.append([gone, 0])
+            self.keyspace.doomed.append([gone, 0, 0])
         else:
             for slot in range(SLOT_COUNT):
                 self.clear_slot(slot)
@@ -442,6 +449,7 @@ class Database:
         """Forget every key of one slot; how many there were."""
         s: slot_p
         count: uint32_t
+        assert 0 <= slot < SLOT_COUNT
         if self.slots == cython.NULL:
             return 0
         s = cython.address(self.slots[slot])
@@ -464,6 +472,7 @@ class Database:
 
     def keys_in_slot(self, slot: cython.int) -> int:
         """How many keys the slot holds (those past their expiry included)."""
+        assert 0 <= slot < SLOT_COUNT
         return self.slots[slot].t.used if self.slots != cython.NULL else 0
 
     def table_bytes(self) -> int:
@@ -588,19 +597,31 @@ class Keyspace:
         """Give back the memory of up to about `keys` keys of cleared databases; whether there is more to do."""
         gone: Database
         at: cython.int
+        chain: uint64_t
+        used: cython.longlong
+        t: cython.pointer(Table)
         left: cython.longlong = keys
         while self.doomed and left > 0:
-            gone, at = self.doomed[0]
+            gone, at, chain = self.doomed[0]
             while at < SLOT_COUNT and left > 0:
-                left -= 1 + cython.cast(cython.longlong, gone.slots[at].t.used)
-                gone.used += gone.slots[at].t.used
-                gone.volatile_keys += gone.slots[at].volatile_keys
-                gone.clear_slot(at)
+                t = cython.address(gone.slots[at].t)
+                used = t.used
+                if used > FREE_SLOT_AT_ONCE:
+                    # a giant slot goes chain by chain
+                    chain = table_sweep(t, chain, FREE_CHAINS, _free_visitor, cython.NULL)
+                    left -= used - t.used
+                    if chain:
+                        continue
+                    used = 0
+                left -= 1 + used
+                table_walk(t, _free_visitor, cython.NULL)
+                table_clear(t)
+                chain = 0
                 at += 1
             if at == SLOT_COUNT:
                 self.doomed.pop(0)
             else:
-                self.doomed[0][1] = at
+                self.doomed[0][1:] = at, chain
         return bool(self.doomed)
 
 

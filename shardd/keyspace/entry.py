@@ -28,8 +28,12 @@ from cython.cimports.shardd.structures.alloc import allocate, real_size, release
 from cython.cimports.shardd.structures.table import PAIR_EXPIRES, PAIR_WIDE, pair_head
 from cython.cimports.shardd.wire.reply import format_int
 
+from shardd.base import limits
+
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 heap_p = cython.typedef(cython.pointer(HeapString))
+
+LENGTH_MAX = cython.declare(cython.Py_ssize_t, limits.STRING_BYTES_MAX)
 
 
 @cython.cfunc
@@ -37,11 +41,13 @@ heap_p = cython.typedef(cython.pointer(HeapString))
 @cython.exceptval(check=False)
 def entry_new(key: const_bytes, key_len: cython.Py_ssize_t, value_len: cython.Py_ssize_t, expiry: int64_t,
               type: uint32_t, encoding: uint32_t, access: uint32_t) -> bytep:
-    """A block with its header and key filled in and room for `value_len` bytes; NULL without memory.
+    """A block with its header and key filled in and room for `value_len` bytes; NULL without memory, or where it is too long.
 
     `expiry` is unix time in ms, -1 for none.
     """
     flags: cython.int = 0
+    if key_len > LENGTH_MAX or value_len > LENGTH_MAX:
+        return cython.NULL
     if key_len > 255 or value_len > 65535:
         flags = PAIR_WIDE
     if expiry != -1:

@@ -5,7 +5,7 @@ cdef class Expirer:
     cdef Keyspace keyspace
     cdef int db, slot               # where the last cycle stopped
     cdef uint64_t chain             # and how far it got in that slot
-    cdef uint64_t shape             # that slot's table then: a resize starts the slot anew,
+    cdef uint32_t shape             # that slot's table then: a resize starts the slot anew,
     cdef uint64_t exchanges         # and so does a swap or a clearing of databases
     cdef int64_t earliest           # smallest expiry seen in the slot so far that is not due
     cdef Database sweeping

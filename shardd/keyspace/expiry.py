@@ -14,7 +14,7 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Keyspace, SlotTable
 from cython.cimports.shardd.keyspace.entry import (
     entry_expires, entry_expiry, entry_free, entry_key, entry_key_len)
-from cython.cimports.shardd.structures.table import table_fit, table_sweep
+from cython.cimports.shardd.structures.table import table_fit, table_step, table_sweep
 
 CHAINS_PER_LOOK = cython.declare(uint64_t, 64)      # chains swept between two looks at the clock: some 10 us
 NEVER = cython.declare(int64_t, 9223372036854775807)
@@ -36,14 +36,18 @@ def _condemn(context: cython.p_void, e: bytep) -> cython.int:
         if when < expirer.earliest:
             expirer.earliest = when
         return 0
+    if db.keyspace.sink is not None:
+        try:
+            db.keyspace.sink.key_deleted(db.id, entry_key(e), entry_key_len(e))
+        except MemoryError:
+            # it stays until the journal can hear of it
+            expirer.earliest = min(expirer.earliest, when)
+            return 0
     db.used -= 1
     db.volatile_keys -= 1
     db.slots[expirer.slot].volatile_keys -= 1
     db.keyspace.expired += 1
-    db.keyspace.dirty += 1
     expirer.removed += 1
-    if db.keyspace.sink is not None:
-        db.keyspace.sink.key_deleted(db.id, entry_key(e), entry_key_len(e))
     entry_free(e)
     return 1
 
@@ -85,8 +89,7 @@ class Expirer:
     def sweep_slot(self, db: Database, deadline_us: int64_t) -> cython.bint:
         """Sweep the current slot on; False where time ran out before its end."""
         s: slot_p = cython.address(db.slots[self.slot])
-        shape: uint64_t = (cython.cast(uint64_t, s.t.mask) << 32) ^ s.t.old_mask ^ (1 if s.t.old != cython.NULL else 0)
-        if self.chain == 0 or shape != self.shape or self.exchanges != db.keyspace.exchanges:
+        if self.chain == 0 or s.t.shape != self.shape or self.exchanges != db.keyspace.exchanges:
             self.exchanges = db.keyspace.exchanges
             self.chain = 0
             self.earliest = NEVER
@@ -94,7 +97,7 @@ class Expirer:
             # from here on it notes the keys that come while the sweep is under way
             s.sweeping = 1
             s.next_expiry = NEVER
-        self.shape = shape
+        self.shape = s.t.shape
         self.sweeping = db
         while True:
             self.chain = table_sweep(cython.address(s.t), self.chain, CHAINS_PER_LOOK, _condemn,
@@ -108,4 +111,8 @@ class Expirer:
         if s.volatile_keys and self.earliest < s.next_expiry:
             s.next_expiry = self.earliest
         table_fit(cython.address(s.t))
+        # nobody may come by soon, and until then a table keeps the room of all that went
+        while table_step(cython.address(s.t), CHAINS_PER_LOOK):
+            if monotonic_us() >= deadline_us:
+                break
         return monotonic_us() < deadline_us

@@ -16,6 +16,8 @@ ctypedef struct Table:
     uint32_t children       # overflow buckets, over both arrays
     uint32_t used           # entries
     uint32_t skip           # where in an entry its pair header starts
+    uint32_t shape          # changes with every resize: numbers of chains mean nothing from one shape to the next
+    uint32_t spare
 
 # A pair header: flags, key length, value length; see the essay in table.py.
 cdef enum PairFlag:

@@ -217,6 +217,7 @@ def table_step(t: table_p, buckets: cython.int) -> cython.bint:
         if t.moved == t.old_mask:
             release_lines(t.old, (cython.cast(cython.size_t, t.old_mask) + 1) * 64)
             t.old = cython.NULL
+            t.shape += 1
             return False
         t.moved += 1
         if t.moved & (DISCARD_BUCKETS - 1) == 0 and t.old_mask >= MAPPED_BUCKETS - 1:
@@ -236,6 +237,7 @@ def _rebuild(t: table_p, buckets: uint64_t) -> cython.void:
     t.old = t.b
     t.old_mask = t.mask
     t.moved = 0
+    t.shape += 1
     t.b = fresh
     t.mask = cython.cast(uint32_t, buckets - 1)
     if t.old_mask < AT_ONCE and buckets <= AT_ONCE * 2:
@@ -360,6 +362,7 @@ def table_clear(t: table_p) -> cython.void:
     t.b = cython.NULL
     t.old = cython.NULL
     t.mask = t.old_mask = t.moved = t.children = t.used = 0
+    t.shape += 1
 
 
 @cython.cfunc
