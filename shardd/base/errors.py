@@ -152,6 +152,10 @@ CONFIG_NO_FILE = b"ERR The server is running without a config file"
 SLOWLOG_COUNT = b"ERR count should be greater than or equal to -1"
 SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
 SHUTDOWN_NOT_IN_PROGRESS = b"ERR No shutdown in progress."
+REPLICAOF_IN_CLUSTER = b"ERR REPLICAOF not allowed in cluster mode."
+REPLICAOF_NOT_YET = b"ERR REPLICAOF other than NO ONE is not supported yet"
+DEBUG_RESP2 = b"ERR RESP2 is not supported by this command"
+DEBUG_PACKED_THRESHOLD = b"ERR argument must be a memory value bigger than 1 and smaller than 4gb"
 
 
 # --- texts with a parameter ---------------------------------------------------------------------------------------
@@ -280,6 +284,16 @@ def config_set_failed(name: bytes, reason: bytes) -> bytes:
 
 def config_rewrite_failed(reason: bytes) -> bytes:
     return one_line(b"ERR Rewriting config file: %s" % reason)
+
+
+def debug_protocol(names: list[bytes]) -> bytes:
+    """DEBUG PROTOCOL met a type it does not know. names: those it knows."""
+    return b"ERR Wrong protocol type name. Please use one of the following: " + b"|".join(names)
+
+
+def check_failed(what: str) -> bytes:
+    """DEBUG CHECK found a broken structure. what: the invariant."""
+    return one_line(b"ERR Check failed: " + what.encode())
 
 
 # --- the proxy ----------------------------------------------------------------------------------------------------

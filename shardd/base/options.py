@@ -19,7 +19,7 @@ import glob as files_by_glob
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from shardd.base.errors import (CONFIG_NO_FILE, SYNTAX, CommandError, ConfigError, config_rewrite_failed,
                                 config_set_failed, config_set_unknown)
@@ -213,7 +213,7 @@ class Config:
 
     values: name -> typed value (bool, int, str, tuple, dict; see the option's kind). Reading it, or `config[name]`,
     costs one dict lookup; only `set_many` writes. path: the absolute path of the file, or None. program: "shardd",
-    "shardd-engine" or "shardd-proxy".
+    "shardd-engine" or "shardd-proxy". set_names: what CONFIG SET has changed since the start.
     """
 
     def __init__(self, settings: Mapping[str, str] | None = None, path: str | None = None,
@@ -226,6 +226,7 @@ class Config:
         self.origins = loader.origins
         self.path = path
         self.program = program
+        self.set_names: set[str] = set()
         self._subscribers: dict[str, list[Callable[[Value], None]]] = {}
 
     @classmethod
@@ -311,6 +312,7 @@ class Config:
             for name, option, _ in wanted:
                 changed.append(option)
                 self._tell(name, option)
+            self.set_names.update(before)
         except CommandError:
             self.values.update(before)
             for option in changed:
@@ -368,32 +370,34 @@ class Config:
                  for line in self.lines_of(name)]
         return "\n".join(lines + [f"{name} {text}" for name, text in replaced.items()]) + "\n"
 
-    def rewrite(self) -> None:
-        """CONFIG REWRITE: bring the file up to date, keeping its comments and its order.
+    def rewrite(self, path: str | None = None, only: Collection[str] | None = None) -> None:
+        """CONFIG REWRITE: bring a file up to date, keeping its comments and its order.
 
-        A line whose option still has the value it says stays as it is. Options that differ from their default and have
-        no line are appended under REWRITE_MARK. The file is replaced in one step. Raises CommandError.
+        path: None for the one that was read; only: the options to write, None for all. A line whose option still has the
+        value it says stays as it is. Options that differ from their default and have no line are appended under
+        REWRITE_MARK. The file is replaced in one step. Raises CommandError.
         """
-        if self.path is None:
+        path = path or self.path
+        if path is None:
             raise CommandError(CONFIG_NO_FILE)
-        path = os.path.realpath(self.path)
+        path = os.path.realpath(path)
         try:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as source:
                 old = source.read()
-            _replace_file(path, rewritten(old, self))
+            _replace_file(path, rewritten(old, self, only))
         except OSError as error:
             raise CommandError(config_rewrite_failed((error.strerror or str(error)).encode())) from None
 
 
-def rewritten(old: str, config: Config) -> str:
-    """The text of a configuration file after CONFIG REWRITE."""
+def rewritten(old: str, config: Config, only: Collection[str] | None = None) -> str:
+    """The text of a configuration file after CONFIG REWRITE. only: the options it may touch, None for all."""
     lines = old.split("\n")
     if lines[-1] == "":
         lines.pop()
     places: dict[str, list[int]] = {}
     for number, line in enumerate(lines):
         words = split_words(line) if not line.lstrip().startswith("#") else None
-        if words and words[0].lower() in BY_NAME:
+        if words and words[0].lower() in BY_NAME and (only is None or BY_NAME[words[0].lower()].name in only):
             places.setdefault(BY_NAME[words[0].lower()].name, []).append(number)
     replaced: dict[int, list[str]] = {}
     for name, numbers in places.items():
@@ -408,7 +412,8 @@ def rewritten(old: str, config: Config) -> str:
             out.append(line)
         else:
             out += replaced[number]
-    missing = [line for name in config.changed() if name not in places for line in config.lines_of(name)]
+    missing = [line for name in config.changed() if name not in places and (only is None or name in only)
+               for line in config.lines_of(name)]
     if missing and REWRITE_MARK not in out:
         out += ["", REWRITE_MARK] if out else [REWRITE_MARK]
     return "\n".join(out + missing) + "\n"

@@ -6,7 +6,7 @@ from cython.cimports.shardd.commands.keys import register_keys
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.strings import register_strings
 
-from shardd.commands import connection, introspect
+from shardd.commands import cluster, connection, debug, facts, introspect, memory, server as server_commands
 from shardd.engine import internal
 
 
@@ -16,7 +16,7 @@ def build_registry(server: Any) -> None:
     register_strings(registry)
     register_keys(registry)
     register_expire(registry)
-    for family in (connection, introspect):
+    for family in (connection, introspect, server_commands, facts, memory, debug, cluster):
         for name, handler in family.HANDLERS.items():
             registry.plain(name, handler)
     server.built = registry.names()

@@ -22,6 +22,7 @@ from shardd.commands.registry import Registry
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.stats import Stats
 from shardd.journal.stream import Stream
+from shardd.keyspace import inspection
 from shardd.keyspace.database import Keyspace
 from shardd.keyspace.expiry import Expirer
 from shardd.net.client import Client, Clients
@@ -45,6 +46,7 @@ class Server:
         self.node_id = node_id
         self.rewrite_path = rewrite_path if rewrite_path is not None else config.path
         self.run_id = secrets.token_hex(20)
+        self.replication_id = secrets.token_hex(20)
         self.started = time.time()
         self.port = 0
         self.databases: int = config["databases"]
@@ -69,6 +71,8 @@ class Server:
         self.topology: Topology | None = None
         self.built: frozenset[str] = frozenset()
         self.expire_enabled = True      # DEBUG SET-ACTIVE-EXPIRE
+        self.view = view                # for the cluster commands, which lie below the cluster package
+        self.startup_memory = alloc.used_memory()
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
         self._follow_config()
 
@@ -140,6 +144,21 @@ class Server:
         used = alloc.used_memory()
         self.stats.peak_memory = max(self.stats.peak_memory, used)
         return used
+
+    def reset_statistics(self) -> None:
+        """CONFIG RESETSTAT: every counter of INFO starts anew; the slow log and the memory's peak stay."""
+        self.stats.reset()
+        self.registry.reset_statistics()
+        self.clients.reset_counters()
+        self.keyspace.hits = self.keyspace.misses = self.keyspace.expired = self.keyspace.evicted = 0
+
+    def keys_in_slot(self, db: int, slot: int) -> int:
+        """How many keys a slot has in one database."""
+        return self.keyspace.databases[db].keys_in_slot(slot)
+
+    def slot_keys(self, db: int, slot: int, count: int) -> list[bytes]:
+        """Up to `count` keys of a slot in one database."""
+        return inspection.slot_keys(self.keyspace.databases[db], slot, count)
 
     def shutdown(self, save: bool | None = None) -> bool:
         """Stop this engine, or, under a supervisor, ask for the whole tree to stop. False where that cannot be done."""

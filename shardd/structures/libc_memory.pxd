@@ -1,5 +1,6 @@
 cdef extern from "<malloc.h>" nogil:
     size_t malloc_usable_size(void*)
+    int malloc_trim(size_t)
 
 cdef extern from "<stdlib.h>" nogil:
     int posix_memalign(void**, size_t, size_t)

@@ -1,0 +1,176 @@
+"""DEBUG: for tests, and for looking inside.
+
+Owns: who may use it (enable-debug-command, as in Redis: not even AUTH makes up for it), and its subcommands. They are no
+rows of the table: Redis too knows DEBUG as one command. Those of Redis that are about what does not exist here answer as
+unknown subcommands do. CHECK is ours: it walks all tables and the allocator's lists and names the first invariant that does not hold.
+
+What is used of `server`: config, log, keyspace, expire_enabled, replication_id.
+"""
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from shardd.base import errors
+from shardd.base.errors import CommandError
+from shardd.base.option_types import parse_memory
+from shardd.commands.connection import Handler, help_lines
+from shardd.commands.server import is_local
+from shardd.keyspace import inspection
+from shardd.structures import alloc
+from shardd.wire.values import OK, Push, Simple, Verbatim
+
+PACKED_THRESHOLD_MAX: Final = 4 * 1024**3
+
+_NUMBER: Final = re.compile(rb"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WHOLE: Final = re.compile(rb"\s*[+-]?\d+")
+
+
+def allowed(server: Any, client: Any) -> bool:
+    """Whether this client may use DEBUG."""
+    who = server.config["enable-debug-command"]
+    return who == "yes" or (who == "local" and is_local(client))
+
+
+def _database(server: Any, client: Any) -> Any:
+    return server.keyspace.databases[client.db]
+
+
+# --- subcommands --------------------------------------------------------------------------------------------------
+
+def _sleep(server: Any, client: Any, args: list[bytes]) -> Any:
+    """The engine stands still, which is the point. What is no number counts as 0, as in Redis."""
+    number = _NUMBER.match(args[2])
+    time.sleep(max(0.0, float(number[0])) if number else 0.0)
+    return OK
+
+
+def _object(server: Any, client: Any, args: list[bytes]) -> Any:
+    seen = inspection.describe(_database(server, client), args[2])
+    if seen is None:
+        raise CommandError(errors.NO_SUCH_KEY)
+    return Simple(f"Value at:{seen['address']:#x} refcount:{seen['refcount']} encoding:{seen['encoding']} "
+                  f"serializedlength:{seen['serialized']} lru:{seen['access']} lru_seconds_idle:{seen['idle']}")
+
+
+def _set_active_expire(server: Any, client: Any, args: list[bytes]) -> Any:
+    number = _WHOLE.match(args[2])
+    server.expire_enabled = bool(number and int(number[0]))
+    return OK
+
+
+def _change_replication_id(server: Any, client: Any, args: list[bytes]) -> Any:
+    server.replication_id = secrets.token_hex(20)
+    return OK
+
+
+def _packed_threshold(server: Any, client: Any, args: list[bytes]) -> Any:
+    """Lists have no effect to show yet; the value is checked as Redis checks it."""
+    size = parse_memory(args[2].decode("latin-1"))
+    if size is None or not 0 <= size < PACKED_THRESHOLD_MAX:
+        raise CommandError(errors.DEBUG_PACKED_THRESHOLD)
+    return OK
+
+
+def _digest(server: Any, client: Any, args: list[bytes]) -> Any:
+    return Simple(inspection.dataset_digest(server.keyspace.databases).hex())
+
+
+def _digest_value(server: Any, client: Any, args: list[bytes]) -> Any:
+    return [Simple(inspection.value_digest(_database(server, client), key).hex()) for key in args[2:]]
+
+
+def _log(server: Any, client: Any, args: list[bytes]) -> Any:
+    server.log.warning("DEBUG LOG: " + args[2].decode("utf-8", "replace"))
+    return OK
+
+
+def _error(server: Any, client: Any, args: list[bytes]) -> Any:
+    raise CommandError(errors.one_line(args[2]))
+
+
+def _check(server: Any, client: Any, args: list[bytes]) -> Any:
+    try:
+        for db in server.keyspace.databases:
+            db.check()
+        alloc.check()
+    except AssertionError as error:
+        raise CommandError(errors.check_failed(str(error))) from None
+    return OK
+
+
+_EXAMPLES: Final[dict[bytes, Any]] = {
+    b"string": b"Hello World", b"integer": 12345, b"double": 3.141, b"null": None, b"array": [0, 1, 2],
+    b"set": {0, 1, 2}, b"map": {0: False, 1: True, 2: False},
+    b"verbatim": Verbatim("This is a verbatim\nstring"), b"true": True, b"false": False}
+"""DEBUG PROTOCOL's values, those of Redis; push is beside them, since it has no RESP2 form."""
+
+
+def _protocol(server: Any, client: Any, args: list[bytes]) -> Any:
+    name = args[2].lower()
+    if name == b"push":
+        if client.resp == 2:
+            raise CommandError(errors.DEBUG_RESP2)
+        return Push([b"server-cpu-usage", 42])
+    if name not in _EXAMPLES:
+        raise CommandError(errors.debug_protocol([b"push", *_EXAMPLES]))
+    return _EXAMPLES[name]
+
+
+def _help(server: Any, client: Any, args: list[bytes]) -> Any:
+    return help_lines("DEBUG", [
+        "CHANGE-REPL-ID",
+        "    Make a new replication id.",
+        "CHECK",
+        "    Walk all tables and the allocator; OK, or what is broken.",
+        "DIGEST",
+        "    A signature of all keys; equal data has equal signatures, here and in Redis.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    Signatures of these keys' values.",
+        "ERROR <string>",
+        "    Reply with this error.",
+        "LOG <message>",
+        "    Write a line to the log.",
+        "OBJECT <key>",
+        "    How a key is stored.",
+        "PROTOCOL <type>",
+        "    An example of a type: string, integer, double, null, array, set, map, push, verbatim, true, false.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Accepted; no effect.",
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "    Whether keys that are due go before anybody asks for them.",
+        "SLEEP <seconds>",
+        "    Stand still for so long; decimals allowed.",
+    ])
+
+
+SUBCOMMANDS: Final[dict[bytes, tuple[int, Callable[[Any, Any, list[bytes]], Any]]]] = {
+    b"sleep": (3, _sleep),
+    b"object": (3, _object),
+    b"set-active-expire": (3, _set_active_expire),
+    b"change-repl-id": (2, _change_replication_id),
+    b"quicklist-packed-threshold": (3, _packed_threshold),
+    b"protocol": (3, _protocol),
+    b"digest": (2, _digest),
+    b"digest-value": (-2, _digest_value),
+    b"log": (3, _log),
+    b"error": (3, _error),
+    b"check": (2, _check),
+    b"help": (2, _help),
+}
+"""Subcommand -> number of arguments as COMMAND gives it (negative: at least), and who does it."""
+
+
+def debug(server: Any, client: Any, args: list[bytes]) -> Any:
+    """DEBUG subcommand [argument ...]"""
+    if not allowed(server, client):
+        raise CommandError(errors.PROTECTED_DEBUG)
+    arity, handler = SUBCOMMANDS.get(args[1].lower(), (0, None))
+    if handler is None or (len(args) != arity if arity > 0 else len(args) < -arity):
+        raise CommandError(errors.subcommand_syntax(args[0], args[1]))
+    return handler(server, client, args)
+
+
+HANDLERS: Final[dict[str, Handler]] = {"debug": debug}
+"""Full lower-case command name -> handler, for whoever builds a registry."""

@@ -1,0 +1,186 @@
+"""INFO: what an engine has to tell.
+
+Owns: where each figure of an engine comes from. Does not own the text and the sections that are alike everywhere (commands.info),
+or the counting itself, which is done where things happen: engine.stats, commands.registry, keyspace.database, net.client.
+
+What is used of `server` is in engine.server.Server.
+"""
+import random
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from shardd.base import limits
+from shardd.commands import info
+from shardd.commands.connection import Handler
+from shardd.commands.info import Facts, human, percent
+from shardd.keyspace import inspection
+from shardd.structures import alloc
+
+ALLOCATOR: Final = "shardd"
+"""mem_allocator: small blocks come from pages of our own."""
+
+
+# --- clients and memory -------------------------------------------------------------------------------------------
+
+def client_buffers(server: Any) -> tuple[int, int, int]:
+    """Bytes of all clients, of the largest input and of the longest queue of replies."""
+    total = most_in = most_out = 0
+    each = 0
+    for client in server.clients.by_id.values():
+        transport = client.transport
+        if transport is None:
+            continue
+        each = each or sys.getsizeof(client) + sys.getsizeof(transport)
+        total += each + transport.in_cap + transport.out_cap
+        most_in = max(most_in, transport.in_len)
+        most_out = max(most_out, transport.out_len)
+    return total, most_in, most_out
+
+
+def clients(server: Any) -> Facts:
+    """The section `clients`."""
+    _, most_in, most_out = client_buffers(server)
+    return {
+        "connected_clients": len(server.clients), "cluster_connections": 0, "maxclients": server.config["maxclients"],
+        "client_recent_max_input_buffer": most_in, "client_recent_max_output_buffer": most_out, "blocked_clients": 0,
+        "tracking_clients": 0, "clients_in_timeout_table": 0, "total_blocking_keys": 0,
+        "total_blocking_keys_on_nokey": 0,
+    }
+
+
+def memory_facts(server: Any) -> Facts:
+    """The figures behind INFO memory and MEMORY STATS, in bytes and ratios.
+
+    used counts the native memory that holds data; what Python itself takes shows in rss alone. For an allocator that
+    cannot tell its own, Redis takes the process's resident memory as the allocator's; so do we.
+    """
+    used = server.used_memory()
+    rss = info.resident_bytes()
+    tables = {db.id: db.table_bytes() for db in server.keyspace.databases if db.used}
+    # a database that was emptied keeps its tables
+    all_tables = sum(db.table_bytes() for db in server.keyspace.databases)
+    overhead = server.startup_memory + all_tables
+    return {
+        "used": used, "rss": rss, "peak": server.stats.peak_memory, "startup": server.startup_memory,
+        "tables": tables, "overhead": overhead, "dataset": max(0, used - overhead),
+        "clients": client_buffers(server)[0],
+        "ratio": rss / used if used else 0.0, "extra": rss - used,
+    }
+
+
+def memory(server: Any) -> Facts:
+    """The section `memory`."""
+    m = memory_facts(server)
+    maxmemory = server.config["maxmemory"]
+    net = m["used"] - m["startup"]
+    system = info.system_bytes()
+    return {
+        "used_memory": m["used"], "used_memory_human": human(m["used"]),
+        "used_memory_rss": m["rss"], "used_memory_rss_human": human(m["rss"]),
+        "used_memory_peak": m["peak"], "used_memory_peak_human": human(m["peak"]),
+        "used_memory_peak_perc": percent(m["used"], m["peak"]),
+        "used_memory_overhead": m["overhead"], "used_memory_startup": m["startup"],
+        "used_memory_dataset": m["dataset"], "used_memory_dataset_perc": percent(m["dataset"], net),
+        "allocator_allocated": m["used"], "allocator_active": m["rss"], "allocator_resident": m["rss"],
+        "total_system_memory": system, "total_system_memory_human": human(system),
+        "used_memory_lua": 0, "used_memory_vm_eval": 0, "used_memory_lua_human": "0B", "used_memory_scripts_eval": 0,
+        "number_of_cached_scripts": 0, "number_of_functions": 0, "number_of_libraries": 0,
+        "used_memory_vm_functions": 0, "used_memory_vm_total": 0, "used_memory_vm_total_human": "0B",
+        "used_memory_functions": 0, "used_memory_scripts": 0, "used_memory_scripts_human": "0B",
+        "maxmemory": maxmemory, "maxmemory_human": human(maxmemory), "maxmemory_policy": server.config["maxmemory-policy"],
+        "allocator_frag_ratio": f"{m['ratio']:.2f}", "allocator_frag_bytes": m["extra"],
+        "allocator_rss_ratio": "1.00", "allocator_rss_bytes": 0,
+        "rss_overhead_ratio": "1.00", "rss_overhead_bytes": 0,
+        "mem_fragmentation_ratio": f"{m['ratio']:.2f}", "mem_fragmentation_bytes": m["extra"],
+        "mem_not_counted_for_evict": 0, "mem_replication_backlog": 0, "mem_total_replication_buffers": 0,
+        "mem_clients_slaves": 0, "mem_clients_normal": m["clients"], "mem_cluster_links": 0, "mem_aof_buffer": 0,
+        "mem_allocator": ALLOCATOR, "active_defrag_running": 0,
+        "lazyfree_pending_objects": server.keyspace.pending_free(), "lazyfreed_objects": 0,
+    }
+
+
+# --- counters -----------------------------------------------------------------------------------------------------
+
+def stats(server: Any) -> Facts:
+    """The section `stats`."""
+    counted, keyspace = server.stats, server.keyspace
+    ops, bytes_in, bytes_out = counted.rates()
+    return {
+        "total_connections_received": counted.connections, "total_commands_processed": counted.commands,
+        "instantaneous_ops_per_sec": round(ops),
+        "total_net_input_bytes": counted.bytes_in, "total_net_output_bytes": counted.bytes_out,
+        "total_net_repl_input_bytes": 0, "total_net_repl_output_bytes": 0,
+        "instantaneous_input_kbps": f"{bytes_in / 1024:.2f}", "instantaneous_output_kbps": f"{bytes_out / 1024:.2f}",
+        "instantaneous_input_repl_kbps": "0.00", "instantaneous_output_repl_kbps": "0.00",
+        "rejected_connections": counted.rejected_connections, "sync_full": 0, "sync_partial_ok": 0, "sync_partial_err": 0,
+        "expired_keys": keyspace.expired, "expired_stale_perc": "0.00", "expired_time_cap_reached_count": 0,
+        "evicted_keys": keyspace.evicted, "evicted_clients": 0,
+        "total_eviction_exceeded_time": 0, "current_eviction_exceeded_time": 0,
+        "keyspace_hits": keyspace.hits, "keyspace_misses": keyspace.misses,
+        "pubsub_channels": 0, "pubsub_patterns": 0, "pubsubshard_channels": 0, "latest_fork_usec": 0, "total_forks": 0,
+        "migrate_cached_sockets": 0, "slave_expires_tracked_keys": 0, "active_defrag_hits": 0,
+        "active_defrag_misses": 0, "active_defrag_key_hits": 0, "active_defrag_key_misses": 0,
+        "total_active_defrag_time": 0, "current_active_defrag_time": 0, "tracking_total_keys": 0,
+        "tracking_total_items": 0, "tracking_total_prefixes": 0, "unexpected_error_replies": 0,
+        "total_error_replies": counted.error_replies, "dump_payload_sanitizations": 0,
+        "io_threaded_reads_processed": 0, "io_threaded_writes_processed": 0,
+        "client_query_buffer_limit_disconnections": counted.query_limit_closes,
+        "client_output_buffer_limit_disconnections": counted.output_limit_closes,
+        "eventloop_cycles": server.reactor.polls,
+        "acl_access_denied_auth": counted.errors.get(b"WRONGPASS", 0), "acl_access_denied_cmd": 0,
+        "acl_access_denied_key": 0, "acl_access_denied_channel": 0,
+    }
+
+
+def commandstats(server: Any) -> Facts:
+    """The section `commandstats`."""
+    return {f"cmdstat_{name}": info.command_line(calls, usec, rejected, failed)
+            for name, calls, usec, rejected, failed in server.registry.statistics()}
+
+
+def errorstats(server: Any) -> Facts:
+    """The section `errorstats`, in order of the codes."""
+    return {f"errorstat_{code.decode('latin-1')}": {"count": count} for code, count in sorted(server.stats.errors.items())}
+
+
+def keyspace_section(server: Any) -> Facts:
+    """The section `keyspace`: a line for each database that has keys."""
+    start = random.randrange(limits.SLOTS)
+    return {f"db{db.id}": info.keyspace_line(db.used, db.volatile_keys, inspection.average_ttl_ms(db, start))
+            for db in server.keyspace.databases if db.used}
+
+
+# --- all of it ----------------------------------------------------------------------------------------------------
+
+def _server(server: Any) -> Facts:
+    config = server.config
+    return info.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started, hz=config["hz"],
+                       config_file=server.rewrite_path, bind=config["bind"], unixsocket=config["unixsocket"])
+
+
+SECTIONS: Final[dict[str, Callable[[Any], Facts]]] = {
+    "server": _server,
+    "clients": clients,
+    "memory": memory,
+    "persistence": lambda server: info.persistence(started=server.started, changes=server.keyspace.dirty),
+    "stats": stats,
+    "replication": lambda server: info.replication(replication_id=server.replication_id,
+                                                   backlog_bytes=server.config["repl-backlog-size"]),
+    "cpu": lambda server: info.cpu(),
+    "modules": lambda server: {},
+    "commandstats": commandstats,
+    "errorstats": errorstats,
+    "cluster": lambda server: {"cluster_enabled": int(server.mode == "cluster")},
+    "keyspace": keyspace_section,
+}
+"""Section -> who gathers it."""
+
+
+def info_command(server: Any, client: Any, args: list[bytes]) -> Any:
+    """INFO [section ...]"""
+    return info.render({name: SECTIONS[name](server) for name in info.chosen(args[1:])})
+
+
+HANDLERS: Final[dict[str, Handler]] = {"info": info_command}
+"""Full lower-case command name -> handler, for whoever builds a registry."""

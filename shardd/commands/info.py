@@ -1,0 +1,181 @@
+"""INFO's text: which sections a request names, how they are written, and the facts that every process of ours can tell of itself.
+
+Owns: the names and the order of sections, the form of a line, and the sections that are the same for an engine and a proxy
+(server, cpu, replication without replicas, persistence without any). Does not own the facts of an engine (commands.facts) or of a
+proxy. A section is a dict from field to value, in INFO's order, so that whoever joins several processes adds up dicts.
+
+    # Server              title
+    redis_version:7.2.6   field:value        lines end with CR LF, an empty line is between two sections
+    ...
+
+Fields are those of Redis 7.2 in its order (server.c, genRedisInfoString), so that redis-cli, redis_exporter and the client
+libraries find what they read. What does not exist here has Redis's value for "none"; a figure that nobody counts is left out.
+"""
+import hashlib
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from shardd.base import limits
+from shardd.wire.values import Verbatim
+
+Facts = dict[str, Any]
+
+TITLES: Final = {
+    "server": "Server", "clients": "Clients", "memory": "Memory", "persistence": "Persistence", "stats": "Stats",
+    "replication": "Replication", "cpu": "CPU", "modules": "Modules", "commandstats": "Commandstats",
+    "errorstats": "Errorstats", "cluster": "Cluster", "keyspace": "Keyspace"}
+"""Section -> its title, in INFO's order."""
+
+DEFAULT_SECTIONS: Final = frozenset(TITLES) - {"commandstats"}
+
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+# --- the text -----------------------------------------------------------------------------------------------------
+
+def chosen(words: Iterable[bytes]) -> list[str]:
+    """The sections that INFO's arguments name, in INFO's order; none: the default ones. Unknown names are ignored."""
+    wanted: set[str] = set()
+    asked = [word.lower() for word in words]
+    for word in asked or [b"default"]:
+        if word == b"default":
+            wanted |= DEFAULT_SECTIONS
+        elif word in (b"all", b"everything"):
+            wanted |= set(TITLES)
+        else:
+            name = word.decode("latin-1")
+            wanted.add("modules" if name == "module_list" else name)
+    return [name for name in TITLES if name in wanted]
+
+
+def render(sections: Mapping[str, Facts]) -> Verbatim:
+    """INFO's reply: the sections in the order given. A value is an int, a str, or a dict of the pairs of one line."""
+    return Verbatim("\r\n".join(
+        f"# {TITLES[name]}\r\n" + "".join(f"{field}:{_value(value)}\r\n" for field, value in facts.items())
+        for name, facts in sections.items()))
+
+
+def _value(value: Any) -> Any:
+    return ",".join(f"{name}={part}" for name, part in value.items()) if isinstance(value, dict) else value
+
+
+def human(size_bytes: int) -> str:
+    """A size as Redis shows it to people: 120B, 1.50K, 23.54G."""
+    if size_bytes < 1024:
+        return f"{size_bytes}B"
+    size: float = size_bytes
+    for unit in "KMGTP":
+        size /= 1024
+        if size < 1024 or unit == "P":
+            break
+    return f"{size:.2f}{unit}"
+
+
+def percent(part: float, whole: float) -> str:
+    """`part` of `whole` with two decimals and a sign, 0.00% where there is no whole."""
+    return f"{100 * part / whole if whole else 0:.2f}%"
+
+
+def command_line(calls: int, usec: int, rejected: int, failed: int) -> Facts:
+    """The pairs of one line of commandstats."""
+    return {"calls": calls, "usec": usec, "usec_per_call": f"{usec / calls if calls else 0:.2f}",
+            "rejected_calls": rejected, "failed_calls": failed}
+
+
+def keyspace_line(keys: int, expires: int, avg_ttl_ms: int) -> Facts:
+    """The pairs of one database's line."""
+    return {"keys": keys, "expires": expires, "avg_ttl": avg_ttl_ms}
+
+
+# --- what a process knows of itself -------------------------------------------------------------------------------
+
+def server(*, mode: str, run_id: str, port: int, started: float, hz: int, config_file: str | None,
+           bind: Iterable[str] = (), unixsocket: str = "") -> Facts:
+    """The section `server`. started: unix time in seconds; bind, unixsocket: as configured, "" for none."""
+    now = time.time()
+    uptime_s = max(0, int(now - started))
+    system = os.uname()
+    facts = {
+        "redis_version": limits.REDIS_VERSION,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": hashlib.sha1(b"shardd " + limits.REDIS_VERSION.encode()).hexdigest()[:16],
+        "redis_mode": mode,
+        "os": f"{system.sysname} {system.release} {system.machine}",
+        "arch_bits": 64 if sys.maxsize > 2**32 else 32,
+        "monotonic_clock": "POSIX clock_gettime",
+        "multiplexing_api": "epoll",
+        "atomicvar_api": "c11-builtin",
+        "gcc_version": platform.python_compiler().removeprefix("GCC ").partition(" ")[0],
+        "process_id": os.getpid(),
+        "process_supervised": "no",
+        "run_id": run_id,
+        "tcp_port": port,
+        "server_time_usec": int(now * 1_000_000),
+        "uptime_in_seconds": uptime_s,
+        "uptime_in_days": uptime_s // 86_400,
+        "hz": hz,
+        "configured_hz": hz,
+        "lru_clock": int(now) & 0xFFFFFF,
+        "executable": os.path.abspath(sys.argv[0]),
+        "config_file": config_file or "",
+        "io_threads_active": 0,
+    }
+    listeners = []
+    if port:
+        listeners.append("name=tcp," + "".join(f"bind={address}," for address in bind) + f"port={port}")
+    if unixsocket:
+        listeners.append(f"name=unix,bind={unixsocket}")
+    return facts | {f"listener{number}": text for number, text in enumerate(listeners)}
+
+
+def cpu() -> Facts:
+    """The section `cpu`: seconds of this process, of its children and of its main thread."""
+    times = {"": resource.RUSAGE_SELF, "_children": resource.RUSAGE_CHILDREN, "_main_thread": resource.RUSAGE_THREAD}
+    facts = {}
+    for suffix, who in times.items():
+        usage = resource.getrusage(who)
+        facts[f"used_cpu_sys{suffix}"] = f"{usage.ru_stime:.6f}"
+        facts[f"used_cpu_user{suffix}"] = f"{usage.ru_utime:.6f}"
+    return facts
+
+
+def persistence(*, started: float, changes: int) -> Facts:
+    """The section `persistence` of a process that writes nothing to disk. started: unix time, when the data was last as on disk."""
+    return {
+        "loading": 0, "async_loading": 0, "current_cow_peak": 0, "current_cow_size": 0, "current_cow_size_age": 0,
+        "current_fork_perc": "0.00", "current_save_keys_processed": 0, "current_save_keys_total": 0,
+        "rdb_changes_since_last_save": changes, "rdb_bgsave_in_progress": 0, "rdb_last_save_time": int(started),
+        "rdb_last_bgsave_status": "ok", "rdb_last_bgsave_time_sec": -1, "rdb_current_bgsave_time_sec": -1,
+        "rdb_saves": 0, "rdb_last_cow_size": 0, "rdb_last_load_keys_expired": 0, "rdb_last_load_keys_loaded": 0,
+        "aof_enabled": 0, "aof_rewrite_in_progress": 0, "aof_rewrite_scheduled": 0, "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1, "aof_last_bgrewrite_status": "ok", "aof_rewrites": 0,
+        "aof_rewrites_consecutive_failures": 0, "aof_last_write_status": "ok", "aof_last_cow_size": 0,
+        "module_fork_in_progress": 0, "module_fork_last_cow_size": 0,
+    }
+
+
+def replication(*, replication_id: str, backlog_bytes: int) -> Facts:
+    """The section `replication` of a primary without replicas. backlog_bytes: repl-backlog-size."""
+    return {
+        "role": "master", "connected_slaves": 0, "master_failover_state": "no-failover",
+        "master_replid": replication_id, "master_replid2": "0" * 40, "master_repl_offset": 0, "second_repl_offset": -1,
+        "repl_backlog_active": 0, "repl_backlog_size": backlog_bytes, "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
+    }
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * PAGE_BYTES
+
+
+def system_bytes() -> int:
+    """Memory of the machine."""
+    return os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES

@@ -1,0 +1,125 @@
+"""MEMORY: what one key takes, what everything takes, and what that means.
+
+Owns: the replies. Does not own the figures: those of one key come from keyspace.inspection, the others from commands.facts
+and structures.alloc.
+"""
+from typing import Any, Final
+
+from shardd.base import errors
+from shardd.base.errors import CommandError
+from shardd.commands import facts
+from shardd.commands.connection import Handler, help_lines
+from shardd.commands.info import human
+from shardd.commands.table import parse_integer
+from shardd.keyspace import inspection
+from shardd.structures import alloc
+from shardd.wire.values import OK, Verbatim
+
+DOCTOR_BYTES_MIN: Final = 5 * 1024 * 1024
+"""Below this ratios say nothing, as in Redis."""
+
+PEAK_RATIO_HIGH: Final = 1.5
+FRAGMENTATION_RATIO_HIGH: Final = 1.4
+FRAGMENTATION_BYTES_MIN: Final = 64 * 1024 * 1024
+"""What the Python process itself takes beside the data, and a little more: no sign of fragmentation."""
+CLIENT_BYTES_HIGH: Final = 200 * 1024
+"""Buffers of one client, on average, that are worth a word; Redis's bound."""
+
+
+def usage(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY USAGE key [SAMPLES count]: exact for what is stored as one block, whatever the count."""
+    place = 3
+    while place < len(args):
+        if args[place].lower() != b"samples" or place + 1 == len(args):
+            raise CommandError(errors.SYNTAX)
+        count = parse_integer(args[place + 1])
+        if count is None:
+            raise CommandError(errors.NOT_INTEGER)
+        if count < 0:
+            raise CommandError(errors.SYNTAX)
+        place += 2
+    return inspection.memory_usage(server.keyspace.databases[client.db], args[2])
+
+
+def stats(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY STATS: Redis 7.2's fields; what has no counterpart here (overhead of expires, slot-to-keys) is left out or 0."""
+    m = facts.memory_facts(server)
+    keys = server.keyspace.total_keys()
+    net = max(0, m["used"] - m["startup"])
+    reply: dict[str, Any] = {
+        "peak.allocated": m["peak"], "total.allocated": m["used"], "startup.allocated": m["startup"],
+        "replication.backlog": 0, "clients.slaves": 0, "clients.normal": m["clients"], "cluster.links": 0,
+        "aof.buffer": 0, "lua.caches": 0, "functions.caches": 0,
+    }
+    for number, table_bytes in m["tables"].items():
+        # expiries lie in the entries and slots have tables of their own, so there is one kind of overhead
+        reply[f"db.{number}"] = {"overhead.hashtable.main": table_bytes, "overhead.hashtable.expires": 0,
+                                 "overhead.hashtable.slot-to-keys": 0}
+    return reply | {
+        "overhead.total": m["overhead"], "keys.count": keys, "keys.bytes-per-key": net // keys if keys else 0,
+        "dataset.bytes": m["dataset"], "dataset.percentage": 100 * m["dataset"] / net if net else 0.0,
+        "peak.percentage": 100 * m["used"] / m["peak"] if m["peak"] else 0.0,
+        "allocator.allocated": m["used"], "allocator.active": m["rss"], "allocator.resident": m["rss"],
+        "allocator-fragmentation.ratio": m["ratio"], "allocator-fragmentation.bytes": m["extra"],
+        "allocator-rss.ratio": 1.0, "allocator-rss.bytes": 0, "rss-overhead.ratio": 1.0, "rss-overhead.bytes": 0,
+        "fragmentation": m["ratio"], "fragmentation.bytes": m["extra"],
+    }
+
+
+def doctor(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY DOCTOR: advice where a figure stands out."""
+    m = facts.memory_facts(server)
+    if m["used"] < DOCTOR_BYTES_MIN:
+        return Verbatim(f"Only {human(m['used'])} are in use: too little to tell anything from.\n")
+    advice = []
+    if m["peak"] > m["used"] * PEAK_RATIO_HIGH:
+        advice.append(f"Peak: {human(m['peak'])} were in use once, {human(m['used'])} are now. Until the freed memory is used "
+                      "again, the resident size may stay above what the data needs.")
+    if m["ratio"] > FRAGMENTATION_RATIO_HIGH and m["extra"] > FRAGMENTATION_BYTES_MIN:
+        advice.append(f"Fragmentation: {human(m['rss'])} are resident for {human(m['used'])} of data ({m['ratio']:.2f} times). "
+                      "MEMORY PURGE gives free pages back; values of very different sizes keep pages half full.")
+    if m["clients"] > CLIENT_BYTES_HIGH * max(1, len(server.clients)):
+        advice.append(f"Clients: their buffers take {human(m['clients'])}. CLIENT LIST shows which (tot-mem); "
+                      "client-output-buffer-limit bounds them.")
+    return Verbatim("\n".join(advice or ["Nothing stands out in the use of memory."]) + "\n")
+
+
+def malloc_stats(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY MALLOC-STATS: the counting allocator's own figures."""
+    lines = [f"allocator: {facts.ALLOCATOR}", f"used_bytes: {alloc.used_memory()}",
+             f"mapped_page_bytes: {alloc.mapped_memory()}"]
+    return Verbatim("\n".join(lines) + "\n")
+
+
+def purge(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY PURGE: give free memory back to the system."""
+    alloc.purge()
+    return OK
+
+
+def memory_help(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY HELP"""
+    return help_lines("MEMORY", [
+        "DOCTOR",
+        "    Advice about the use of memory.",
+        "MALLOC-STATS",
+        "    Figures of the allocator.",
+        "PURGE",
+        "    Give free memory back to the system.",
+        "STATS",
+        "    What the memory is used for.",
+        "USAGE <key> [SAMPLES <count>]",
+        "    Bytes that a key and its value take. Of a nested value <count> elements are looked at",
+        "    (default: 5; 0: all).",
+    ])
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "memory|usage": usage,
+    "memory|stats": stats,
+    "memory|doctor": doctor,
+    "memory|malloc-stats": malloc_stats,
+    "memory|purge": purge,
+    "memory|help": memory_help,
+}
+"""Full lower-case command name -> handler, for whoever builds a registry."""
