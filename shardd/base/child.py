@@ -16,6 +16,8 @@ and an end of the lifeline, a stream socket pair. Over it go JSON objects, one p
 
     {"ready": true, "pid": 4711, "port": 40001}     once, when it listens on everything it was told to
     {"shutdown": true, "save": null}                a client sent SHUTDOWN: stop the whole tree
+    {"config": {"maxclients": "500", ...}}          a proxy did CONFIG SET: children that start from now on get the new
+                                                    values, and the other proxies are told (SHARDD CONFIG)
 
 End of file in the child's direction means that the supervisor is gone. The kernel's PR_SET_PDEATHSIG says the same
 by SIGTERM; it also reaches a child that is not in its event loop, while the lifeline also works when the supervisor's
@@ -34,11 +36,16 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 
+from shardd.base import limits
+
 CONTROL = "SHARDD_CONTROL"
 LIFELINE = "SHARDD_LIFELINE"
 NODE_ID = "SHARDD_NODE_ID"
 CONF = "SHARDD_CONF"
 VARIABLES = (CONTROL, LIFELINE, NODE_ID, CONF)
+
+LINE_BYTES_MAX = 64 * limits.KIB
+"""Longest message: well under what a Unix socket buffers (net.core.wmem_default, 208 KiB)."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -69,6 +76,10 @@ class Parent:
         save: SHUTDOWN's SAVE (True), NOSAVE (False) or neither (None).
         """
         return self._send({"shutdown": True, "save": save})
+
+    def configured(self, values: Mapping[str, str]) -> bool:
+        """Tells the supervisor what CONFIG SET has changed: option's name -> text. False where that is not possible."""
+        return self._send({"config": dict(values)})
 
     def close(self) -> None:
         """Lets go of the lifeline: from now on the parent's end is not noticed any more."""
@@ -102,11 +113,12 @@ class Parent:
             on_gone()
 
     def _send(self, message: Mapping[str, object]) -> bool:
-        if self._lifeline is None:
+        line = json.dumps(message).encode() + b"\n"
+        if self._lifeline is None or len(line) > LINE_BYTES_MAX:
             return False
         try:
-            # far less than a socket buffer, and there are two messages in a child's life: it goes whole or not at all
-            self._lifeline.send(json.dumps(message).encode() + b"\n", socket.MSG_NOSIGNAL)
+            # the supervisor reads at once, and a line is less than a socket buffer: it goes whole or not at all
+            self._lifeline.send(line, socket.MSG_NOSIGNAL)
         except OSError:
             return False
         return True

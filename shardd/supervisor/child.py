@@ -74,6 +74,7 @@ class Child:
         self._busy: dict[str, asyncio.Task[None]] = {}
         """What is in flight over the link, by purpose; one of each at a time."""
         self._refused_epoch = 0
+        self._unsent_config: dict[str, str] = {}
 
     @property
     def pid(self) -> int:
@@ -113,6 +114,11 @@ class Child:
     def stop(self, grace_ms: int = limits.STOP_GRACE_MS) -> None:
         """Begins to stop it; the next run_cycle() sends the signal."""
         self.watch.stop(mono_ms(), grace_ms)
+
+    def configure(self, values: dict[str, str]) -> None:
+        """Has it set these options as soon as it can be told; a child that starts later has them from its conf file."""
+        if self.watch.running:
+            self._unsent_config.update(values)
 
     async def status(self) -> dict[str, Any]:
         """What shardctl shows of it; the child's own answer where it gives one in time."""
@@ -155,6 +161,7 @@ class Child:
         ours.setblocking(False)
         self._lifeline, self._lines = ours, bytearray()
         self.epoch = self._refused_epoch = 0
+        self._unsent_config.clear()
         asyncio.get_running_loop().add_reader(ours.fileno(), self._read_lifeline, ours)
 
     def _pin(self) -> None:
@@ -223,7 +230,7 @@ class Child:
             message = json.loads(line)
             port = int(message.get("port", 0))
         except (ValueError, AttributeError, TypeError):
-            self._log.warning(f"{self.name.capitalize()} sent a message that makes no sense: {line[:100]!r}")
+            self._log.warning(f"{self.name.capitalize()} sent a message that makes no sense")
             return
         if message.get("ready"):
             self.port = port or self.port
@@ -243,6 +250,8 @@ class Child:
         now_ms = mono_ms()
         if topology_json is not None and epoch > max(self.epoch, self._refused_epoch):
             self._in_background("topology", lambda: self._tell(topology_json, epoch))
+        if self._unsent_config:
+            self._in_background("config", self._send_config)
         if now_ms - self.watch.answered_ms >= limits.CHILD_PING_MS and self.watch.serving:
             self._in_background("ping", self._ping)
 
@@ -271,6 +280,15 @@ class Child:
             return
         self.epoch = max(self.epoch, epoch)
         self._owner.woken()
+
+    async def _send_config(self) -> None:
+        values, self._unsent_config = self._unsent_config, {}
+        try:
+            await self._link.call("SHARDD", "CONFIG", *(word for pair in values.items() for word in pair))
+        except LinkError:
+            self._unsent_config = values | self._unsent_config
+        except CommandError as error:
+            self._log.warning(f"{self.name.capitalize()} refused the new configuration: {error}")
 
     async def _ping(self) -> None:
         try:

@@ -30,6 +30,9 @@ Commands on a child's control socket:
     PING                        +PONG
     SHARDD TOPOLOGY <json>      +OK; the JSON form of cluster/topology.py. An epoch that is not newer changes nothing.
     SHARDD TOPOLOGY             bulk: the JSON of what is installed, nil where nothing is
+    SHARDD CONFIG <name> <text> ...
+                                +OK; sets options of this process alone, as CONFIG SET does. Proxies get it when another
+                                proxy did a CONFIG SET; the engines had it from that proxy.
     SHARDD STATUS               bulk: a JSON object; pid, epoch, port, uptime_s, clients, ops, used_memory_bytes and,
                                 from an engine, keys. Fields may be added, and missing ones are shown as unknown.
 

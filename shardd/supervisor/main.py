@@ -32,7 +32,7 @@ import uvloop
 
 from shardd.base import limits
 from shardd.base.clock import mono_ms
-from shardd.base.errors import ConfigError
+from shardd.base.errors import CommandError, ConfigError
 from shardd.base.log import SUPERVISOR, Log
 from shardd.base.options import Config
 from shardd.cluster.store import FileStore, StoreError
@@ -111,7 +111,7 @@ class Supervisor:
             self.topology = self.topology.next(engines=tuple(engines))
 
     def _counts_as_up(self, child: Child) -> bool:
-        """Whether the others are told that it is up: an engine that is silent for too long is not, though it may live."""
+        """Whether the others hear that it is up: one that is silent for too long does not count, though it may live."""
         timeout_ms = int(self.config["cluster-node-timeout"])
         return child.watch.serving and not (timeout_ms and child.watch.silent_ms(mono_ms()) >= timeout_ms)
 
@@ -280,6 +280,21 @@ class Supervisor:
         if message.get("shutdown"):
             self.log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops")
             self.stop()
+        if isinstance(values := message.get("config"), dict):
+            self._configured(child, values)
+
+    def _configured(self, child: Child, values: dict[str, str]) -> None:
+        """A CONFIG SET went through the proxy `child`, which has told the engines."""
+        pairs = [(name.encode("utf-8", "surrogateescape"), str(text).encode("utf-8", "surrogateescape"))
+                 for name, text in values.items()]
+        try:
+            self.config.set_many(pairs, local=True)
+        except CommandError as error:
+            self.log.warning(f"{child.name.capitalize()} was reconfigured with what nobody else accepts: {error}")
+            return
+        for other in self.proxies:
+            if other is not child:
+                other.configure(values)
 
     # --- supervisor.sock ------------------------------------------------------------------------------------------
 
@@ -317,6 +332,7 @@ def run(argv: Sequence[str]) -> int:
         config = Config.load(argv, "shardd")
         plan = Plan.of(config)
         log = Log(SUPERVISOR, str(config["loglevel"]), plan.path("logfile"))
+        config.subscribe("loglevel", log.set_level)
         with FileStore(plan.directory) as store, _pid_file(plan.path("pidfile")):
             stored = store.read()
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "

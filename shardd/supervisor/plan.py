@@ -29,6 +29,8 @@ SUPERVISOR_SOCKET = "supervisor.sock"
 _FREE_PORTS = range(10_000, 32_768)
 """Above what services commonly use, below Linux's default ephemeral range (net.ipv4.ip_local_port_range)."""
 
+_PORT_TRIES_MAX = 1000
+
 
 def port_trouble(bind: Sequence[str], port: int) -> str | None:
     """Why `port` cannot be listened on at the addresses of `bind`, or None. Binds and closes; nothing stays behind."""
@@ -152,10 +154,11 @@ class Plan:
         unusable = {int(self.config["port"]), *taken}
         if last and last not in unusable and port_trouble(self.bind, last) is None:
             return last
-        for port in random.sample(_FREE_PORTS, len(_FREE_PORTS)):
+        for _ in range(_PORT_TRIES_MAX):
+            port = random.choice(_FREE_PORTS)
             if port not in unusable and port_trouble(self.bind, port) is None:
                 return port
-        return 0
+        return 0  # the engine then takes what the kernel gives
 
     def engine_conf(self, socket_path: Path, port: int) -> str:
         """The configuration file of an engine that listens on `port` and `socket_path`."""

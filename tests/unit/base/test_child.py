@@ -26,6 +26,8 @@ async def main():
     parent.ready(4711)
     if sys.argv[2:] == ["shutdown"]:
         parent.shutdown(save=False)
+        assert parent.configured({"a": "b"})
+        assert not parent.configured({"a": "b" * 100_000})
     await gone.wait()
     assert not parent.shutdown()
     open(sys.argv[1], "w").write("gone")
@@ -81,12 +83,13 @@ def test_it_says_that_it_is_ready_with_its_port(tmp_path):
     assert (tmp_path / "said").read_text() == "gone"
 
 
-def test_it_can_ask_for_the_whole_trees_shutdown(tmp_path):
+def test_it_can_ask_for_the_whole_trees_shutdown_and_tell_what_was_configured(tmp_path):
     process, ours = start(tmp_path, "shutdown")
     text = b""
-    while text.count(b"\n") < 2:
+    while text.count(b"\n") < 3:
         text += ours.recv(1000)
-    assert json.loads(text.splitlines()[1]) == {"shutdown": True, "save": False}
+    assert [json.loads(line) for line in text.splitlines()[1:]] == [{"shutdown": True, "save": False},
+                                                                    {"config": {"a": "b"}}]
     ours.close()
     assert process.wait(20) == 0
 

@@ -4,6 +4,7 @@ Run by the supervisor as `python -m fake_child CONF` in place of both (tree.py).
 answers:
 
     PING  CONF (its file)  TOPOLOGY (the JSON it knows)  WHO (role, pid, affinity)  SHUTDOWN
+    CONFIGURED <name> <value> ... (as after a CONFIG SET)  TOLD (the options it was told since)
     CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
 
 The environment's FAKE_FAIL names children ("engine 1,proxy 0") that exit with 3 before they are ready.
@@ -31,6 +32,7 @@ class Fake:
         self.conf = {line[0]: line[1:] for line in words}
         self.stop = asyncio.Event()
         self.topology: dict = {}
+        self.told: dict[str, str] = {}
         self.parent = bond.adopt(self.stop.set)
         self.role = "engine" if "proxy-unixsocket" in self.conf else "proxy"
         self.name = os.path.basename(conf_path).removesuffix(".conf").replace("-", " ")
@@ -78,6 +80,10 @@ class Fake:
         if name == "SHUTDOWN":
             self.parent.shutdown()
             return OK
+        if name == "CONFIGURED":
+            return self.parent.configured(dict(zip(words[1::2], words[2::2])))
+        if name == "TOLD":
+            return json.dumps(self.told)
         if name == "CRASH":
             os.kill(os.getpid(), signal.SIGKILL)
         if name == "EXIT":
@@ -99,6 +105,9 @@ class Fake:
         if words[0] == "STATUS":
             return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": 5, "clients": 2,
                                "ops": 9, "used_memory_bytes": 2048, "uptime_s": 61, "port": int(self.conf["port"][0])})
+        if words[0] == "CONFIG":
+            self.told.update(zip(words[1::2], words[2::2]))
+            return OK
         raise CommandError(b"ERR unknown")
 
 

@@ -143,7 +143,7 @@ def test_a_dead_engine_comes_back_on_its_port_and_disturbs_nobody(tree):
     assert after["engine 0"] != before.pop("engine 0") and before.items() <= after.items()
     assert one.child("engine 0")["port"] == port
     assert "Engine 0 ended by signal SIGKILL; it is started again in 100 ms" in one.log()
-    wait_for(lambda: all(one.known(name)["epoch"] == one.status()["epoch"] for name in after))
+    wait_for(lambda: all(one.known(name).get("epoch") == one.status()["epoch"] for name in after))
     assert one.status()["epoch"] >= epoch + 2  # down, up
     assert one.known("proxy 0") == one.stored()
 
@@ -197,6 +197,25 @@ def test_shutdown_at_the_proxy_stops_the_tree(tree):
     assert one.wait() == 0
     assert one.nobody_left()
     assert "Proxy 0 was told to SHUTDOWN" in one.log()
+
+
+def test_what_one_proxy_was_configured_reaches_the_others_and_who_starts_later(tree):
+    one = tree(proxies=2, requirepass="old").ready()
+    sockets = [one.child(f"proxy {n}")["socket"] for n in (0, 1)]
+
+    def ask(path, *words):
+        with Conn(path) as conn:
+            return conn(*words)
+
+    assert ask(sockets[0], "CONFIGURED", "requirepass", "new", "maxclients", "77") == 1
+    wait_for(lambda: json.loads(ask(sockets[1], "TOLD")) == {"requirepass": "new", "maxclients": "77"})
+    assert json.loads(ask(sockets[0], "TOLD")) == {}
+    one.tell("engine 0", "CRASH")
+    wait_for(lambda: one.child("engine 0")["restarts"] == 1 and one.child("engine 0")["state"] == "up")
+    conf = one.ask("engine 0", "CONF")
+    assert b"requirepass new" in conf and b"maxclients 77" in conf
+    ask(sockets[0], "CONFIGURED", "maxclients", "none")
+    one.said("was reconfigured with what nobody else accepts")
 
 
 def test_one_engine_that_never_starts_leaves_the_others_serving(tree):
