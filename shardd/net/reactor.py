@@ -330,7 +330,7 @@ class Reactor(Hub):
     def handle(self, tag: uint64_t, events: uint32_t) -> cython.int:
         """Serve one event."""
         transport: Transport
-        fd: cython.int = cython.cast(cython.int, tag & 0xFFFFFFFF)
+        fd: cython.int = cython.cast(cython.int, cython.cast(uint32_t, tag))
         what = self.by_fd[fd]
         if what is None:
             return 0 if tag < _WAKE else self.on_own(tag)
@@ -350,7 +350,7 @@ class Reactor(Hub):
     def on_own(self, tag: uint64_t) -> cython.int:
         """Serve an event of the reactor's own descriptors."""
         count: uint64_t
-        fd: cython.int = cython.cast(cython.int, tag & 0xFFFFFFFF)
+        fd: cython.int = cython.cast(cython.int, cython.cast(uint32_t, tag))
         if fd == self.wake_fd:
             sys_read(fd, cython.address(count), 8)
             self.woken = False

@@ -733,7 +733,7 @@ def test_before_poll_and_counters(net: Net) -> None:
 
 def test_it_lingers_for_the_next_batch(net: Net) -> None:
     """One poll serves a question that is asked only after the answer to the one before."""
-    net.reactor.linger_ms = 2000
+    net.reactor.linger_ms = 200
     batches: list[int] = []
     net.reactor.after_batch = lambda: batches.append(len(net.peers[0].pieces))
     sock, peer = net.pair(echo)
