@@ -1,7 +1,8 @@
 """The child's side of its bond with the supervisor: die with it, tell it when ready, ask it to stop the tree.
 
-Owns: the environment variables, the lifeline's messages and PR_SET_PDEATHSIG. Does not own what the child does when
-its parent is gone (a function that is handed in), nor the control socket's listener (the engine's or proxy's main).
+Owns: where the tree's sockets are, the environment variables, the lifeline's messages and PR_SET_PDEATHSIG. Does not
+own what the child does when its parent is gone (a function that is handed in), nor the control socket's listener (the
+engine's or proxy's main).
 
 The supervisor starts a child with
 
@@ -20,9 +21,8 @@ and an end of the lifeline, a stream socket pair. Over it go JSON objects, one p
                                                     values, and the other proxies are told (SHARDD CONFIG)
 
 End of file in the child's direction means that the supervisor is gone. The kernel's PR_SET_PDEATHSIG says the same
-by SIGTERM; it also reaches a child that is not in its event loop, while the lifeline also works when the supervisor's
-thread, not the process, ended. Both are set, and the parent's pid is compared afterwards, since the supervisor may have
-died before the child came that far.
+by SIGTERM, which also reaches a child that is not yet, or not any more, in its event loop. Both are set, and the
+parent's pid is compared afterwards, since the supervisor may have died before the child came that far.
 
 Invariant: none of the variables and descriptors reaches a grandchild: they are taken out of the environment and set
 close-on-exec as soon as `adopt` has read them.
@@ -37,6 +37,12 @@ import socket
 from collections.abc import Callable, Mapping
 
 from shardd.base import limits
+
+RUN_DIR = "run"
+"""The directory in `dir` where the sockets of a running tree are."""
+
+SUPERVISOR_SOCKET = "supervisor.sock"
+"""The supervisor's own, in RUN_DIR."""
 
 CONTROL = "SHARDD_CONTROL"
 LIFELINE = "SHARDD_LIFELINE"

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shardd.base import limits
+from shardd.base.child import RUN_DIR, SUPERVISOR_SOCKET
 from shardd.base.errors import CommandError, ConfigError
 from shardd.cluster.topology import DOWN, UP, EngineInfo, SlotRange, Topology
 from shardd.wire.plain import Decoder, ProtocolError, encode_command
-
-RUN_DIR = "run"
-SOCKET_NAME = "supervisor.sock"
 
 
 class SourceError(Exception):
@@ -91,7 +89,7 @@ def find_socket(directory: str | None, conf: str | None) -> str:
     """The supervisor's socket: in `directory`, in the dir that the file `conf` names, or in the working directory."""
     if conf is not None:
         directory = _dir_of_conf(conf)
-    path = Path(directory or ".") / RUN_DIR / SOCKET_NAME
+    path = Path(directory or ".") / RUN_DIR / SUPERVISOR_SOCKET
     if path.exists():
         return os.fspath(path)
     if directory is None:

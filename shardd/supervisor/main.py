@@ -31,6 +31,7 @@ from typing import Any
 import uvloop
 
 from shardd.base import limits
+from shardd.base.child import SUPERVISOR_SOCKET
 from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError, ConfigError
 from shardd.base.log import SUPERVISOR, Log
@@ -40,7 +41,7 @@ from shardd.cluster.topology import DOWN, UP, EngineInfo, Topology, new_id
 from shardd.cluster.view import proxy_id
 from shardd.supervisor.child import ENGINE, PROXY, Child
 from shardd.supervisor.control import Server, json_bulk, reject
-from shardd.supervisor.plan import SUPERVISOR_SOCKET, Plan, pinning
+from shardd.supervisor.plan import Plan, pinning
 from shardd.supervisor.watch import State
 from shardd.wire.values import OK, Simple
 

@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardd.base import limits
+from shardd.base.child import RUN_DIR
 from shardd.base.errors import ConfigError
 from shardd.base.option_types import quoted
 from shardd.base.options import Config
 from shardd.net.listen import tcp_sockets
-
-RUN_DIR = "run"
-SUPERVISOR_SOCKET = "supervisor.sock"
 
 _FREE_PORTS = range(10_000, 32_768)
 """Above what services commonly use, below Linux's default ephemeral range (net.ipv4.ip_local_port_range)."""
