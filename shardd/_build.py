@@ -50,6 +50,7 @@ COMPILED = [
     "shardd.commands.registry",
     "shardd.commands.args",
     "shardd.commands.strings",
+    "shardd.commands.lcs",
     "shardd.commands.keys",
     "shardd.commands.expire",
     "shardd.engine.stats",
