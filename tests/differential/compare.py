@@ -10,7 +10,7 @@ MILLISECONDS = {"PTTL", "PEXPIRETIME"}
 UNORDERED = {"KEYS"}
 # of these only the kind is comparable: a random key, a cursor's step, ages and sizes
 KIND = {"RANDOMKEY", "SCAN", "MEMORY", "HELLO", "TIME"}
-KIND_OBJECT = {"IDLETIME", "FREQ"}
+KIND_OBJECT = {"IDLETIME", "FREQ", "REFCOUNT"}
 
 
 def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = False) -> bool:

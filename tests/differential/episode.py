@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from differential.commands import Generator, Profile
 from differential.compare import agree, keyspace, keyspaces_differ
-from harness import Conn, encode
-from harness.resp import read_reply
+from harness import Closed, Conn, encode
+from harness.resp import ProtocolError, read_reply
 
 CHUNK = 500
 SHRINK_RUNS_MAX = 3000
@@ -77,18 +77,29 @@ class Pair:
         senders = [threading.Thread(target=conn.send, args=(data,), daemon=True) for conn in self.conns()]
         for sender in senders:
             sender.start()
+        failure = ""
         for conn in self.conns():
-            replies.append(conn.until(mark + b"\r\n"))
+            try:
+                replies.append(conn.until(mark + b"\r\n"))
+            except (Closed, TimeoutError) as error:
+                failure = str(error)
+                replies.append(bytes(conn.partial))
+        if failure:
+            self.close()
         for sender in senders:
             sender.join()
-        if replies[0] == replies[1]:
-            return None
-        ours, theirs = (io.BytesIO(reply) for reply in replies)
+        return None if replies[0] == replies[1] else self._first(commands, *replies, failure)
+
+    def _first(self, commands: Sequence[Command], ours: bytes, theirs: bytes, failure: str) -> Difference | None:
+        streams = io.BytesIO(ours), io.BytesIO(theirs)
         for at, command in enumerate(commands):
-            mine, real = (read_reply(stream.readline, stream.read) for stream in (ours, theirs))
+            try:
+                mine, real = (read_reply(stream.readline, stream.read) for stream in streams)
+            except ProtocolError as error:
+                return Difference(at, f"{show(command)}: {failure or error}")
             if not agree(command, mine, real, self.split):
                 return Difference(at, f"{show(command)}: ours {mine!r}, Redis {real!r}")
-        return None
+        return Difference(len(commands) - 1, failure) if failure else None
 
     def shrink(self, commands: Sequence[Command], found: Difference) -> tuple[list[Command], Difference]:
         """The fewest commands found that still show a difference."""

@@ -32,6 +32,7 @@ class Conn:
         if not isinstance(address, str):
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.pushes: list[Push] = []
+        self.partial = bytearray()
         self._buffer = bytearray()
         self._at = 0
         try:
@@ -89,11 +90,11 @@ class Conn:
         return self.read()
 
     def until(self, end: bytes) -> bytes:
-        """Everything that comes up to and with `end`, unparsed."""
-        got = self._take(len(self._buffer) - self._at)
-        while not got.endswith(end):
-            got += self._receive()
-        return got
+        """Everything that comes up to and with `end`, unparsed. What had come stays in `partial` where it fails."""
+        self.partial = bytearray(self._take(len(self._buffer) - self._at))
+        while not self.partial.endswith(end):
+            self.partial += self._receive()
+        return bytes(self.partial)
 
     def rest(self) -> bytes:
         """Everything until the server closes."""

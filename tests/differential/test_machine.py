@@ -1,0 +1,140 @@
+"""A hypothesis state machine: it invents the commands, drives us and the real Redis with them, and shrinks what differs.
+
+It adds to the episodes what those cannot do in bulk: two connections that see each other's writes in their own database
+and protocol, whole SCANs, keys that fall due between commands, and hypothesis's taste for the edges of numbers.
+"""
+
+import time
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from differential import commands
+from differential.compare import agree, keyspace, keyspaces_differ
+from differential.episode import show
+from harness import Conn, Error, same
+
+STEPS = 40
+EXAMPLES = 40
+KEYS = st.sampled_from([b"{t}1", b"{t}2", b"{t}3"])
+NUMBERS = st.one_of(st.integers(-(2**63) - 1, 2**63), st.integers(-5, 20))
+BYTES = st.binary(max_size=80)
+# hypothesis-made words for commands whose reply does not hang on the clock
+SHAPES = st.one_of(
+    st.tuples(st.just(b"SET"), KEYS, BYTES), st.tuples(st.just(b"SET"), KEYS, NUMBERS), st.tuples(st.just(b"GET"), KEYS),
+    st.tuples(st.sampled_from([b"INCRBY", b"DECRBY", b"SETNX", b"GETSET", b"APPEND"]), KEYS, NUMBERS),
+    st.tuples(st.just(b"INCRBYFLOAT"), KEYS, st.floats(-1e15, 1e15).map(repr)),
+    st.tuples(st.sampled_from([b"GETRANGE", b"SUBSTR"]), KEYS, NUMBERS, NUMBERS),
+    st.tuples(st.just(b"SETRANGE"), KEYS, st.integers(-2, 3000), BYTES), st.tuples(st.just(b"PEXPIREAT"), KEYS, NUMBERS),
+    st.tuples(st.just(b"LCS"), KEYS, KEYS, st.sampled_from([b"LEN", b"IDX"])),
+    st.tuples(st.sampled_from([b"RENAME", b"RENAMENX", b"COPY", b"MGET", b"DEL", b"EXISTS"]), KEYS, KEYS),
+    st.tuples(st.sampled_from([b"STRLEN", b"INCR", b"DECR", b"GETDEL", b"PERSIST", b"PEXPIRETIME", b"TYPE"]), KEYS))
+
+
+def command_of(words: tuple) -> tuple[bytes, ...]:
+    return tuple(word if isinstance(word, bytes) else str(word).encode() for word in words)
+
+
+class Machine(RuleBasedStateMachine):
+    """Two clients, each a connection to us and its twin to the real Redis."""
+
+    ours = theirs = None  # () -> Conn
+    profile = commands.ENGINE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clients = [(type(self).ours(), type(self).theirs()) for _ in range(2)]
+        self.generators: dict[int, commands.Generator] = {}
+        self.same(0, (b"FLUSHALL",))
+
+    def same(self, client: int, command: tuple[bytes, ...]) -> None:
+        mine, real = (conn(*command) for conn in self.clients[client])
+        assert agree(command, mine, real, self.profile.name == "proxy"), (
+            f"client {client}, {show(command)}: ours {mine!r}, Redis {real!r}")
+
+    @rule(client=st.integers(0, 1), rng=st.randoms(use_true_random=False))
+    def any_command(self, client: int, rng) -> None:
+        generator = self.generators.setdefault(client, commands.Generator(rng, self.profile))
+        generator.rng = rng
+        for command in generator.next():
+            self.same(client, command)
+
+    @rule(client=st.integers(0, 1), words=SHAPES)
+    def edge_of_a_number(self, client: int, words: tuple) -> None:
+        command = command_of(words)
+        self.same(client, command)
+        if command[0] == b"PEXPIREAT":
+            self.same(client, (b"EXISTS", command[1]))  # a moment in the past: gone in both, counted in neither
+
+    @rule(client=st.integers(0, 1), key=KEYS)
+    def fall_due(self, client: int, key: bytes) -> None:
+        self.same(client, (b"SET", key, b"due", b"PX", b"1"))
+        time.sleep(0.002)
+        self.same(1 - client, (b"EXISTS", b"{t}other"))
+        self.same(client, (b"GET", key))
+        self.same(client, (b"TTL", key))
+
+    @rule(client=st.integers(0, 1), count=st.sampled_from([b"1", b"3", b"1000"]))
+    def whole_scan(self, client: int, count: bytes) -> None:
+        found = []
+        for conn in self.clients[client]:
+            keys, cursor = set(), b"0"
+            while True:
+                cursor, some = conn.must("SCAN", cursor, "COUNT", count)
+                keys.update(some)
+                if cursor == b"0":
+                    break
+            found.append(keys)
+        assert found[0] == found[1]
+
+    @invariant()
+    def the_same_size(self) -> None:
+        for ours, theirs in self.clients:
+            assert same(ours("DBSIZE"), theirs("DBSIZE"))
+
+    def teardown(self) -> None:
+        try:
+            difference = keyspaces_differ(*(keyspace(conn, commands.DATABASES + 1) for conn in self.clients[0]))
+            assert not difference, difference
+        finally:
+            for conn in self.clients[0] + self.clients[1]:
+                conn.close()
+
+
+@pytest.mark.not_on("cluster", reason="one connection for keys of any slot")
+def test_the_same_as_the_real_redis(r, fleet):
+    profile = commands.PROXY if r.name == "proxy" else commands.ENGINE
+    reference = fleet.server("reference")
+
+    class Run(Machine):
+        ours = staticmethod(lambda: Conn(r.server.port))
+        theirs = staticmethod(reference.conn)
+
+    Run.profile = profile
+    run_state_machine_as_test(Run, settings=settings(
+        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, derandomize=True,
+        suppress_health_check=list(HealthCheck)))
+
+
+def test_the_machine_finds_a_lie(oracle, fleet):
+    """One wrong reply in a rare place, found within the machine's budget."""
+
+    class Lying(Conn):
+        def __call__(self, *args):
+            reply = super().__call__(*args)
+            return reply + 1 if args[:1] == (b"STRLEN",) and isinstance(reply, int) and reply > 2 else reply
+
+    class Run(Machine):
+        ours = staticmethod(lambda: Lying(oracle.server.port))
+        theirs = staticmethod(fleet.server("reference").conn)
+
+    with pytest.raises(AssertionError, match="STRLEN"):
+        run_state_machine_as_test(Run, settings=settings(
+            max_examples=200, stateful_step_count=STEPS, deadline=None, derandomize=True, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck)))
+
+
+def test_errors_are_compared_by_their_text():
+    assert not same(Error("ERR a"), Error("ERR b"))
