@@ -25,6 +25,7 @@ cdef class Dispatcher:
     cdef Py_ssize_t reply_start         # where the running command's reply begins
     cdef uint64_t last_word             # the raw bytes of the last command name, and
     cdef Py_ssize_t last_n
+    cdef Command* ran                   # the command that ran last in this batch, NULL: none yet
     cdef Command* last_command          # what they meant
     cdef uint64_t clock_ticks, clock_every  # when the commands' clock was last read, and how often it is
     cdef public bint cluster            # slots are checked

@@ -100,6 +100,7 @@ class Dispatcher:
         end: cython.int
         self.read_clock()
         self.next = 0
+        self.ran = cython.NULL
         context.client = client
         context.db = self.keyspace.databases[client.db]
         self.reply.resp = client.resp
@@ -120,8 +121,8 @@ class Dispatcher:
                 self.next += 1
             if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
                 break
-        if self.next > 0 and self.last_command != cython.NULL:
-            client.last_command = self.registry.rows[self.last_command.index].name
+        if self.ran != cython.NULL:
+            client.last_command = self.registry.rows[self.ran.index].name
         client.commands += self.next
         self.stats.commands += self.next
         return 0
@@ -203,6 +204,7 @@ class Dispatcher:
             if not self.refused(client, p, argv, argc):
                 context.key = p.key
                 context.rewritten = False
+                self.ran = c
                 dirty = keyspace.dirty
                 if c.hot != cython.NULL:
                     c.hot(context, argv, argc)

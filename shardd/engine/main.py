@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 
 import uvloop
 
@@ -97,7 +98,7 @@ class Engine:
     async def run(self) -> None:
         """Serve until a signal, the parent's end or SHUTDOWN."""
         reactor = self.server.reactor
-        reactor.on_error = lambda where, error: self.log.warning(f"Unexpected {type(error).__name__}: {error}")
+        reactor.on_error = self._on_error
         reactor.on_warning = self.log.warning
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._on_signal, number)
@@ -111,9 +112,16 @@ class Engine:
         gc.collect()
         gc.freeze()
         gc.disable()
-        self.log.notice("Ready to accept connections")
+        # under a supervisor that line is the supervisor's: it speaks for the whole tree
+        (self.log.verbose if self.parent else self.log.notice)("Ready to accept connections")
         await self.done.wait()
         self.stop()
+
+    def _on_error(self, where: object, error: BaseException) -> None:
+        """A defect of ours met a client's bytes: that connection is closed, and the log says where it was."""
+        self.log.warning(f"Unexpected {type(error).__name__}, the connection is closed: {error}")
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            self.log.warning(line)
 
     def _on_signal(self, number: int) -> None:
         self.log.warning(f"Received {signal.Signals(number).name}, scheduling shutdown...")
