@@ -1,6 +1,8 @@
 """Compiles the fuzzer with the flags of a variant and imports it. Kept under build/, apart from the product."""
+import fcntl
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +15,14 @@ NEEDS = ("shardd/base/native.pxd", "shardd/wire/request.pxd", "shardd/wire/scan.
 def load(variant: str = "release") -> ModuleType:
     """The compiled fuzzer, built anew where it is older than what it is made of. The caller runs with that variant."""
     target = ROOT / "build" / f"fuzz-{variant}"
-    found = sorted(target.glob("wire_fuzz.*.so"))
     newest = max(path.stat().st_mtime for path in (SOURCE, *(ROOT / name for name in NEEDS)))
-    if not found or found[0].stat().st_mtime < newest:
-        compile_into(target, variant)
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "lock").open("w") as lock:       # the workers of a parallel test run all want it
+        fcntl.flock(lock, fcntl.LOCK_EX)
         found = sorted(target.glob("wire_fuzz.*.so"))
+        if not found or found[0].stat().st_mtime < newest:
+            compile_into(target, variant)
+            found = sorted(target.glob("wire_fuzz.*.so"))
     spec = importlib.util.spec_from_file_location("wire_fuzz", found[0])
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -27,10 +32,10 @@ def load(variant: str = "release") -> ModuleType:
 
 def compile_into(target: Path, variant: str) -> None:
     """Compile in a process of its own: under AddressSanitizer the compiler itself would run with it."""
-    import subprocess
-
     env = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "PYTHONMALLOC", "ASAN_OPTIONS")}
-    subprocess.run([sys.executable, __file__, str(target), variant], cwd=ROOT, env=env, check=True, capture_output=True)
+    done = subprocess.run([sys.executable, __file__, str(target), variant], cwd=ROOT, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the fuzzer does not compile:\n{done.stdout}{done.stderr}")
 
 
 def main(target: str, variant: str) -> None:

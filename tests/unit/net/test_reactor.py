@@ -667,6 +667,20 @@ def test_exception_in_data_costs_only_its_connection(failing: Net) -> None:
     assert good.recv(10) == b"y"
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="ASan ends the process where malloc would fail")
+def test_memory_that_is_not_there_costs_only_its_connection(failing: Net) -> None:
+    def greedy(peer: Peer, data: bytes) -> int:
+        peer.transport.in_want = 1 << 62
+        return 0
+
+    sock, peer = failing.pair(greedy)
+    sock.sendall(b"a")
+    failing.until(lambda: peer.pieces)
+    sock.sendall(b"b")
+    failing.until(lambda: peer.reasons)
+    assert isinstance(peer.reasons[0], MemoryError) and isinstance(failing.errors[0], MemoryError)
+
+
 @pytest.mark.parametrize("count", [-1, 4])
 def test_a_wrong_count_of_bytes_is_an_error(failing: Net, count: int) -> None:
     sock, peer = failing.pair(lambda peer, data: count)
