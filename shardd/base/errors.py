@@ -154,9 +154,11 @@ SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
 SHUTDOWN_NOT_IN_PROGRESS = b"ERR No shutdown in progress."
 REPLICAOF_IN_CLUSTER = b"ERR REPLICAOF not allowed in cluster mode."
 REPLICAOF_NOT_YET = b"ERR REPLICAOF other than NO ONE is not supported yet"
-DEBUG_RESP2 = b"ERR RESP2 is not supported by this command"
 DEBUG_PACKED_THRESHOLD = b"ERR argument must be a memory value bigger than 1 and smaller than 4gb"
 
+
+HTTP_WORDS = frozenset((b"post", b"host:"))
+"""Lines of HTTP that a browser would send; Redis ends such a connection without a word."""
 
 # --- texts with a parameter ---------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ cdef enum CommandFlag:
     CMD_CONTAINER = 512     # has subcommands
     CMD_SKIP_SLOWLOG = 1024
     CMD_PROTECTED = 2048
+    CMD_SUBCOMMAND = 4096
 
 ctypedef struct Command:
     uint64_t head           # first eight bytes of the name, lower case, zero-padded

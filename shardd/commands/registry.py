@@ -18,7 +18,7 @@ from cython.cimports.shardd.base.clock import ticks_per_us
 from cython.cimports.shardd.commands.context import Handler
 from cython.cimports.shardd.commands.registry import (
     CMD_ADMIN, CMD_CONTAINER, CMD_DENYOOM, CMD_FAST, CMD_LOADING, CMD_MOVABLE, CMD_NO_AUTH, CMD_PROTECTED,
-    CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_WRITE, Command)
+    CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_SUBCOMMAND, CMD_WRITE, Command)
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.commands import table
@@ -103,6 +103,8 @@ class Registry:
         if row.subcommands:
             c.flags |= CMD_CONTAINER
         c.first_key, c.last_key, c.key_step = row.first_key, row.last_key, row.key_step
+        if b"|" in name:
+            c.flags |= CMD_SUBCOMMAND
         c.hot = hot
         self.rows.append(row)
         self.handlers.append(plain)
@@ -183,7 +185,8 @@ class Registry:
         c: command_p = self.find(argv[0].p, argv[0].n)
         sub: command_p
         if c == cython.NULL or not c.flags & CMD_CONTAINER or argc < 2:
-            return c
+            # "client|list" is a name in the table, but nobody may call it so
+            return c if c == cython.NULL or not c.flags & CMD_SUBCOMMAND else cython.NULL
         if c.name_len + 1 + argv[1].n >= NAME_MAX:
             return c
         memcpy(full, c.name, c.name_len)

@@ -56,7 +56,8 @@ def get_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 
 SetOptions = cython.struct(
     nx=cython.bint, xx=cython.bint, get=cython.bint, keep_ttl=cython.bint, persist=cython.bint,
-    unit_ms=cython.int,             # 0: no expiry given
+    kind=cython.char,               # which word gave the expiry: it may come again, and the last one counts; 0: none
+    unit_ms=cython.int,
     relative=cython.bint,
     expiry=cython.int)              # index of its argument
 
@@ -68,33 +69,44 @@ def _parse_options(argv: arg_p, argc: cython.int, first: cython.int, getex: cyth
     """Read SET's (or GETEX's) options; False where they do not fit together."""
     i: cython.int = first
     a: arg_p
-    timed: cython.bint
+    kind: cython.char
     memset(o, 0, cython.sizeof(SetOptions))
     while i < argc:
         a = argv + i
-        timed = o.unit_ms != 0 or o.keep_ttl or o.persist
+        kind = 0
         if not getex and arg_is(a, b"nx", 2) and not o.xx:
             o.nx = True
         elif not getex and arg_is(a, b"xx", 2) and not o.nx:
             o.xx = True
         elif not getex and arg_is(a, b"get", 3):
             o.get = True
-        elif not getex and arg_is(a, b"keepttl", 7) and not (o.unit_ms or o.persist):
+        elif not getex and arg_is(a, b"keepttl", 7) and not o.kind and not o.persist:
             o.keep_ttl = True
-        elif getex and arg_is(a, b"persist", 7) and not (o.unit_ms or o.keep_ttl):
+        elif getex and arg_is(a, b"persist", 7) and not o.kind and not o.keep_ttl:
             o.persist = True
-        elif i + 1 < argc and not timed and arg_is(a, b"ex", 2):
-            o.unit_ms, o.relative, o.expiry = 1000, True, i + 1
-        elif i + 1 < argc and not timed and arg_is(a, b"px", 2):
-            o.unit_ms, o.relative, o.expiry = 1, True, i + 1
-        elif i + 1 < argc and not timed and arg_is(a, b"exat", 4):
-            o.unit_ms, o.relative, o.expiry = 1000, False, i + 1
-        elif i + 1 < argc and not timed and arg_is(a, b"pxat", 4):
-            o.unit_ms, o.relative, o.expiry = 1, False, i + 1
         else:
-            return False
-        i += 2 if o.expiry == i + 1 else 1
+            kind = _expiry_word(a)
+            if not kind or i + 1 >= argc or o.keep_ttl or o.persist or (o.kind and o.kind != kind):
+                return False
+            o.kind = kind
+            o.unit_ms = 1000 if kind <= 2 else 1
+            o.relative = kind % 2 == 1
+            o.expiry = i + 1
+        i += 2 if kind else 1
     return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _expiry_word(a: arg_p) -> cython.char:
+    """1 EX, 2 EXAT, 3 PX, 4 PXAT, 0 anything else."""
+    if arg_is(a, b"ex", 2):
+        return 1
+    if arg_is(a, b"exat", 4):
+        return 2
+    if arg_is(a, b"px", 2):
+        return 3
+    return 4 if arg_is(a, b"pxat", 4) else 0
 
 
 @cython.cfunc
@@ -124,7 +136,7 @@ def set_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
         return 0
     if not _parse_options(argv, argc, 3, False, cython.address(o)):
         return ctx.error(errors.SYNTAX)
-    if o.unit_ms and not expiry_unix_ms(ctx, argv + o.expiry, o.unit_ms, o.relative, "set", cython.address(expiry)):
+    if o.kind and not expiry_unix_ms(ctx, argv + o.expiry, o.unit_ms, o.relative, "set", cython.address(expiry)):
         return 0
     if o.get:
         e = ctx.db.read(cython.address(ctx.key))
@@ -214,14 +226,14 @@ def getex_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
         return 0
     if entry_type(e) != TYPE_STRING:
         return ctx.error(errors.WRONG_TYPE)
-    if o.unit_ms and not expiry_unix_ms(ctx, argv + o.expiry, o.unit_ms, o.relative, "getex", cython.address(expiry)):
+    if o.kind and not expiry_unix_ms(ctx, argv + o.expiry, o.unit_ms, o.relative, "getex", cython.address(expiry)):
         return 0
     _reply_string(ctx, e)
-    if o.unit_ms and not o.relative and expiry <= ctx.keyspace.now_ms:
+    if o.kind and not o.relative and expiry <= ctx.keyspace.now_ms:
         ctx.db.remove(cython.address(ctx.key))
         if ctx.journal.active:
             ctx.effect((b"UNLINK" if ctx.lazy_delete else b"DEL", arg_bytes(argv + 1)))
-    elif o.unit_ms:
+    elif o.kind:
         ctx.db.set_expiry(cython.address(ctx.key), e, expiry)
         ctx.db.touched(cython.address(ctx.key))
         if ctx.journal.active:

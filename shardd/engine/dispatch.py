@@ -254,6 +254,8 @@ class Dispatcher:
         """1 where the command must not run; the error is replied then."""
         c: command_p = p.command
         if c == cython.NULL:
+            if bytes(argv[0].p[:argv[0].n]).lower() in errors.HTTP_WORDS:
+                return self.cut_off_browser(client)
             return self.reject(c, errors.unknown_command(
                 arg_bytes(argv), [arg_bytes(argv + i) for i in range(1, argc)]))
         if c.flags & CMD_CONTAINER and (argc > 1 or self.registry.handlers[c.index] is None):
@@ -267,6 +269,16 @@ class Dispatcher:
         if self.maxmemory and c.flags & CMD_DENYOOM and used_bytes() > self.maxmemory:
             return self.reject(c, errors.OOM)
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def cut_off_browser(self, client: Client) -> cython.int:
+        """A web page may be making a browser talk to us (cross-protocol scripting): no reply, and the end."""
+        self.context.server.log.warning(
+            f"Possible SECURITY ATTACK detected: POST or Host: from {client.transport.peer}. Connection closed.")
+        client.flags |= ClientFlag.CLOSE_AFTER_REPLY
+        client.transport.close("HTTP")
+        return 1
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -363,10 +363,12 @@ class Reply:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def line(self, mark: uint8_t, text: bytes) -> cython.int:
-        """Append a mark, a text in one line (CR and LF become spaces) and CRLF."""
+        """Append a mark, a text in one line (CR and LF at its end go, others become spaces) and CRLF."""
         n: cython.Py_ssize_t = PyBytes_GET_SIZE(text)
         i: cython.Py_ssize_t
         out: bytep
+        while n > 0 and (PyBytes_AS_STRING(text)[n - 1] == 13 or PyBytes_AS_STRING(text)[n - 1] == 10):
+            n -= 1
         self.room(n + 3)
         out = self.buf + self.len
         out[0] = mark
