@@ -174,8 +174,8 @@ def _shown(raw: bytes, room: int = ARGUMENTS_SHOWN_BYTES) -> bytes:
 
 
 def one_line(text: bytes) -> bytes:
-    """`text` with CR and LF replaced by spaces, so that what a client sent cannot break the reply stream."""
-    return text.translate(_ONE_LINE)
+    """`text` without CR and LF at its end, others replaced by spaces: what a client sent cannot break the reply stream."""
+    return text.rstrip(b"\r\n").translate(_ONE_LINE)
 
 
 def wrong_arity(name: str) -> bytes:
