@@ -6,8 +6,8 @@ options (base.options) or INFO (info).
 CONFIG. The supervisor gives a proxy every option, so a value is looked up here, except where engines alone read the
 option: then one engine is asked. CONFIG SET checks and applies all pairs here first, then sends every engine those that
 engines read; where an engine refuses or is gone, the client gets its error and everything is set back where that is
-possible. REWRITE brings the user's own file up to date, once, and not the engines' files, which the supervisor makes anew
-for each start.
+possible. REWRITE (commands.server) brings the user's own file up to date, not the engines', which are made anew for
+each start.
 
 SLOWLOG. Entries of all engines, newest first. An entry's id is id * n + i of engine i of n, so that it stays unique.
 """
@@ -18,19 +18,11 @@ from proxy.handlers import checked, every
 from proxy.info import info
 from proxy.merge import Ask
 from shardd.base import errors
-from shardd.base.errors import CommandError, ConfigError
+from shardd.base.errors import CommandError
 from shardd.base.option_table import BY_NAME
-from shardd.base.options import parse_value, split_words
+from shardd.commands.server import SLOWLOG_SHOWN, is_local
 from shardd.commands.table import parse_integer
 from shardd.wire.values import OK
-
-_SLOWLOG_DEFAULT: Final = 10
-
-
-def is_local(client: Any) -> bool:
-    """Whether a client comes over a loopback address or a Unix socket."""
-    return client.transport.is_unix or client.transport.peer.startswith(("127.", "[::1]"))
-
 
 def read_by_engines(name: str) -> bool:
     """Whether engines read the option of this name or alias."""
@@ -65,7 +57,7 @@ async def config_get(server: Any, client: Any, args: list[bytes]) -> Any:
 async def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
     """CONFIG SET name value [name value ...]"""
     if len(args) % 2:
-        raise CommandError(errors.wrong_arity("config|set"))
+        raise CommandError(errors.SYNTAX)
     pairs = list(zip(args[2::2], args[3::2]))
     names = [name.decode("utf-8", "surrogateescape").lower() for name, _ in pairs]
     before = {name: server.config.get_text(name) for name in names if name in BY_NAME}
@@ -92,33 +84,17 @@ async def config_resetstat(server: Any, client: Any, args: list[bytes]) -> Any:
     return checked(await every(server, *args))[0] if server.engines else OK
 
 
-async def config_rewrite(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CONFIG REWRITE: the user's file, with what the engines have now."""
-    if server.config.path is None:
-        raise CommandError(errors.CONFIG_NO_FILE)
-    names = [name for name in server.config.values if read_by_engines_alone(name) and BY_NAME[name].mutable]
-    for name, text in (await _engines_values(server, names)).items():
-        option = BY_NAME[name]
-        words = text.split(" ") if option.kind.many_words else [text]
-        try:
-            server.config.values[option.name] = parse_value(option, words)
-        except ConfigError:
-            continue    # a plain Redis may have values that we have not
-    server.config.rewrite()
-    return OK
-
-
 # --- the slow log -------------------------------------------------------------------------------------------------
 
 async def slowlog_get(server: Any, client: Any, args: list[bytes]) -> Any:
     """SLOWLOG GET [count]"""
-    count = _SLOWLOG_DEFAULT
+    count = SLOWLOG_SHOWN
     if len(args) > 3:
-        raise CommandError(errors.wrong_arity("slowlog|get"))
+        raise CommandError(errors.subcommand_syntax(args[0], args[1]))
     if len(args) == 3:
         number = parse_integer(args[2])
         if number is None or number < -1:
-            raise CommandError(errors.NOT_INTEGER if number is None else errors.SLOWLOG_COUNT)
+            raise CommandError(errors.SLOWLOG_COUNT)
         count = number
     replies = checked(await every(server, b"SLOWLOG", b"GET", b"%d" % count))
     entries = []
@@ -134,7 +110,6 @@ HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "config|get": config_get,
     "config|set": config_set,
     "config|resetstat": config_resetstat,
-    "config|rewrite": config_rewrite,
     "slowlog|get": slowlog_get,
 }
 """Full lower-case command name -> handler."""

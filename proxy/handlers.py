@@ -1,9 +1,8 @@
-"""Commands that the proxy answers itself, or with the help of some engines: SCAN, RANDOMKEY, SWAPDB, DEBUG, TIME, SHUTDOWN,
-CLUSTER and the cluster modes of a connection.
+"""Commands that the proxy answers with the help of some engines: SCAN, RANDOMKEY, SWAPDB, DEBUG, two of CLUSTER; and
+the list of those that it answers by the same code as an engine.
 
-Owns: their handlers. Plain functions answer at once; coroutines ask engines (merge.Ask), and the client's next command
-waits for their end. Does not own what is derived from the table (router), INFO, CONFIG and SLOWLOG (aggregate), or the
-connection commands (commands.connection).
+Owns: the handlers, coroutines that ask engines (merge.Ask); the client's next command waits for their end. Does not own
+what is derived from the table (router), or INFO, CONFIG and SLOWLOG (aggregate).
 
 SCAN's cursor is (place in the slot's table << 14) | slot, a plain 64-bit decimal, on engines and here alike. The
 slots of one engine that lie side by side are a run; SCAN walks the runs in order of slot, whoever owns them:
@@ -16,23 +15,24 @@ slots of one engine that lie side by side are a run; SCAN walks the runs in orde
 So no engine is asked twice for a run, and a key that stays is returned at least once, as long as its slot stays.
 """
 import random
-import time as clock
 from collections.abc import Callable
 from typing import Any, Final
 
 from proxy.merge import Ask
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
-from shardd.cluster import view
 from shardd.cluster.topology import NOBODY, Topology
-from shardd.commands.connection import help_lines
+from shardd.commands import cluster, connection, introspect
+from shardd.commands import server as shared
+from shardd.commands.server import is_local
 from shardd.commands.table import parse_integer
-from shardd.net.client import ClientFlag
 from shardd.structures.slots import slot_of
-from shardd.wire.values import NO_REPLY, OK
+from shardd.wire.values import Simple
 
 CURSOR_SLOT_BITS: Final = 14
 _SLOT_MASK: Final = limits.SLOTS - 1
+_SCAN_RUNS_MAX: Final = 16
+"""Runs asked for one SCAN: bounds the time of one call where slots are scattered over the engines."""
 
 
 def checked(replies: list[Any]) -> list[Any]:
@@ -76,18 +76,26 @@ def parse_cursor(raw: bytes) -> int:
 
 
 async def scan(server: Any, client: Any, args: list[bytes]) -> Any:
-    """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]"""
+    """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
+
+    Where a run is at its end and nothing was found yet, the next one is asked too, up to _SCAN_RUNS_MAX: a small or
+    empty database should not take a round trip of the client's per engine.
+    """
     cursor = parse_cursor(args[1])
     topology = server.topology
     if topology is None:
         raise CommandError(errors.CLUSTERDOWN)
-    slot = cursor & _SLOT_MASK
-    while topology.owners[slot] == NOBODY:      # nothing is there; the cursor must still move on
-        cursor = slot = next_cursor(0, slot, run_end(topology, slot))
-        if slot == 0:
-            return [b"0", []]
-    [reply] = checked(await Ask([(server.owner(slot), [args[0], cursor, *args[2:]])]))
-    return [b"%d" % next_cursor(int(reply[0]), slot, run_end(topology, slot)), reply[1]]
+    for _ in range(_SCAN_RUNS_MAX):
+        slot = cursor & _SLOT_MASK
+        last = run_end(topology, slot)
+        if topology.owners[slot] == NOBODY:
+            cursor, keys = next_cursor(0, slot, last), []       # nothing is there; the cursor must still move on
+        else:
+            [reply] = checked(await Ask([(server.engines[topology.owners[slot]], [args[0], cursor, *args[2:]])]))
+            cursor, keys = next_cursor(int(reply[0]), slot, last), reply[1]
+        if keys or cursor == 0 or cursor >> CURSOR_SLOT_BITS or cursor & _SLOT_MASK <= last:
+            break
+    return [b"%d" % cursor, keys]
 
 
 async def randomkey(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -108,23 +116,23 @@ async def swapdb(server: Any, client: Any, args: list[bytes]) -> Any:
     return checked(await every(server, *args))[0]
 
 
-# --- the server ---------------------------------------------------------------------------------------------------
+# --- DEBUG --------------------------------------------------------------------------------------------------------
 
-def time(server: Any, client: Any, args: list[bytes]) -> Any:
-    """TIME: seconds and microseconds, as strings."""
-    microseconds = clock.time_ns() // 1000
-    return [b"%d" % (microseconds // 1_000_000), b"%d" % (microseconds % 1_000_000)]
-
-
-_DEBUG_WITH_KEY: Final = frozenset((b"object", b"listpack", b"sdslen", b"ziplist"))
-_DEBUG_ON_ONE: Final = frozenset((b"sleep", b"help", b"protocol", b"log"))
+_DEBUG_ON_ONE: Final = frozenset((b"sleep", b"help", b"protocol", b"log", b"error"))
 
 
 async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
-    """DEBUG: what names a key goes to its engine, SLEEP to one engine, what changes or checks engines to all of them."""
-    _check_debug(server, client)
+    """DEBUG: what names keys goes to their engines, SLEEP to one engine, what changes or checks engines to all of them."""
+    allowed = server.config["enable-debug-command"]
+    if allowed == "no" or (allowed == "local" and not is_local(client)):
+        raise CommandError(errors.PROTECTED_DEBUG)
     word = args[1].lower()
-    if word in _DEBUG_WITH_KEY and len(args) > 2:
+    if word == b"digest" and len(args) == 2:
+        return _digest(checked(await every(server, *args)))
+    if word == b"digest-value":
+        parts = [(server.owner(slot_of(key)), [*args[:2], key]) for key in args[2:]]
+        return [reply[0] for reply in checked(await Ask(parts))] if parts else []
+    if word == b"object" and len(args) > 2:
         return (await Ask([(server.owner(slot_of(args[2])), args)]))[0]
     if word in _DEBUG_ON_ONE:
         return (await Ask([(server.some_engine(), args)]))[0]
@@ -134,160 +142,50 @@ async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
     return replies[0]
 
 
-def _check_debug(server: Any, client: Any) -> None:
-    allowed = server.config["enable-debug-command"]
-    local = client.transport.is_unix or client.transport.peer.startswith(("127.", "[::1]"))
-    if allowed == "no" or (allowed == "local" and not local):
-        raise CommandError(errors.protected_command("DEBUG", "enable-debug-command"))
+def _digest(digests: list[Any]) -> Any:
+    """A dataset's digest is the exclusive or of its keys' digests, so that of several engines is that of theirs."""
+    joined = 0
+    for digest in digests:
+        joined ^= int(digest, 16)
+    return Simple(f"{joined:040x}")
 
 
-def shutdown(server: Any, client: Any, args: list[bytes]) -> Any:
-    """SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]: the whole tree."""
-    words = [word.lower() for word in args[1:]]
-    if any(word not in (b"nosave", b"save", b"now", b"force", b"abort") for word in words):
-        raise CommandError(errors.SYNTAX)
-    if (b"save" in words and b"nosave" in words) or (b"abort" in words and len(words) > 1):
-        raise CommandError(errors.SYNTAX)
-    if b"abort" in words:
-        raise CommandError(errors.SHUTDOWN_NOT_IN_PROGRESS)
-    server.log.warning("User requested shutdown...")
-    if not server.shutdown(True if b"save" in words else False if b"nosave" in words else None):
-        raise CommandError(errors.SHUTDOWN_FAILED)
-    return NO_REPLY
+# --- slots --------------------------------------------------------------------------------------------------------
 
-
-# --- the cluster --------------------------------------------------------------------------------------------------
-
-def _topology(server: Any) -> Topology:
-    if server.topology is None:
-        raise CommandError(errors.CLUSTERDOWN)
-    return server.topology
-
-
-def _seen_from(client: Any) -> str:
-    return view.host_of_peer(client.transport.local)
-
-
-def cluster_slots(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER SLOTS"""
-    return view.slots(_topology(server), _seen_from(client), server.config["cluster-preferred-endpoint-type"])
-
-
-def cluster_shards(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER SHARDS"""
-    return view.shards(_topology(server), _seen_from(client), server.config["cluster-preferred-endpoint-type"])
-
-
-def cluster_nodes(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER NODES"""
-    topology = _topology(server)
-    return view.nodes(topology, view.proxy_id(topology), _seen_from(client), server.port)
-
-
-def cluster_info(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER INFO"""
-    topology = _topology(server)
-    return view.info(topology, view.proxy_id(topology), server.config["cluster-require-full-coverage"])
-
-
-def cluster_myid(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER MYID"""
-    return view.my_id(_topology(server))
-
-
-def cluster_myshardid(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER MYSHARDID"""
-    return view.my_shard_id(_topology(server))
-
-
-def cluster_keyslot(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER KEYSLOT key"""
-    return slot_of(args[2])
-
-
-def _slot_word(raw: bytes) -> int:
+def _slot(raw: bytes, error: bytes) -> int:
     slot = parse_integer(raw)
     if slot is None:
         raise CommandError(errors.NOT_INTEGER)
+    if not 0 <= slot < limits.SLOTS:
+        raise CommandError(error)
     return slot
 
 
-async def cluster_countkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
+async def countkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
     """CLUSTER COUNTKEYSINSLOT slot"""
-    slot = _slot_word(args[2])
-    if not 0 <= slot < limits.SLOTS:
-        raise CommandError(errors.INVALID_SLOT_NUMBER)
-    return (await Ask([(server.owner(slot), args)]))[0]
+    engine = server.owner(_slot(args[2], errors.INVALID_SLOT_NUMBER))
+    return (await Ask([(engine, args)]))[0]
 
 
-async def cluster_getkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
+async def getkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
     """CLUSTER GETKEYSINSLOT slot count"""
-    slot, count = _slot_word(args[2]), _slot_word(args[3])
-    if not 0 <= slot < limits.SLOTS or count < 0:
-        raise CommandError(errors.INVALID_SLOT_OR_COUNT)
-    return (await Ask([(server.owner(slot), args)]))[0]
+    if parse_integer(args[3]) is None:
+        raise CommandError(errors.NOT_INTEGER)
+    engine = server.owner(_slot(args[2], errors.INVALID_SLOT_OR_COUNT))
+    return (await Ask([(engine, args)]))[0]
 
 
-def cluster_help(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER HELP"""
-    return help_lines("CLUSTER", [
-        "COUNTKEYSINSLOT <slot>",
-        "    How many keys the slot has.",
-        "GETKEYSINSLOT <slot> <count>",
-        "    Some keys of the slot.",
-        "INFO",
-        "    The state of the cluster.",
-        "KEYSLOT <key>",
-        "    The slot of a key.",
-        "MYID",
-        "    The id of this node.",
-        "MYSHARDID",
-        "    The id of this node's shard.",
-        "NODES",
-        "    A line for each node.",
-        "SHARDS",
-        "    The shards with their slots and nodes.",
-        "SLOTS",
-        "    The ranges of slots with their nodes.",
-    ])
-
-
-def readonly(server: Any, client: Any, args: list[bytes]) -> Any:
-    """READONLY: there are no replicas to read from, so it only shows in CLIENT LIST."""
-    client.flags |= ClientFlag.READONLY
-    return OK
-
-
-def readwrite(server: Any, client: Any, args: list[bytes]) -> Any:
-    """READWRITE"""
-    client.flags &= ~int(ClientFlag.READONLY) & 0xFFFF_FFFF
-    return OK
-
-
-def asking(server: Any, client: Any, args: list[bytes]) -> Any:
-    """ASKING: the proxy finds the right engine in any case."""
-    return OK
-
+SHARED: Final = connection.HANDLERS | introspect.HANDLERS | cluster.HANDLERS | {
+    name: handler for name, handler in shared.HANDLERS.items()
+    if name in ("time", "role", "replicaof", "slaveof", "shutdown", "lolwut", "config|help", "config|rewrite", "slowlog|help")}
+"""What the proxy answers by the same code as an engine."""
 
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "scan": scan,
     "randomkey": randomkey,
     "swapdb": swapdb,
-    "time": time,
     "debug": debug,
-    "shutdown": shutdown,
-    "cluster|slots": cluster_slots,
-    "cluster|shards": cluster_shards,
-    "cluster|nodes": cluster_nodes,
-    "cluster|info": cluster_info,
-    "cluster|myid": cluster_myid,
-    "cluster|myshardid": cluster_myshardid,
-    "cluster|keyslot": cluster_keyslot,
-    "cluster|countkeysinslot": cluster_countkeysinslot,
-    "cluster|getkeysinslot": cluster_getkeysinslot,
-    "cluster|help": cluster_help,
-    "readonly": readonly,
-    "readwrite": readwrite,
-    "asking": asking,
+    "cluster|countkeysinslot": countkeysinslot,
+    "cluster|getkeysinslot": getkeysinslot,
 }
 """Full lower-case command name -> handler."""

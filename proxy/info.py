@@ -15,15 +15,12 @@ coroutine that asks.
 An engine that is not reachable is left out of all sums; its line in `# Engines` says so. That section tells, for each
 engine: its id, address, state, slots, keys and memory.
 """
-import os
-import resource
-import sys
-import time
 from typing import Any, Final
 
 from proxy.merge import Ask
 from shardd.base.errors import CommandError
-from shardd.base.limits import REDIS_VERSION
+from shardd.commands import info as facts
+from shardd.commands.info import human
 from shardd.wire.values import Verbatim
 
 Sections = dict[str, dict[str, str]]
@@ -73,16 +70,6 @@ def wanted(words: list[bytes]) -> set[str]:
     if "everything" in asked:
         found |= known
     return found
-
-
-def human(size: int) -> str:
-    """Bytes as Redis prints them for people."""
-    if size < 1024:
-        return f"{size}B"
-    for power, unit in enumerate("KMGTP", 1):
-        if size < 1024 ** (power + 1):
-            return f"{size / 1024 ** power:.2f}{unit}"
-    return f"{size}B"
 
 
 def _number(text: str) -> int | float | None:
@@ -179,17 +166,11 @@ def _percent(fields: dict[str, str], name: str, above: str, below: str) -> None:
 def own_server(server: Any) -> dict[str, str]:
     """The section Server."""
     config = server.config
-    return {
-        "redis_version": REDIS_VERSION, "redis_git_sha1": "00000000", "redis_git_dirty": "0", "redis_build_id": "0",
-        "redis_mode": server.mode, "os": " ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
-        "arch_bits": "64", "monotonic_clock": "POSIX clock_gettime", "multiplexing_api": "epoll",
-        "process_id": str(os.getpid()), "process_supervised": "no", "run_id": server.run_id,
-        "tcp_port": str(server.port), "server_time_usec": str(time.time_ns() // 1000),
-        "uptime_in_seconds": str(server.uptime_s), "uptime_in_days": str(server.uptime_s // 86400),
-        "hz": str(config["hz"]), "configured_hz": str(config["hz"]), "executable": sys.executable,
-        "config_file": config.path or "", "io_threads_active": "0",
-        "shardd_role": "proxy", "shardd_engines": str(len(server.engines)),
-        "shardd_epoch": str(server.topology.epoch if server.topology else 0)}
+    own = facts.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started, hz=config["hz"],
+                       config_file=server.rewrite_path, bind=config["bind"], unixsocket=config["unixsocket"])
+    own |= {"shardd_role": "proxy", "shardd_engines": len(server.engines),
+            "shardd_epoch": server.topology.epoch if server.topology else 0}
+    return {name: str(value) for name, value in own.items()}
 
 
 def own_clients(server: Any) -> dict[str, str]:
@@ -217,10 +198,28 @@ def own_stats(server: Any) -> dict[str, str]:
 
 def own_cpu(fields: dict[str, str]) -> dict[str, str]:
     """The engines' CPU time and the proxy's."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    for name, seconds in (("used_cpu_sys", usage.ru_stime), ("used_cpu_user", usage.ru_utime)):
-        fields[name] = f"{float(fields.get(name, 0)) + seconds:.6f}"
-    return fields
+    return {name: f"{float(fields.get(name, 0)) + float(seconds):.6f}" for name, seconds in facts.cpu().items()}
+
+
+def own_commandstats(server: Any, theirs: dict[str, str]) -> dict[str, str]:
+    """Engines count what reached them; only here it is known how often a command was asked for that has several parts or
+    is answered here, and what was refused before it was sent."""
+    for name, (calls, rejected, is_parted) in server.router.statistics().items():
+        total = _pairs(theirs.get(f"cmdstat_{name}", ""))
+        if is_parted:
+            total["calls"] = calls
+        calls, usec = int(total.get("calls", 0)), int(total.get("usec", 0))
+        theirs[f"cmdstat_{name}"] = _joined(facts.command_line(
+            calls, usec, int(total.get("rejected_calls", 0)) + rejected, int(total.get("failed_calls", 0))))
+    return theirs
+
+
+def own_errorstats(server: Any, theirs: dict[str, str]) -> dict[str, str]:
+    """The engines' errors and those that were made here."""
+    for code, count in server.shared.error_codes.items():
+        name = f"errorstat_{code.decode('latin-1')}"
+        theirs[name] = f"count={_pairs(theirs.get(name, '')).get('count', 0) + count}"
+    return dict(sorted(theirs.items()))
 
 
 def engine_lines(server: Any, parts: dict[Any, Sections]) -> dict[str, str]:
@@ -255,6 +254,10 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     combined["Stats"] = own_stats(server) | {
         name: value for name, value in combined.get("Stats", {}).items() if name not in own_stats(server)}
     combined["CPU"] = own_cpu(combined.get("CPU", {}))
+    combined["Commandstats"] = own_commandstats(server, combined.get("Commandstats", {}))
+    combined["Errorstats"] = own_errorstats(server, combined.get("Errorstats", {}))
+    combined["Stats"]["total_error_replies"] = str(sum(
+        int(_pairs(text).get("count", 0)) for text in combined["Errorstats"].values()))
     combined["Cluster"] = {"cluster_enabled": "1"}
     combined.setdefault("Keyspace", {})
     combined["Engines"] = engine_lines(server, parts)

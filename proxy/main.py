@@ -48,13 +48,14 @@ class Proxy:
         self.done = asyncio.Event()
         self.parent = child.adopt(self.done.set)
         if self.parent is not None:
-            config.path = self.parent.conf_path or None
+            config.path = None      # made for this start only: CONFIG REWRITE is about the user's
         elif topology is None:
             raise ConfigError("a proxy needs engines: start shardd, or give --topology FILE")
         self.config = config
         self.log = Log(PROXY, config["loglevel"], config["logfile"])
         proxies = config["proxies"] if self.parent else 1
-        self.server = ProxyServer(config, self.log, _own_index(self.parent), proxies)
+        rewrite_path = self.parent.conf_path or None if self.parent else config.path
+        self.server = ProxyServer(config, self.log, rewrite_path, _own_index(self.parent), proxies)
         self.server.on_shutdown = self._on_shutdown
         self.server.backends.schedule = self._schedule
         self._topology = topology

@@ -23,7 +23,7 @@ ctypedef struct Route:
     int first_key, last_key, key_step
     bint no_auth, container
     bint built              # exists for clients
-    uint64_t calls
+    uint64_t calls, rejected
 
 ctypedef Route* RouteP
 

@@ -234,16 +234,22 @@ class Router:
         """The class of a command by its full name. KeyError."""
         return KINDS[self.routes[self.names.index(name)].kind] if name in self.names else _no_command(name)
 
-    def calls(self) -> dict[str, int]:
-        """How often each command was asked for, where it was."""
+    def statistics(self) -> dict[str, tuple[int, int, bool]]:
+        """name -> (calls, rejected before they were sent, whether engines see it in parts or not at all)."""
         i: cython.int
-        return {self.names[i]: self.routes[i].calls for i in range(self.count) if self.routes[i].calls}
+        found: dict = {}
+        for i in range(self.count):
+            route = self.routes + i
+            if route.calls or route.rejected:
+                found[self.names[i]] = (route.calls, route.rejected,
+                                        route.kind in (ROUTE_SPLIT, ROUTE_EVERY, ROUTE_LOCAL, ROUTE_TASK))
+        return found
 
-    def reset_calls(self) -> None:
+    def reset_statistics(self) -> None:
         """CONFIG RESETSTAT."""
         i: cython.int
         for i in range(self.count):
-            self.routes[i].calls = 0
+            self.routes[i].calls = self.routes[i].rejected = 0
 
 
 def _no_command(name: str) -> str:

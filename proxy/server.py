@@ -19,18 +19,23 @@ from proxy.merge import Ask, run_alone
 from proxy.replies import Outbox
 from proxy.router import Router
 from proxy.session import ProxySession, Shared
-from shardd.base import errors, limits
+from shardd.base import errors
 from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError
 from shardd.base.log import Log
 from shardd.base.options import Config
+from shardd.cluster import view
 from shardd.cluster.topology import NOBODY, Topology, TopologyError
-from shardd.commands import connection, introspect
-from shardd.net.client import Clients, ClientFlag
+from shardd.commands.info import resident_bytes
+from shardd.net.client import Clients
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
 from shardd.wire.request import RequestParser
 from shardd.wire.values import OK
+
+
+_SAMPLE_TURNS = 5
+"""Rates are sampled twice a second: the bytes of all clients are added up for it."""
 
 
 class Stats:
@@ -75,15 +80,19 @@ class _Nobody:
 class ProxyServer:
     """One proxy.
 
-    config: the user's options, all of them; clients; mode: "standalone", since that is what one address looks like;
-    databases; built: names of all commands that exist for clients. topology: the one in force, None before the first.
-    index: which proxy of the tree this is; proxies: how many there are.
+    config: the user's options, all of them; clients; mode: "cluster", since smart clients may start here too; databases;
+    built: names of all commands that exist for clients. topology: the one in force, None before the first; view: how
+    clients see it; node_id: "", a proxy is none of the engines. rewrite_path: the file of CONFIG REWRITE. index: which
+    proxy of the tree this is; proxies: how many there are.
     """
 
-    mode = "standalone"
+    mode = "cluster"
+    view = view
+    node_id = ""
 
-    def __init__(self, config: Config, log: Log, index: int = 0, proxies: int = 1) -> None:
+    def __init__(self, config: Config, log: Log, rewrite_path: str | None = None, index: int = 0, proxies: int = 1) -> None:
         self.config, self.log = config, log
+        self.rewrite_path = rewrite_path
         self.index = index
         self.port = 0
         self.run_id = secrets.token_hex(20)
@@ -98,7 +107,7 @@ class ProxyServer:
         self.backends = Backends(self.reactor, self.outbox)
         self.backends.on_warning = log.warning
         self.backends.password = config["requirepass"]
-        self.router = Router(connection.HANDLERS | introspect.HANDLERS | handlers.HANDLERS | aggregate.HANDLERS)
+        self.router = Router(handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS)
         self.parser = RequestParser(config["proto-max-bulk-len"])
         self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
         self.reactor.after_batch = self.shared.flush
@@ -106,6 +115,7 @@ class ProxyServer:
         self.on_topology: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
         self._asked_commands = False
+        self._turn = 0
         config.subscribe("proto-max-bulk-len", self.parser.set_bulk_max)
         config.subscribe("loglevel", log.set_level)
         config.subscribe("requirepass", lambda password: setattr(self.backends, "password", password))
@@ -177,7 +187,9 @@ class ProxyServer:
     def check(self) -> None:
         """Cron, ten times a second."""
         self.backends.check(mono_ms())
-        self.stats.sample(self.shared.commands, *self.bytes())
+        self._turn += 1
+        if self._turn % _SAMPLE_TURNS == 0:
+            self.stats.sample(self.shared.commands, *self.bytes())
         if not self._asked_commands and any(engine.up for engine in self.engines):
             self._asked_commands = True
             self.run(self._learn_commands())
@@ -235,18 +247,3 @@ class ProxyServer:
     def shutdown(self, save: bool | None) -> bool:
         """SHUTDOWN: the whole tree stops. False where that cannot be asked for."""
         return self.on_shutdown(save)
-
-
-def resident_bytes() -> int:
-    """This process's resident memory."""
-    with open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def is_local(client: Any) -> bool:
-    """Whether a client comes over a loopback address or a Unix socket."""
-    return client.transport.is_unix or client.transport.peer.startswith(("127.", "[::1]", "::1"))
-
-
-def is_internal(client: Any) -> bool:
-    return bool(client.flags & ClientFlag.INTERNAL)

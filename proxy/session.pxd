@@ -19,7 +19,8 @@ cdef class Shared:
     cdef Reply request                  # a request that has to be written anew
     cdef public object limits           # net.policy.ConnectionLimits
     cdef public int epoch               # grows with each topology
-    cdef readonly uint64_t commands, errors
+    cdef readonly uint64_t commands
+    cdef readonly dict error_codes      # of errors made here: code -> count
 
 cdef class ProxySession(Client):
     cdef ReplyQueue queue
@@ -37,6 +38,8 @@ cdef class ProxySession(Client):
     cdef int on_here(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int pass_to(self, int owner, Request* request, Arg* argv, bint silent) except -1
     cdef int refuse(self, bytes text, bint silent) except -1
+    cdef int count_error(self, bytes text) except -1
+    cdef int reject(self, Route* route, bytes text, bint silent) except -1
     cdef int answer(self, object value, bint silent) except -1
     cdef int unknown(self, Request* request, Arg* argv, bint silent) except -1
     cdef int rewrite(self, Request* request, Arg* argv) except -1

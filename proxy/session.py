@@ -76,6 +76,7 @@ class Shared:
         self.answer = Reply(2)
         self.request = Reply(2)
         self.epoch = 1
+        self.error_codes = {}
 
     def flush(self) -> None:
         """The end of a wake-up: requests to the engines first, so that they work while the clients are answered."""
@@ -84,8 +85,9 @@ class Shared:
 
     def reset_counters(self) -> None:
         """CONFIG RESETSTAT."""
-        self.commands = self.errors = 0
-        self.router.reset_calls()
+        self.commands = 0
+        self.error_codes.clear()
+        self.router.reset_statistics()
 
 
 @cython.final
@@ -235,9 +237,9 @@ class ProxySession(Client):
             return self.unknown(request, argv, silent)
         self.last_command = shared.router.names[route.index]
         if route.arity != request.argc and (route.arity >= 0 or request.argc < -route.arity):
-            return self.refuse(errors.wrong_arity(self.last_command), silent)
+            return self.reject(route, errors.wrong_arity(self.last_command), silent)
         if not self.authenticated and not route.no_auth:
-            return self.refuse(errors.NOAUTH, silent)
+            return self.reject(route, errors.NOAUTH, silent)
         route.calls += 1
         if route.kind == ROUTE_KEY:
             return self.on_key(route, request, argv, silent)
@@ -383,8 +385,8 @@ class ProxySession(Client):
         reply.clear()
         reply.resp = self.resp
         reply.value(value)
-        if reply.len > 0 and reply.buf[0] == 45:
-            self.shared.errors += 1
+        if isinstance(value, CommandError):
+            self.count_error(value.text)
         return self.queue.put(reply.buf, reply.len, silent)
 
     @cython.cfunc
@@ -392,10 +394,25 @@ class ProxySession(Client):
     def refuse(self, text: bytes, silent: cython.bint) -> cython.int:
         """Reply with an error."""
         reply: Reply = self.shared.answer
-        self.shared.errors += 1
+        self.count_error(text)
         reply.clear()
         reply.error(text)
         return self.queue.put(reply.buf, reply.len, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def reject(self, route: RouteP, text: bytes, silent: cython.bint) -> cython.int:
+        """`refuse`, and count it with the command."""
+        route.rejected += 1
+        return self.refuse(text, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def count_error(self, text: bytes) -> cython.int:
+        """INFO errorstats: by the first word. Clients cannot make up words, since all texts are ours."""
+        code: bytes = text.split(b" ", 1)[0]
+        self.shared.error_codes[code] = self.shared.error_codes.get(code, 0) + 1
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -34,6 +34,7 @@ COMPILED = [
     "shardd.structures.glob",
     "shardd.structures.number",
     "shardd.structures.table",
+    "shardd.structures.probe",
     "shardd.wire.request",
     "shardd.wire.reply",
     "shardd.wire.scan",

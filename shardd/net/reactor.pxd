@@ -25,12 +25,17 @@ cdef class Reactor(Hub):
     cdef public object on_error             # called with (transport or listener, exception), or None
     cdef public object on_warning           # called with one line of text, or None
     cdef readonly uint64_t polls, events_total
-    cdef public int64_t longest_us          # the longest batch so far: how long a ready socket waited at most
+    cdef readonly int64_t longest_us        # the longest turn so far, by the wall: how long a ready socket waited at most
+    cdef readonly int64_t longest_cpu_us    # the most CPU time of a turn: at most this, and at least limits.CPU_MARK_US less
+    cdef int64_t turn_us                    # when the turn began; monotonic
+    cdef int64_t mark_us, mark_cpu_us       # a time, and what the thread had used of the CPU by then
     cdef readonly int connections           # transports whose lost() is still to come
     cdef int add(self, Transport transport, uint32_t events) except -1
     cdef int place(self, int fd, object what, uint32_t events, uint64_t kind) except -1
     cdef int rearm(self, Listener listener, uint32_t events) except -1
     cdef int batch(self, int wait_ms) except -1
+    cdef int begin_turn(self, int64_t now_us) except -1
+    cdef int64_t end_turn(self) except -1
     cdef int handle(self, uint64_t tag, uint32_t events) except -1
     cdef int on_own(self, uint64_t tag) except -1
     cdef int settle(self) except -1

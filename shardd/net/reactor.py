@@ -42,12 +42,14 @@ from cython.cimports.shardd.net.sys import (
 from cython.cimports.shardd.net.transport import Hub, PlainProtocol, Protocol, Transport, new_transport
 
 from shardd.base import limits
+from shardd.base.clock import thread_cpu_us
 
 _READ_BYTES = cython.declare(cython.Py_ssize_t, limits.READ_BUFFER_BYTES)
 _EVENTS = cython.declare(cython.int, min(limits.EVENTS_PER_WAIT, 512))
 _ACCEPTS = cython.declare(cython.int, limits.ACCEPTS_PER_EVENT_MAX)
 _REST_MS = cython.declare(int64_t, limits.ACCEPT_PAUSE_MS)
 _POLL_US = cython.declare(int64_t, limits.POLL_US_MAX)
+_CPU_MARK_US = cython.declare(int64_t, limits.CPU_MARK_US)
 # What epoll hands back with an event: the descriptor below, what it is above.
 _TRANSPORT = cython.declare(uint64_t, 0)
 _LISTENER = cython.declare(uint64_t, 1 << 32)
@@ -273,9 +275,9 @@ class Reactor(Hub):
         request is then one system call away, not three. An idle process is not kept busy by that.
         """
         start_us: int64_t = monotonic_us()
-        self.now_ms = start_us // 1000
         self.polls += 1
         self.polling = True
+        self.begin_turn(start_us)
         try:
             if self.before_poll is not None:
                 self.before_poll()
@@ -289,7 +291,7 @@ class Reactor(Hub):
                 if self.after_batch is not None:
                     self.after_batch()
                 wait_ms = 0 if self.resumed else self.linger_ms
-                if served == 0 or monotonic_us() - start_us > _POLL_US:
+                if self.end_turn() - start_us > _POLL_US or served == 0:
                     break
         finally:
             self.polling = False
@@ -313,17 +315,53 @@ class Reactor(Hub):
         else:
             with cython.nogil:
                 n = epoll_wait(self.ep, events, _EVENTS, wait_ms)
+            self.begin_turn(monotonic_us())
         if n <= 0:
             return 0
-        start_us: int64_t = monotonic_us()
-        self.now_ms = start_us // 1000
         self.events_total += n
         for i in range(n):
             self.handle(events[i].data.u64, events[i].events)
-        start_us = monotonic_us() - start_us
-        if start_us > self.longest_us:
-            self.longest_us = start_us
         return n
+
+    # --- how long others had to wait ------------------------------------------------------------------------------
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def begin_turn(self, now_us: int64_t) -> cython.int:
+        """From here on a socket that becomes ready waits: a turn is a batch and what is done before and after it."""
+        self.turn_us = now_us
+        self.now_ms = now_us // 1000
+        if now_us - self.mark_us > _CPU_MARK_US:
+            self.mark_us = now_us
+            self.mark_cpu_us = thread_cpu_us()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def end_turn(self) -> int64_t:
+        """Note the turn's length, where it is a long one, and begin the next; returns the monotonic time, us.
+
+        The CPU's clock is a system call, so it is not read twice per turn: what the thread has used since the last mark,
+        but not more than the time that passed, is what the turn used at most. longest_us >= longest_cpu_us, always.
+        """
+        cpu_us: int64_t
+        now_us: int64_t = monotonic_us()
+        wall_us: int64_t = now_us - self.turn_us
+        if wall_us > self.longest_us:
+            self.longest_us = wall_us
+        if wall_us > self.longest_cpu_us:
+            cpu_us = thread_cpu_us()
+            self.longest_cpu_us = max(self.longest_cpu_us, min(wall_us, cpu_us - self.mark_cpu_us))
+            self.mark_us = now_us
+            self.mark_cpu_us = cpu_us
+        self.begin_turn(now_us)
+        return now_us
+
+    def forget_longest(self) -> None:
+        """CONFIG RESETSTAT: the longest turn so far is the one under way."""
+        self.longest_us = self.longest_cpu_us = 0
+
+    # --- events ---------------------------------------------------------------------------------------------------
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
