@@ -1,11 +1,11 @@
 from libc.stdint cimport uint8_t, uint32_t, int64_t, uint64_t
 
-# What the reactor drives. A session derives from it and stays sans-IO: bytes in by data(), bytes out by transport.write().
+# What the reactor drives. A session derives from it and stays sans-IO: bytes in by data(), out by transport.write().
 cdef class Protocol:
     cdef readonly Transport transport
     cdef int made(self) except -1                                           # the connection stands
     cdef Py_ssize_t data(self, uint8_t* p, Py_ssize_t n) except -1          # returns how many bytes are done with
-    cdef int eof(self) except -1                                            # peer sends no more: 0 close now, 1 stay for output
+    cdef int eof(self) except -1                                            # no more comes: 0 close, 1 stay for output
     cdef int drained(self) except -1                                        # the queue of unsent bytes is empty again
     cdef int lost(self, object reason) except -1                            # called once, after the last data()
 
@@ -23,7 +23,7 @@ cdef class Transport:
     cdef readonly uint64_t bytes_in, bytes_out
     cdef uint8_t* inbuf                     # bytes that data() left over
     cdef readonly Py_ssize_t in_len, in_cap
-    cdef public Py_ssize_t in_want          # data() may set it: bytes the left-over ones must become before it can go on
+    cdef public Py_ssize_t in_want          # data() may set it: how many bytes must be left over to go on
     cdef uint8_t* outbuf                    # bytes the kernel did not take yet: outbuf[out_pos : out_pos + out_len]
     cdef readonly Py_ssize_t out_cap
     cdef Py_ssize_t out_pos
@@ -32,10 +32,10 @@ cdef class Transport:
     cdef uint32_t events                    # what epoll watches for us
     cdef object reason                      # why it closes
     cdef int write(self, const void* p, Py_ssize_t n) except -1     # sends at once what goes, keeps the rest
-    cpdef int close(self, object reason=*) except -1                # now; protocol.lost() follows before the next poll ends
+    cpdef int close(self, object reason=*) except -1                # now; lost() follows before the next poll ends
     cpdef int close_after_flush(self) except -1                     # when the queue is empty; reads no more
     cpdef int pause_reading(self) except -1
-    cpdef int resume_reading(self) except -1                        # and feeds what is left in inbuf, from the next poll on
+    cpdef int resume_reading(self) except -1                        # what is left in inbuf is fed by the next poll
     cdef int on_event(self, uint32_t events) except -1
     cdef int on_readable(self) except -1
     cdef int on_writable(self) except -1

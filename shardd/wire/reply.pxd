@@ -20,7 +20,7 @@ cdef class Reply:
     cdef int double(self, double value) except -1
     cdef int boolean(self, bint value) except -1
     cdef int verbatim(self, const void* p, Py_ssize_t n) except -1      # a bulk, or =<n> with the format txt
-    cdef int error(self, bytes text) except -1                          # b"ERR ..." without the dash; CR and LF become spaces
+    cdef int error(self, bytes text) except -1                          # no dash; CR and LF become spaces
     cdef int simple(self, bytes text) except -1
     cdef int value(self, object value) except -1                        # any plain handler's return value
     cdef int truncate(self, Py_ssize_t n) except -1                     # forget what came after the first n bytes

@@ -12,7 +12,7 @@ ctypedef ScanState* ScanP
 
 cdef Py_ssize_t scan_reply(ScanState* state, const uint8_t* p, Py_ssize_t n) except -2
     # length of the first whole reply at p, 0 where more bytes are needed (and then call again with the same start);
-    # -1 where the bytes are not RESP. An attribute (|n) counts as part of the reply it precedes; a push (>n) is a reply.
+    # -1 where the bytes are not RESP. An attribute (|n) is part of the reply it precedes; a push (>n) is a reply.
 
 cdef class ReplyFeed:
     cdef ScanState state

@@ -13,9 +13,9 @@ A reply is a tree; its end is found without a stack, by counting how many elemen
              1      #t CR LF
              0      whole
 
-Invariants: no byte at or after p + n is read; each line is searched once, even when it comes byte by byte; `pos` may lie
-behind the bytes that are here, so that half a gigabyte of a bulk costs nothing. After a whole reply and after -1 the
-state is all zero again.
+Invariants: no byte at or after p + n is read; each line is searched once, even when it comes byte by byte; `pos` may
+lie behind the bytes that are here, so that half a gigabyte of a bulk costs nothing. After a whole reply and after -1
+the state is all zero again.
 
 Not accepted: the streamed forms of RESP3 ($? and *?), which Redis does not send.
 """

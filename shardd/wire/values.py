@@ -23,7 +23,7 @@ class Simple(str):
 
 
 class Verbatim(str):
-    """A text meant for people (INFO, CLIENT LIST): a verbatim string of format `txt` in RESP3, a bulk string in RESP2."""
+    """A text for people (INFO, CLIENT LIST): a verbatim string of format `txt` in RESP3, a bulk string in RESP2."""
 
 
 class Push(list):

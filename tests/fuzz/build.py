@@ -32,8 +32,11 @@ def load(variant: str = "release") -> ModuleType:
 
 def compile_into(target: Path, variant: str) -> None:
     """Compile in a process of its own: under AddressSanitizer the compiler itself would run with it."""
-    env = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "PYTHONMALLOC", "ASAN_OPTIONS")}
-    done = subprocess.run([sys.executable, __file__, str(target), variant], cwd=ROOT, env=env, capture_output=True, text=True)
+    env = dict(os.environ)
+    for name in ("LD_PRELOAD", "PYTHONMALLOC", "ASAN_OPTIONS"):
+        env.pop(name, None)
+    command = [sys.executable, __file__, str(target), variant]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the fuzzer does not compile:\n{done.stdout}{done.stderr}")
 
@@ -48,7 +51,8 @@ def main(target: str, variant: str) -> None:
     flags = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(flags)
     directives, cflags, ldflags = flags.VARIANTS[variant]
-    extension = Extension("wire_fuzz", [str(SOURCE.relative_to(ROOT))], extra_compile_args=cflags, extra_link_args=ldflags)
+    extension = Extension("wire_fuzz", [str(SOURCE.relative_to(ROOT))], extra_compile_args=cflags,
+                          extra_link_args=ldflags)
     modules = cythonize([extension], compiler_directives=directives, build_dir=f"{target}/c", include_path=[str(ROOT)],
                         quiet=True)
     command = build_ext(Distribution({"name": "wire_fuzz", "ext_modules": modules}))

@@ -23,17 +23,23 @@ _MIX = cython.declare(uint64_t, 0x2545F4914F6CDD1D)
 _ENDS_MAX = cython.declare(cython.int, 4096)
 
 REQUEST_WORDS = [
-    b"*1\r\n", b"*2\r\n", b"*3\r\n", b"*0\r\n", b"*-1\r\n", b"*10\r\n", b"*11\r\n", b"*99\r\n", b"*100\r\n", b"*2147483647\r\n",
-    b"*2147483648\r\n", b"*9223372036854775807\r\n", b"$0\r\n\r\n", b"$1\r\na\r\n", b"$3\r\nGET\r\n", b"$10\r\n0123456789\r\n",
-    b"$12\r\n0123456789ab\r\n", b"$-1\r\n", b"$00\r\n", b"$16384\r\n", b"$16385\r\n", b"$1048576\r\n", b"$1048577\r\n",
-    b"$9223372036854775807\r\n", b"$9999\r\n", b"$10000\r\n", b"\r\n", b"\r", b"\n", b"*", b"$", b"0", b"1", b"9", b"-", b"\0", b"\xff",
-    b"PING\r\n", b"set k v\n", b" ", b"\t", b"\x0b", b'"', b"'", b"\\", b"\\x4", b"\\x41", b'"a b"', b"'a b'", b"\\'", b'\\"',
+    b"*1\r\n", b"*2\r\n", b"*3\r\n", b"*0\r\n", b"*-1\r\n", b"*10\r\n", b"*11\r\n", b"*99\r\n", b"*100\r\n",
+    b"*2147483647\r\n", b"*2147483648\r\n", b"*9223372036854775807\r\n", b"$0\r\n\r\n", b"$1\r\na\r\n",
+    b"$3\r\nGET\r\n", b"$10\r\n0123456789\r\n", b"$12\r\n0123456789ab\r\n", b"$-1\r\n", b"$00\r\n", b"$16384\r\n",
+    b"$16385\r\n", b"$1048576\r\n", b"$1048577\r\n", b"$9223372036854775807\r\n", b"$9999\r\n", b"$10000\r\n",
+    b"\r\n", b"\r", b"\n", b"*", b"$", b"0", b"1", b"9", b"-", b"\0", b"\xff", b"PING\r\n", b"set k v\n", b" ", b"\t",
+    b"\x0b", b'"', b"'", b"\\", b"\\x4", b"\\x41", b'"a b"', b"'a b'", b"\\'", b'\\"',
+]
+SCALARS = [
+    b"+OK\r\n", b"-ERR x\r\n", b":-12345\r\n", b"$-1\r\n", b"*-1\r\n", b"_\r\n", b"#t\r\n", b",1e5\r\n",
 ]
 REPLY_WORDS = [
-    b"+OK\r\n", b"-ERR x\r\n", b":1\r\n", b":-12\r\n", b"$-1\r\n", b"*-1\r\n", b"$0\r\n\r\n", b"$3\r\nabc\r\n", b"*0\r\n", b"*1\r\n", b"*2\r\n",
-    b"*3\r\n", b"%1\r\n", b"%0\r\n", b"~2\r\n", b">2\r\n", b"|1\r\n", b"|0\r\n", b"_\r\n", b"#t\r\n", b"#f\r\n", b"#x\r\n", b",1.5\r\n", b",inf\r\n",
-    b"(123456789012345678901234567890\r\n", b"=7\r\ntxt:abc\r\n", b"!5\r\nERR x\r\n", b"*4294967296\r\n", b"*4294967297\r\n", b"$100\r\n",
-    b"$4611686018427387904\r\n", b"$999999999999999999\r\n", b"\r\n", b"\r", b"\n", b"$", b"*", b":", b"-", b"+", b"0", b"1", b"9", b"\0", b"?", b"_",
+    b"+OK\r\n", b"-ERR x\r\n", b":1\r\n", b":-12\r\n", b"$-1\r\n", b"*-1\r\n", b"$0\r\n\r\n", b"$3\r\nabc\r\n",
+    b"*0\r\n", b"*1\r\n", b"*2\r\n", b"*3\r\n", b"%1\r\n", b"%0\r\n", b"~2\r\n", b">2\r\n", b"|1\r\n", b"|0\r\n",
+    b"_\r\n", b"#t\r\n", b"#f\r\n", b"#x\r\n", b",1.5\r\n", b",inf\r\n", b"(123456789012345678901234567890\r\n",
+    b"=7\r\ntxt:abc\r\n", b"!5\r\nERR x\r\n", b"*4294967296\r\n", b"*4294967297\r\n", b"$100\r\n",
+    b"$4611686018427387904\r\n", b"$999999999999999999\r\n", b"\r\n", b"\r", b"\n", b"$", b"*", b":", b"-", b"+",
+    b"0", b"1", b"9", b"\0", b"?", b"_",
 ]
 
 
@@ -161,7 +167,7 @@ class Fuzzer:
             return self.make_reply(depth + 1) if kind == 19 else 0
         if kind >= 8:
             return self.put_bulk(b"$" if kind > 9 else b"=" if kind == 8 else b"!")
-        return self.put((b"+OK\r\n", b"-ERR x\r\n", b":-12345\r\n", b"$-1\r\n", b"*-1\r\n", b"_\r\n", b"#t\r\n", b",1e5\r\n")[kind])
+        return self.put(SCALARS[kind])
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

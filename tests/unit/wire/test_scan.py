@@ -9,17 +9,18 @@ from shardd.wire.scan import ReplyFeed
 from shardd.wire.values import NULL_ARRAY, Push, Simple, Verbatim
 
 WHOLE = [
-    b"+OK\r\n", b"+\r\n", b"-ERR x\r\n", b":1\r\n", b":-5\r\n", b":+5\r\n", b"$-1\r\n", b"*-1\r\n", b"$0\r\n\r\n", b"$3\r\nabc\r\n",
-    b"$4\r\n\r\n\r\n\r\n", b"*0\r\n", b"*2\r\n:1\r\n:2\r\n", b"*2\r\n*1\r\n*0\r\n*1\r\n$1\r\na\r\n", b"_\r\n", b"#t\r\n", b"#f\r\n",
-    b",1.5\r\n", b",-inf\r\n", b",nan\r\n", b"(12345678901234567890\r\n", b"(-1\r\n", b"=7\r\ntxt:a\nb\r\n", b"!5\r\nERR x\r\n",
-    b"%0\r\n", b"%1\r\n+a\r\n*1\r\n:1\r\n", b"~2\r\n+a\r\n+b\r\n", b">2\r\n+message\r\n$1\r\nx\r\n",
-    b"|1\r\n+ttl\r\n:5\r\n+OK\r\n", b"|1\r\n+a\r\n|1\r\n+b\r\n:1\r\n:2\r\n+OK\r\n", b"*2\r\n|1\r\n+a\r\n:1\r\n:2\r\n:3\r\n", b"|0\r\n:1\r\n",
-    b"$200\r\n" + b"v" * 200 + b"\r\n",
+    b"+OK\r\n", b"+\r\n", b"-ERR x\r\n", b":1\r\n", b":-5\r\n", b":+5\r\n", b"$-1\r\n", b"*-1\r\n", b"$0\r\n\r\n",
+    b"$3\r\nabc\r\n", b"$4\r\n\r\n\r\n\r\n", b"*0\r\n", b"*2\r\n:1\r\n:2\r\n", b"*2\r\n*1\r\n*0\r\n*1\r\n$1\r\na\r\n",
+    b"_\r\n", b"#t\r\n", b"#f\r\n", b",1.5\r\n", b",-inf\r\n", b",nan\r\n", b"(12345678901234567890\r\n", b"(-1\r\n",
+    b"=7\r\ntxt:a\nb\r\n", b"!5\r\nERR x\r\n", b"%0\r\n", b"%1\r\n+a\r\n*1\r\n:1\r\n", b"~2\r\n+a\r\n+b\r\n",
+    b">2\r\n+message\r\n$1\r\nx\r\n", b"|1\r\n+ttl\r\n:5\r\n+OK\r\n", b"|1\r\n+a\r\n|1\r\n+b\r\n:1\r\n:2\r\n+OK\r\n",
+    b"*2\r\n|1\r\n+a\r\n:1\r\n:2\r\n:3\r\n", b"|0\r\n:1\r\n", b"$200\r\n" + b"v" * 200 + b"\r\n",
 ]
 BROKEN = [
-    b"?1\r\n", b"\r\n", b"PING", b"\0", b":\r\n", b":a\r\n", b":1-\r\n", b":-\r\n", b"$\r\n", b"$a\r\n", b"$-2\r\n", b"$+1\r\n", b"$?\r\n", b"*?\r\n",
-    b"*-2\r\n", b"%-1\r\n", b"~-1\r\n", b">-1\r\n", b"|-1\r\n", b"=-1\r\n", b"!-1\r\n", b"_x\r\n", b"#\r\n", b"#x\r\n", b"#tt\r\n", b",\r\n", b"(\r\n",
-    b"(x\r\n", b"(1.5\r\n", b"$1\r\nab\r\n", b"$1\r\na\rb", b"+OK\rx", b"*1\r\n?", b"*4294967297\r\n", b"$9999999999999999999\r\n",
+    b"?1\r\n", b"\r\n", b"PING", b"\0", b":\r\n", b":a\r\n", b":1-\r\n", b":-\r\n", b"$\r\n", b"$a\r\n", b"$-2\r\n",
+    b"$+1\r\n", b"$?\r\n", b"*?\r\n", b"*-2\r\n", b"%-1\r\n", b"~-1\r\n", b">-1\r\n", b"|-1\r\n", b"=-1\r\n",
+    b"!-1\r\n", b"_x\r\n", b"#\r\n", b"#x\r\n", b"#tt\r\n", b",\r\n", b"(\r\n", b"(x\r\n", b"(1.5\r\n",
+    b"$1\r\nab\r\n", b"$1\r\na\rb", b"+OK\rx", b"*1\r\n?", b"*4294967297\r\n", b"$9999999999999999999\r\n",
     b"*1\r\n$4611686018427387904\r\n", b"%99999999999\r\n",
 ]
 
