@@ -34,6 +34,7 @@ FORMS = [
     (Verbatim("a\nb"), b"$3\r\na\nb\r\n", b"=7\r\ntxt:a\nb\r\n"),
     (0.5, b"$3\r\n0.5\r\n", b",0.5\r\n"),
     (CommandError(b"ERR no\r\nway"), b"-ERR no  way\r\n", b"-ERR no  way\r\n"),
+    (CommandError(b"ERR ends\n\r\n"), b"-ERR ends\r\n", b"-ERR ends\r\n"),
     ([], b"*0\r\n", b"*0\r\n"),
     ([1, [b"a", None]], b"*2\r\n:1\r\n*2\r\n$1\r\na\r\n$-1\r\n", b"*2\r\n:1\r\n*2\r\n$1\r\na\r\n_\r\n"),
     ((1,), b"*1\r\n:1\r\n", b"*1\r\n:1\r\n"),
