@@ -339,6 +339,11 @@ def purge() -> None:
     malloc_trim(0)
 
 
+def plain() -> bool:
+    """Whether every block comes from malloc, as in an ASan build."""
+    return PLAIN_MALLOC
+
+
 def set_limit(limit_bytes: int) -> None:
     """Refuse what would take used_memory above `limit_bytes` (0: no limit). A guard for tests of the out-of-memory paths."""
     global _limit

@@ -1,12 +1,12 @@
 """Numbers as Redis reads and writes them inside strings.
 
 An integer is canonical decimal: an optional minus, no plus, no leading zero, within 64 bits; so that a string which
-is stored as an integer reads back byte for byte. A float is what C's strtold takes, without spaces and NaN.
+is stored as an integer reads back byte for byte. A float is what C's strtold takes, without spaces, NaN and what is out of range.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.shardd.structures.libc_number import isinf_ld, isnan_ld, snprintf_ld, strtold
+from cython.cimports.shardd.structures.libc_number import ERANGE, errno_place, isinf_ld, isnan_ld, snprintf_ld, strtold
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 _INT64_MAX = cython.declare(uint64_t, 9223372036854775807)
@@ -66,7 +66,10 @@ def parse_long_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointe
         return False
     memcpy(text, p, n)
     text[n] = 0
+    errno_place()[0] = 0
     value[0] = strtold(text, cython.address(end))
+    if errno_place()[0] == ERANGE and (value[0] == 0 or isinf_ld(value[0])):
+        return False
     return end - text == n and not isnan_ld(value[0])
 
 
