@@ -19,7 +19,7 @@ from shardd.commands.connection import Handler, help_lines
 from shardd.commands.server import is_local
 from shardd.keyspace import inspection
 from shardd.structures import alloc
-from shardd.wire.values import OK, Push, Simple, Verbatim
+from shardd.wire.values import OK, Simple, Verbatim
 
 PACKED_THRESHOLD_MAX: Final = 4 * 1024**3
 
@@ -104,17 +104,13 @@ _EXAMPLES: Final[dict[bytes, Any]] = {
     b"string": b"Hello World", b"integer": 12345, b"double": 3.141, b"null": None, b"array": [0, 1, 2],
     b"set": {0, 1, 2}, b"map": {0: False, 1: True, 2: False},
     b"verbatim": Verbatim("This is a verbatim\nstring"), b"true": True, b"false": False}
-"""DEBUG PROTOCOL's values, those of Redis; push is beside them, since it has no RESP2 form."""
+"""DEBUG PROTOCOL's values, those of Redis; bignum, attrib and push are not among the values that a handler may return."""
 
 
 def _protocol(server: Any, client: Any, args: list[bytes]) -> Any:
     name = args[2].lower()
-    if name == b"push":
-        if client.resp == 2:
-            raise CommandError(errors.DEBUG_RESP2)
-        return Push([b"server-cpu-usage", 42])
     if name not in _EXAMPLES:
-        raise CommandError(errors.debug_protocol([b"push", *_EXAMPLES]))
+        raise CommandError(errors.debug_protocol(list(_EXAMPLES)))
     return _EXAMPLES[name]
 
 
@@ -135,7 +131,7 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "OBJECT <key>",
         "    How a key is stored.",
         "PROTOCOL <type>",
-        "    An example of a type: string, integer, double, null, array, set, map, push, verbatim, true, false.",
+        "    An example of a type: string, integer, double, null, array, set, map, verbatim, true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Accepted; no effect.",
         "SET-ACTIVE-EXPIRE <0|1>",

@@ -54,10 +54,11 @@ def config_get(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CONFIG SET option value [option value ...]: all of them or none."""
+    """CONFIG SET option value [option value ...]: all of them or none. A proxy has checked its client before it sends this."""
     if len(args) % 2:
         raise CommandError(errors.SYNTAX)
-    server.config.set_many(list(zip(args[2::2], args[3::2], strict=True)), is_local(client))
+    local = is_local(client) or bool(client.flags & ClientFlag.INTERNAL)
+    server.config.set_many(list(zip(args[2::2], args[3::2], strict=True)), local)
     return OK
 
 

@@ -1,0 +1,124 @@
+"""DEBUG: who may, and what it does."""
+import re
+import time
+
+import pytest
+
+from harness.resp import OK, Error, Status
+from shardd.net.client import ClientFlag
+from unit.inproc import Engine
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine("--enable-debug-command", "yes")
+
+
+def syntax(word: str) -> Error:
+    return Error(f"ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP.")
+
+
+def test_it_is_off_unless_allowed():
+    reply = Engine()("DEBUG SLEEP 0")
+    assert reply.startswith("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\"")
+
+
+def test_local_means_this_host_and_no_proxy():
+    engine = Engine("--enable-debug-command", "local")
+    assert engine.run.session.transport.is_unix
+    assert engine("DEBUG SLEEP 0") == OK
+    engine.run.session.flags |= ClientFlag.INTERNAL
+    assert engine("DEBUG SLEEP 0").startswith("ERR DEBUG command not allowed.")
+
+
+@pytest.mark.parametrize("line", [
+    "BOGUS", "SLEEP", "SLEEP 0 0", "OBJECT", "OBJECT a b", "SET-ACTIVE-EXPIRE", "DIGEST x", "PROTOCOL", "CHECK x",
+    "JMAP", "LOG", "ERROR"])
+def test_wrong_arguments(engine, line):
+    assert engine(f"DEBUG {line}") == syntax(line.split()[0])
+
+
+@pytest.mark.parametrize("text", ["0", "abc", "-5", "1e-4", ".001", "0.001x", "nan", "inf"])
+def test_sleep_takes_what_c_takes(engine, text):
+    assert engine("DEBUG", "SLEEP", text) == OK
+
+
+def test_sleep_stands_still(engine):
+    start = time.monotonic()
+    assert engine("DEBUG SLEEP 0.05") == OK
+    assert time.monotonic() - start >= 0.05
+
+
+def test_object(engine):
+    engine("SET k hello")
+    reply = engine("DEBUG OBJECT k")
+    assert isinstance(reply, Status)
+    assert re.fullmatch(r"Value at:0x[0-9a-f]+ refcount:1 encoding:embstr serializedlength:6 lru:\d+ lru_seconds_idle:0", reply)
+    engine("SELECT 1")
+    assert engine("DEBUG OBJECT k") == Error("ERR no such key")
+
+
+@pytest.mark.parametrize("word, on", [("0", False), ("1", True), ("x", False), ("2x", True), ("-1", True)])
+def test_active_expiry_can_be_off(engine, word, on):
+    engine.server.expire_enabled = not on
+    assert engine("DEBUG", "SET-ACTIVE-EXPIRE", word) == OK
+    assert engine.server.expire_enabled is on
+
+
+def test_a_new_replication_id(engine):
+    before = engine.server.replication_id
+    assert engine("DEBUG CHANGE-REPL-ID") == OK
+    assert re.fullmatch("[0-9a-f]{40}", engine.server.replication_id) and engine.server.replication_id != before
+    assert f"master_replid:{engine.server.replication_id}".encode() in engine("INFO replication")
+
+
+@pytest.mark.parametrize("size, fine", [("0", True), ("100", True), ("1gb", True), ("4gb", False), ("-1", False), ("abc", False)])
+def test_packed_threshold_is_checked(engine, size, fine):
+    wrong = Error("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
+    assert engine("DEBUG", "QUICKLIST-PACKED-THRESHOLD", size) == (OK if fine else wrong)
+
+
+def test_examples_of_types(engine):
+    assert engine("DEBUG PROTOCOL map") == [0, 0, 1, 1, 2, 0]
+    assert engine("DEBUG PROTOCOL double") == b"3.141"
+    engine("HELLO 3")
+    assert engine("DEBUG PROTOCOL map") == {0: False, 1: True, 2: False}
+    assert engine("DEBUG PROTOCOL set") == [0, 1, 2]
+    assert engine("DEBUG PROTOCOL null") is None
+    assert engine("DEBUG PROTOCOL verbatim").format == "txt"
+    assert engine("DEBUG PROTOCOL nosuch") == Error(
+        "ERR Wrong protocol type name. Please use one of the following: "
+        "string|integer|double|null|array|set|map|verbatim|true|false")
+
+
+def test_digests(engine):
+    zeros = Status("0" * 40)
+    assert engine("DEBUG DIGEST") == zeros
+    engine("SET k v")
+    assert engine("DEBUG DIGEST") != zeros
+    one, none = engine("DEBUG DIGEST-VALUE k nosuch")
+    assert engine("DEBUG DIGEST-VALUE") == []
+    assert none == zeros and isinstance(one, Status) and len(one) == 40 and one != zeros
+
+
+def test_error_and_log(engine, capfd):
+    assert engine("DEBUG", "ERROR", "MYCODE some\r\ntext") == Error("MYCODE some  text")
+    assert engine("DEBUG", "LOG", "hello there") == OK
+    assert "DEBUG LOG: hello there" in capfd.readouterr().out
+
+
+def test_check_names_what_is_broken(engine):
+    engine("SET k v PX 100000")
+    assert engine("DEBUG CHECK") == OK
+
+    class Broken:
+        def check(self) -> None:
+            raise AssertionError("the count is\r\nwrong")
+
+    engine.server.keyspace.databases.append(Broken())
+    assert engine("DEBUG CHECK") == Error("ERR Check failed: the count is  wrong")
+
+
+def test_help(engine):
+    lines = engine("DEBUG HELP")
+    assert lines[0].startswith("DEBUG <subcommand>") and Status("CHECK") in lines
