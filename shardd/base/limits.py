@@ -68,6 +68,10 @@ ACCEPT_PAUSE_MS: Final = 100
 POLL_US_MAX: Final = 1000
 """Longest time the reactor goes on asking the kernel for more events before timers and signals get their turn."""
 
+CPU_MARK_US: Final = 500
+"""How old the reactor's reading of the thread's CPU clock may be: what it says of a pause is too high by that much at most,
+and the readings, half a microsecond each, cost a thousandth of the time."""
+
 LISTEN_BACKLOG: Final = 511
 """Connections the kernel completes for us before we accept them (tcp-backlog's default, as in Redis)."""
 

@@ -128,6 +128,10 @@ def stats(server: Any) -> Facts:
         "client_query_buffer_limit_disconnections": counted.query_limit_closes,
         "client_output_buffer_limit_disconnections": counted.output_limit_closes,
         "eventloop_cycles": server.reactor.polls,
+        "eventloop_longest_batch_usec": server.reactor.longest_us,
+        "eventloop_longest_batch_cpu_usec": server.reactor.longest_cpu_us,
+        "eventloop_longest_step_usec": server.longest_step_us,
+        "eventloop_longest_step_cpu_usec": server.longest_step_cpu_us,
         "acl_access_denied_auth": counted.errors.get(b"WRONGPASS", 0), "acl_access_denied_cmd": 0,
         "acl_access_denied_key": 0, "acl_access_denied_channel": 0,
     }

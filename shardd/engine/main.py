@@ -130,7 +130,7 @@ class Engine:
     def stop(self) -> None:
         """Close everything."""
         self.log.notice(f"Bye: the engine stops; its longest batch of clients took {self.server.reactor.longest_us} us, its "
-                        f"longest step of own work {self.cron.longest_us} us")
+                        f"longest step of own work {self.server.longest_step_us} us")
         self.cron.stop()
         self.loop.remove_reader(self.server.reactor.fileno())
         self.server.journal.flush()

@@ -71,6 +71,8 @@ class Server:
         self.topology: Topology | None = None
         self.built: frozenset[str] = frozenset()
         self.expire_enabled = True      # DEBUG SET-ACTIVE-EXPIRE
+        self.longest_step_us = 0        # the cron's longest step, by the wall, and the most CPU time of one
+        self.longest_step_cpu_us = 0
         self.view = view                # for the cluster commands, which lie below the cluster package
         self.startup_memory = alloc.used_memory()
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
@@ -150,6 +152,8 @@ class Server:
         self.stats.reset()
         self.registry.reset_statistics()
         self.clients.reset_counters()
+        self.reactor.forget_longest()
+        self.longest_step_us = self.longest_step_cpu_us = 0
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired = self.keyspace.evicted = 0
 
     def keys_in_slot(self, db: int, slot: int) -> int:

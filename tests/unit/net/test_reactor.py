@@ -790,3 +790,28 @@ def test_under_uvloop_a_storm_does_not_starve_timers(net: Net) -> None:
 
     uvloop.run(main())
     assert net.reactor.events_total > 100
+
+
+def test_the_longest_turn_tells_waiting_from_working(net: Net) -> None:
+    """A turn that sleeps is long by the wall alone; one that computes is long on the CPU's clock too."""
+    def sleep(peer: Peer, data: bytes) -> int:
+        time.sleep(0.02)
+        return len(data)
+
+    def work(peer: Peer, data: bytes) -> int:
+        start = time.thread_time()
+        while time.thread_time() - start < 0.005:
+            pass
+        return len(data)
+
+    reactor = net.reactor
+    for react in (sleep, work):
+        sock, peer = net.pair(react)
+        reactor.forget_longest()
+        assert (reactor.longest_us, reactor.longest_cpu_us) == (0, 0)
+        sock.sendall(b"x")
+        net.until(lambda: peer.pieces)
+        if react is sleep:
+            assert reactor.longest_us - reactor.longest_cpu_us >= 20000 - 2 * limits.CPU_MARK_US
+        else:
+            assert reactor.longest_us >= reactor.longest_cpu_us >= 5000
