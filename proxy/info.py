@@ -36,7 +36,9 @@ _FIRST: Final = frozenset((
     "latest_fork_usec", "current_fork_perc", "active_defrag_running", "server_time_usec"))
 """Numbers that are alike on all engines, or make no sum."""
 
-_HIGHEST: Final = frozenset(("loading", "async_loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress"))
+_HIGHEST: Final = frozenset((
+    "loading", "async_loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress", "eventloop_longest_batch_usec",
+    "eventloop_longest_batch_cpu_usec", "eventloop_longest_step_usec", "eventloop_longest_step_cpu_usec"))
 
 
 def parse(text: str) -> Sections:
