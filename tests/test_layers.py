@@ -25,8 +25,9 @@ PEERS = {("shardd.net", "shardd.wire"), ("shardd.wire", "shardd.structures"), ("
 OUTSIDE = ("shardd.supervisor", "shardd.ctl", "proxy", "bench")
 OUTSIDE_SEES = ("shardd.base", "shardd.wire", "shardd.net", "shardd.structures.slots", "shardd.structures.glob",
                 "shardd.structures.alloc", "shardd.cluster.topology", "shardd.cluster.store", "shardd.cluster.view")
-# commands that are about the connection or about commands: plain modules that engine and proxy share
-SHARED_COMMANDS = ("shardd.commands.table", "shardd.commands.introspect", "shardd.commands.connection")
+# commands that are about the connection, about commands or about the server: plain modules that engine and proxy share
+SHARED_COMMANDS = ("shardd.commands.table", "shardd.commands.introspect", "shardd.commands.connection",
+                   "shardd.commands.server", "shardd.commands.info", "shardd.commands.cluster")
 NEVER_OUTSIDE = ("shardd.keyspace", "shardd.engine", "shardd.journal", "shardd.replication")
 FREE = ("shardd._build",)
 

@@ -1,11 +1,11 @@
 """The cluster commands: CLUSTER and its subcommands, READONLY, READWRITE and ASKING.
 
-Owns: arguments and errors, once for the engine and the proxy. Does not own the shapes of the replies (cluster.view, which
-comes as `server.view`, since it lies above the commands), the topology, or redirects (dispatch).
+Owns: arguments and errors, once for the engine and the proxy. Does not own the shapes of the replies (cluster.view,
+which comes as `server.view`, since it lies above the commands), the topology, or redirects (dispatch).
 
-What is used of `server`: mode, topology (cluster.topology.Topology), node_id (40 hex digits, "" for a proxy), port, config,
-view (the module cluster.view), keys_in_slot(db, slot) and slot_keys(db, slot, count). The slot map is changed by the
-supervisor alone: subcommands that would change it do not exist.
+What is used of `server`: mode, topology (cluster.topology.Topology), node_id (40 hex digits, "" for a proxy), port,
+config, view (the module cluster.view), keys_in_slot(db, slot) and slot_keys(db, slot, count). The slot map is changed
+by the supervisor alone: subcommands that would change it do not exist.
 """
 from collections.abc import Callable
 from typing import Any, Final

@@ -1,8 +1,9 @@
 """DEBUG: for tests, and for looking inside.
 
-Owns: who may use it (enable-debug-command, as in Redis: not even AUTH makes up for it), and its subcommands. They are no
-rows of the table: Redis too knows DEBUG as one command. Those of Redis that are about what does not exist here answer as
-unknown subcommands do. CHECK is ours: it walks all tables and the allocator's lists and names the first invariant that does not hold.
+Owns: who may use it (enable-debug-command, as in Redis: not even AUTH makes up for it), and its subcommands. They are
+no rows of the table: Redis too knows DEBUG as one command. Those of Redis that are about what does not exist here
+answer as unknown subcommands do. CHECK is ours: it walks all tables and the allocator's lists and names the first
+invariant that does not hold.
 
 What is used of `server`: config, log, keyspace, expire_enabled, replication_id.
 """
@@ -104,7 +105,7 @@ _EXAMPLES: Final[dict[bytes, Any]] = {
     b"string": b"Hello World", b"integer": 12345, b"double": 3.141, b"null": None, b"array": [0, 1, 2],
     b"set": {0, 1, 2}, b"map": {0: False, 1: True, 2: False},
     b"verbatim": Verbatim("This is a verbatim\nstring"), b"true": True, b"false": False}
-"""DEBUG PROTOCOL's values, those of Redis; bignum, attrib and push are not among the values that a handler may return."""
+"""DEBUG PROTOCOL's values, those of Redis; bignum, attrib and push are no values that a handler may return."""
 
 
 def _protocol(server: Any, client: Any, args: list[bytes]) -> Any:

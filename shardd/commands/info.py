@@ -1,15 +1,17 @@
-"""INFO's text: which sections a request names, how they are written, and the facts that every process of ours can tell of itself.
+"""INFO's text: which sections a request names, how they are written, and what every process can tell of itself.
 
-Owns: the names and the order of sections, the form of a line, and the sections that are the same for an engine and a proxy
-(server, cpu, replication without replicas, persistence without any). Does not own the facts of an engine (commands.facts) or of a
-proxy. A section is a dict from field to value, in INFO's order, so that whoever joins several processes adds up dicts.
+Owns: the names and the order of sections, the form of a line, and the sections that are alike for an engine and a
+proxy (server, cpu, replication without replicas, persistence without any). Does not own the facts of an engine
+(commands.facts) or of a proxy. A section is a dict from field to value, in INFO's order, so that whoever joins several
+processes adds up dicts.
 
     # Server              title
     redis_version:7.2.6   field:value        lines end with CR LF, an empty line is between two sections
     ...
 
-Fields are those of Redis 7.2 in its order (server.c, genRedisInfoString), so that redis-cli, redis_exporter and the client
-libraries find what they read. What does not exist here has Redis's value for "none"; a figure that nobody counts is left out.
+Fields are those of Redis 7.2 in its order (server.c, genRedisInfoString), so that redis-cli, redis_exporter and the
+client libraries find what they read. What does not exist here has Redis's value for "none"; a figure that nobody counts
+is left out.
 """
 import hashlib
 import os
@@ -146,7 +148,7 @@ def cpu() -> Facts:
 
 
 def persistence(*, started: float, changes: int) -> Facts:
-    """The section `persistence` of a process that writes nothing to disk. started: unix time, when the data was last as on disk."""
+    """The section `persistence` of a process that writes nothing to disk. started: unix time in seconds."""
     return {
         "loading": 0, "async_loading": 0, "current_cow_peak": 0, "current_cow_size": 0, "current_cow_size_age": 0,
         "current_fork_perc": "0.00", "current_save_keys_processed": 0, "current_save_keys_total": 0,

@@ -1,7 +1,7 @@
 """MEMORY: what one key takes, what everything takes, and what that means.
 
-Owns: the replies. Does not own the figures: those of one key come from keyspace.inspection, the others from commands.facts
-and structures.alloc.
+Owns: the replies. Does not own the figures: those of one key come from keyspace.inspection, the others from
+commands.facts and structures.alloc.
 """
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ def usage(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def stats(server: Any, client: Any, args: list[bytes]) -> Any:
-    """MEMORY STATS: Redis 7.2's fields; what has no counterpart here (overhead of expires, slot-to-keys) is left out or 0."""
+    """MEMORY STATS: Redis 7.2's fields; what has no counterpart here (overhead of expires, slot-to-keys) is 0."""
     m = facts.memory_facts(server)
     keys = server.keyspace.total_keys()
     net = max(0, m["used"] - m["startup"])
@@ -73,11 +73,12 @@ def doctor(server: Any, client: Any, args: list[bytes]) -> Any:
         return Verbatim(f"Only {human(m['used'])} are in use: too little to tell anything from.\n")
     advice = []
     if m["peak"] > m["used"] * PEAK_RATIO_HIGH:
-        advice.append(f"Peak: {human(m['peak'])} were in use once, {human(m['used'])} are now. Until the freed memory is used "
-                      "again, the resident size may stay above what the data needs.")
+        advice.append(f"Peak: {human(m['peak'])} were in use once, {human(m['used'])} are now. Until the freed memory "
+                      "is used again, the resident size may stay above what the data needs.")
     if m["ratio"] > FRAGMENTATION_RATIO_HIGH and m["extra"] > FRAGMENTATION_BYTES_MIN:
-        advice.append(f"Fragmentation: {human(m['rss'])} are resident for {human(m['used'])} of data ({m['ratio']:.2f} times). "
-                      "MEMORY PURGE gives free pages back; values of very different sizes keep pages half full.")
+        advice.append(f"Fragmentation: {human(m['rss'])} are resident for {human(m['used'])} of data "
+                      f"({m['ratio']:.2f} times). MEMORY PURGE gives free pages back; values of very different sizes "
+                      "keep pages half full.")
     if m["clients"] > CLIENT_BYTES_HIGH * max(1, len(server.clients)):
         advice.append(f"Clients: their buffers take {human(m['clients'])}. CLIENT LIST shows which (tot-mem); "
                       "client-output-buffer-limit bounds them.")

@@ -1,7 +1,7 @@
 """The server as a whole: CONFIG, TIME, SLOWLOG, ROLE, REPLICAOF, SHUTDOWN and LOLWUT.
 
-Owns: these commands, once for the engine and the proxy: nothing here knows the keyspace. Does not own what an option does
-(base.options tells whoever subscribed), what is logged as slow (engine.stats), or how a process stops.
+Owns: these commands, once for the engine and the proxy: nothing here knows the keyspace. Does not own what an option
+does (base.options tells whoever subscribed), what is logged as slow (engine.stats), or how a process stops.
 
 What is used of `server`: config (base.options.Config), rewrite_path, log, stats.slowlog, mode, reset_statistics() and
 shutdown(save).
@@ -54,7 +54,7 @@ def config_get(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CONFIG SET option value [option value ...]: all of them or none. A proxy has checked its client before it sends this."""
+    """CONFIG SET option value [option value ...]: all or none. A proxy checks its client before it sends this."""
     if len(args) % 2:
         raise CommandError(errors.SYNTAX)
     local = is_local(client) or bool(client.flags & ClientFlag.INTERNAL)
@@ -63,8 +63,10 @@ def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def config_rewrite(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CONFIG REWRITE: the user's file. A child of the supervisor, which was started with a file made for it, writes there
-    only what CONFIG SET has changed."""
+    """CONFIG REWRITE: the user's file.
+
+    A child of the supervisor, which was started with a file made for it, writes there only what CONFIG SET has changed.
+    """
     own_file = server.rewrite_path == server.config.path
     server.config.rewrite(server.rewrite_path, None if own_file else server.config.set_names)
     server.log.notice("CONFIG REWRITE executed with success.")
@@ -94,7 +96,7 @@ def config_help(server: Any, client: Any, args: list[bytes]) -> Any:
 # --- SLOWLOG ------------------------------------------------------------------------------------------------------
 
 def slowlog_get(server: Any, client: Any, args: list[bytes]) -> Any:
-    """SLOWLOG GET [count]: [id, unix time, microseconds, arguments, address, client name] each, newest first; -1: all."""
+    """SLOWLOG GET [count]: [id, unix time, microseconds, arguments, address, name] each, newest first; -1: all."""
     if len(args) > 3:
         raise CommandError(errors.subcommand_syntax(args[0], args[1]))
     count: int | None = SLOWLOG_SHOWN
@@ -151,8 +153,8 @@ def replicaof(server: Any, client: Any, args: list[bytes]) -> Any:
 def shutdown(server: Any, client: Any, args: list[bytes]) -> Any:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] | ABORT: no reply where it succeeds, the connection closes.
 
-    There are no replicas to wait for, so NOW changes nothing and there is never anything to ABORT. SAVE fails as long as
-    nothing can be saved, unless FORCE says to stop all the same.
+    There are no replicas to wait for, so NOW changes nothing and there is never anything to ABORT. SAVE fails as long
+    as nothing can be saved, unless FORCE says to stop all the same.
     """
     words = {word.lower() for word in args[1:]}
     if words - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= words:

@@ -1,15 +1,16 @@
 """Looking into the keyspace for people and tools: one key's memory and entry, a slot's keys, the digest of a database.
 
-Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, CLUSTER GETKEYSINSLOT and the averages of INFO read. Changes nothing, but
-that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data (database.py, entry.py).
+Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, CLUSTER GETKEYSINSLOT and the averages of INFO read. Changes
+nothing, but that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data
+(database.py, entry.py).
 
-The digest is Redis's (debug.c, computeDatasetDigest), so that a database of ours and one of Redis's with the same keys have
-the same: with  x ^= SHA1(data)  for "xor" and  x ^= SHA1(data), x = SHA1(x)  for "mix", a key's digest is
+The digest is Redis's (debug.c, computeDatasetDigest), so that a database of ours and one of Redis's with the same keys
+have the same: with  x ^= SHA1(data)  for "xor" and  x ^= SHA1(data), x = SHA1(x)  for "mix", a key's digest is
 
     mix(key)  mix(type as big-endian uint32)  mix(string)  xor("!!expire!!") where it expires
 
-and the whole is, for each database that has keys, mix(its number as big-endian uint32) followed by xor(key's digest) of all of
-its keys, in any order. SHA1 of the key's digest is xored, not the digest itself.
+and the whole is, for each database that has keys, mix(its number as big-endian uint32) followed by xor(key's digest)
+of all of its keys, in any order. SHA1 of the key's digest is xored, not the digest itself.
 """
 import hashlib
 
@@ -43,7 +44,7 @@ def entry_of(db: Database, k: key_p, key: bytes) -> bytep:
 # ---- one key
 
 def memory_usage(db: Database, key: bytes) -> int | None:
-    """Bytes that a key takes: its entry and all that this owns, and its share of its slot's buckets. None where it is absent."""
+    """Bytes that a key takes: its entry, all that this owns, and its share of its slot's buckets. None where absent."""
     k: Key
     e: bytep = entry_of(db, cython.address(k), key)
     s: slot_p
@@ -56,8 +57,8 @@ def memory_usage(db: Database, key: bytes) -> int | None:
 def describe(db: Database, key: bytes) -> dict | None:
     """What DEBUG OBJECT shows of a key, None where it is absent.
 
-    address, refcount, encoding (OBJECT's names), serialized (bytes of the value in an RDB file without compression), access
-    (the 24 bits of the access clock or the LFU counter), idle (seconds by that clock).
+    address, refcount, encoding (OBJECT's names), serialized (bytes of the value in an RDB file without compression),
+    access (the 24 bits of the access clock or the LFU counter), idle (seconds by that clock).
     """
     k: Key
     e: bytep = entry_of(db, cython.address(k), key)
@@ -241,7 +242,7 @@ def _add_digest(context: cython.p_void, e: bytep) -> cython.int:
 
 
 def dataset_digest(databases: list) -> bytes:
-    """The digest of all keys of all databases (DEBUG DIGEST), 20 bytes; zeros where there are none. Walks everything at once."""
+    """The digest of all keys (DEBUG DIGEST), 20 bytes; zeros where there are none. Walks everything at once."""
     final: bytes = bytes(20)
     db: Database
     digest: _Digest

@@ -73,7 +73,8 @@ def test_keys_of_a_slot_are_those_of_the_clients_database():
 @pytest.mark.parametrize("line, text", [
     ("COUNTKEYSINSLOT 16384", "Invalid slot"), ("COUNTKEYSINSLOT -1", "Invalid slot"),
     ("COUNTKEYSINSLOT x", "value is not an integer or out of range"),
-    ("GETKEYSINSLOT 16384 1", "Invalid slot or number of keys"), ("GETKEYSINSLOT 1 -1", "Invalid slot or number of keys"),
+    ("GETKEYSINSLOT 16384 1", "Invalid slot or number of keys"),
+    ("GETKEYSINSLOT 1 -1", "Invalid slot or number of keys"),
     ("GETKEYSINSLOT 1 x", "value is not an integer or out of range"),
     ("GETKEYSINSLOT x -1", "value is not an integer or out of range"),
     ("MEET 127.0.0.1 1", "unknown subcommand 'MEET'. Try CLUSTER HELP."),

@@ -53,7 +53,8 @@ def test_object(engine):
     engine("SET k hello")
     reply = engine("DEBUG OBJECT k")
     assert isinstance(reply, Status)
-    assert re.fullmatch(r"Value at:0x[0-9a-f]+ refcount:1 encoding:embstr serializedlength:6 lru:\d+ lru_seconds_idle:0", reply)
+    assert re.fullmatch(
+        r"Value at:0x[0-9a-f]+ refcount:1 encoding:embstr serializedlength:6 lru:\d+ lru_seconds_idle:0", reply)
     engine("SELECT 1")
     assert engine("DEBUG OBJECT k") == Error("ERR no such key")
 
@@ -72,7 +73,8 @@ def test_a_new_replication_id(engine):
     assert f"master_replid:{engine.server.replication_id}".encode() in engine("INFO replication")
 
 
-@pytest.mark.parametrize("size, fine", [("0", True), ("100", True), ("1gb", True), ("4gb", False), ("-1", False), ("abc", False)])
+@pytest.mark.parametrize("size, fine", [
+    ("0", True), ("100", True), ("1gb", True), ("4gb", False), ("-1", False), ("abc", False)])
 def test_packed_threshold_is_checked(engine, size, fine):
     wrong = Error("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
     assert engine("DEBUG", "QUICKLIST-PACKED-THRESHOLD", size) == (OK if fine else wrong)

@@ -3,8 +3,8 @@ import pytest
 
 from shardd.commands import info
 
-DEFAULT = ["server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats", "cluster",
-           "keyspace"]
+DEFAULT = ["server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats",
+           "cluster", "keyspace"]
 ALL = DEFAULT[:8] + ["commandstats"] + DEFAULT[8:]
 
 
@@ -24,8 +24,8 @@ def test_the_text():
 
 
 @pytest.mark.parametrize("size, text", [
-    (0, "0B"), (1, "1B"), (1023, "1023B"), (1024, "1.00K"), (1536, "1.50K"), (1024**2 - 1, "1024.00K"), (1024**2, "1.00M"),
-    (25276502016, "23.54G"), (1024**4, "1.00T"), (1024**5, "1.00P"), (3000 * 1024**5, "3000.00P")])
+    (0, "0B"), (1, "1B"), (1023, "1023B"), (1024, "1.00K"), (1536, "1.50K"), (1024**2 - 1, "1024.00K"),
+    (1024**2, "1.00M"), (25276502016, "23.54G"), (1024**4, "1.00T"), (1024**5, "1.00P"), (3000 * 1024**5, "3000.00P")])
 def test_sizes_for_people(size, text):
     assert info.human(size) == text
 
