@@ -46,9 +46,16 @@ arg_p = cython.typedef(cython.pointer(Arg))
 
 BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
 FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 65536)      # a reply buffer of this size is sent before the next command
+SHOWN_MAX = cython.declare(cython.Py_ssize_t, errors.ARGUMENTS_SHOWN_BYTES + 1)
 CLOCK_US = cython.declare(cython.int, 200)          # the commands' clock may be so much behind
 
 _REPLY_FLAGS = cython.declare(cython.uint, ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP | ClientFlag.REPLY_SKIP_NEXT)
+
+
+@cython.cfunc
+def _head(arg: arg_p) -> bytes:
+    """As much of an argument as an error can show."""
+    return arg.p[:arg.n if arg.n < SHOWN_MAX else SHOWN_MAX]
 
 
 @cython.final
@@ -254,10 +261,11 @@ class Dispatcher:
         """1 where the command must not run; the error is replied then."""
         c: command_p = p.command
         if c == cython.NULL:
-            if bytes(argv[0].p[:argv[0].n]).lower() in errors.HTTP_WORDS:
+            if _head(argv).lower() in errors.HTTP_WORDS:
                 return self.cut_off_browser(client)
+            # no more is copied than the error can show
             return self.reject(c, errors.unknown_command(
-                arg_bytes(argv), [arg_bytes(argv + i) for i in range(1, argc)]))
+                _head(argv), [_head(argv + i) for i in range(1, argc if argc < SHOWN_MAX else SHOWN_MAX)]))
         if c.flags & CMD_CONTAINER and (argc > 1 or self.registry.handlers[c.index] is None):
             return self.refuse_container(c, argv, argc)
         if (c.arity > 0 and argc != c.arity) or argc < -c.arity:
@@ -286,7 +294,7 @@ class Dispatcher:
         """A container without a known subcommand."""
         if argc < 2:
             return self.reject(c, errors.wrong_arity(self.registry.rows[c.index].name))
-        return self.reject(c, errors.unknown_subcommand(arg_bytes(argv), arg_bytes(argv + 1)))
+        return self.reject(c, errors.unknown_subcommand(_head(argv), _head(argv + 1)))
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -350,6 +350,7 @@ def set_limit(limit_bytes: int) -> None:
     _limit = limit_bytes
 
 
+@cython.overflowcheck(False)
 def check() -> int:
     """Walk the lists of every class; returns the bytes in use on listed pages. Raises AssertionError on damage."""
     total: int = 0

@@ -57,6 +57,7 @@ def parse_int64(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(int6
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def parse_long_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(cython.longdouble)) -> cython.bint:
     """Whether the bytes are a float in full; `value` then holds it (infinities included, NaN not)."""

@@ -57,6 +57,7 @@ def crc16(p: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> uin
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def key_slot(key: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> uint16_t:
     """The slot of a key of `n` bytes."""
