@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from proxy.merge import Ask
-from shardd.base import errors, limits
+from shardd.base import digest, errors, limits
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import NOBODY, Topology
 from shardd.commands import cluster, connection, introspect
@@ -128,7 +128,8 @@ async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
         raise CommandError(errors.PROTECTED_DEBUG)
     word = args[1].lower()
     if word == b"digest" and len(args) == 2:
-        return _digest(checked(await every(server, *args)))
+        parts = checked(await every(server, args[0], b"DIGEST-KEYS"))
+        return Simple(digest.dataset(_digest_part(part) for part in parts).hex())
     if word == b"digest-value":
         parts = [(server.owner(slot_of(key)), [*args[:2], key]) for key in args[2:]]
         return [reply[0] for reply in checked(await Ask(parts))] if parts else []
@@ -142,12 +143,9 @@ async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
     return replies[0]
 
 
-def _digest(digests: list[Any]) -> Any:
-    """A dataset's digest is the exclusive or of its keys' digests, so that of several engines is that of theirs."""
-    joined = 0
-    for digest in digests:
-        joined ^= int(digest, 16)
-    return Simple(f"{joined:040x}")
+def _digest_part(part: list[Any]) -> dict[int, int]:
+    """DEBUG DIGEST-KEYS of one engine, as base.digest.dataset wants it."""
+    return {db: int(keys, 16) for db, keys in zip(part[::2], part[1::2], strict=True)}
 
 
 # --- slots --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from shardd.base import errors
+from shardd.base import digest, errors
 from shardd.base.errors import CommandError
 from shardd.base.option_types import parse_memory
 from shardd.commands.connection import Handler, help_lines
@@ -29,7 +29,7 @@ _WHOLE: Final = re.compile(rb"\s*[+-]?\d+")
 
 
 def allowed(server: Any, client: Any) -> bool:
-    """Whether this client may use DEBUG."""
+    """Whether this client may use DEBUG. A proxy asks the same about its own client before it sends anything."""
     who = server.config["enable-debug-command"]
     return who == "yes" or (who == "local" and is_local(client))
 
@@ -75,7 +75,13 @@ def _packed_threshold(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def _digest(server: Any, client: Any, args: list[bytes]) -> Any:
-    return Simple(inspection.dataset_digest(server.keyspace.databases).hex())
+    return Simple(digest.dataset([inspection.key_digests(server.keyspace.databases)]).hex())
+
+
+def _digest_keys(server: Any, client: Any, args: list[bytes]) -> Any:
+    """The parts that a dataset's digest is made of, for whoever joins several engines: database, sum of its keys, ..."""
+    parts = inspection.key_digests(server.keyspace.databases)
+    return [item for db, keys in parts.items() for item in (db, f"{keys:0{2 * digest.DIGEST_BYTES}x}".encode())]
 
 
 def _digest_value(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -123,6 +129,8 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    Walk all tables and the allocator; OK, or what is broken.",
         "DIGEST",
         "    A signature of all keys; equal data has equal signatures, here and in Redis.",
+        "DIGEST-KEYS",
+        "    What DIGEST is made of: numbers of databases, each with the sum of its keys' digests.",
         "DIGEST-VALUE <key> [<key> ...]",
         "    Signatures of these keys' values.",
         "ERROR <string>",
@@ -150,6 +158,7 @@ SUBCOMMANDS: Final[dict[bytes, tuple[int, Callable[[Any, Any, list[bytes]], Any]
     b"quicklist-packed-threshold": (3, _packed_threshold),
     b"protocol": (3, _protocol),
     b"digest": (2, _digest),
+    b"digest-keys": (2, _digest_keys),
     b"digest-value": (-2, _digest_value),
     b"log": (3, _log),
     b"error": (3, _error),

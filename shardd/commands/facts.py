@@ -1,7 +1,8 @@
 """INFO: what an engine has to tell.
 
-Owns: where each figure of an engine comes from. Does not own the text and the sections that are alike everywhere (commands.info),
-or the counting itself, which is done where things happen: engine.stats, commands.registry, keyspace.database, net.client.
+Owns: where each figure of an engine comes from. Does not own the text and the sections that are alike everywhere
+(commands.info), or the counting itself, which is done where things happen: engine.stats, commands.registry,
+keyspace.database, net.client.
 
 What is used of `server` is in engine.server.Server.
 """
@@ -88,7 +89,8 @@ def memory(server: Any) -> Facts:
         "number_of_cached_scripts": 0, "number_of_functions": 0, "number_of_libraries": 0,
         "used_memory_vm_functions": 0, "used_memory_vm_total": 0, "used_memory_vm_total_human": "0B",
         "used_memory_functions": 0, "used_memory_scripts": 0, "used_memory_scripts_human": "0B",
-        "maxmemory": maxmemory, "maxmemory_human": human(maxmemory), "maxmemory_policy": server.config["maxmemory-policy"],
+        "maxmemory": maxmemory, "maxmemory_human": human(maxmemory),
+        "maxmemory_policy": server.config["maxmemory-policy"],
         "allocator_frag_ratio": f"{m['ratio']:.2f}", "allocator_frag_bytes": m["extra"],
         "allocator_rss_ratio": "1.00", "allocator_rss_bytes": 0,
         "rss_overhead_ratio": "1.00", "rss_overhead_bytes": 0,
@@ -113,7 +115,8 @@ def stats(server: Any) -> Facts:
         "total_net_repl_input_bytes": 0, "total_net_repl_output_bytes": 0,
         "instantaneous_input_kbps": f"{bytes_in / 1024:.2f}", "instantaneous_output_kbps": f"{bytes_out / 1024:.2f}",
         "instantaneous_input_repl_kbps": "0.00", "instantaneous_output_repl_kbps": "0.00",
-        "rejected_connections": counted.rejected_connections, "sync_full": 0, "sync_partial_ok": 0, "sync_partial_err": 0,
+        "rejected_connections": counted.rejected_connections,
+        "sync_full": 0, "sync_partial_ok": 0, "sync_partial_err": 0,
         "expired_keys": keyspace.expired, "expired_stale_perc": "0.00", "expired_time_cap_reached_count": 0,
         "evicted_keys": keyspace.evicted, "evicted_clients": 0,
         "total_eviction_exceeded_time": 0, "current_eviction_exceeded_time": 0,
@@ -145,7 +148,8 @@ def commandstats(server: Any) -> Facts:
 
 def errorstats(server: Any) -> Facts:
     """The section `errorstats`, in order of the codes."""
-    return {f"errorstat_{code.decode('latin-1')}": {"count": count} for code, count in sorted(server.stats.errors.items())}
+    counts = sorted(server.stats.errors.items())
+    return {f"errorstat_{code.decode('latin-1')}": {"count": count} for code, count in counts}
 
 
 def keyspace_section(server: Any) -> Facts:
@@ -159,8 +163,9 @@ def keyspace_section(server: Any) -> Facts:
 
 def _server(server: Any) -> Facts:
     config = server.config
-    return info.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started, hz=config["hz"],
-                       config_file=server.rewrite_path, bind=config["bind"], unixsocket=config["unixsocket"])
+    return info.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started,
+                       hz=config["hz"], config_file=server.rewrite_path, bind=config["bind"],
+                       unixsocket=config["unixsocket"])
 
 
 SECTIONS: Final[dict[str, Callable[[Any], Facts]]] = {

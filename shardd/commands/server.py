@@ -26,10 +26,9 @@ _LOOPBACK: Final = ("127.", "[::1]")
 def is_local(client: Any) -> bool:
     """Whether a client is on this host: what the value `local` of the enable-* options means.
 
-    A connection of a proxy is not: who is at its other end only the proxy knows.
+    A proxy's connection is, since it comes over a Unix socket: the proxy has asked the same about the client behind it.
     """
-    transport = client.transport
-    return not client.flags & ClientFlag.INTERNAL and (transport.is_unix or transport.peer.startswith(_LOOPBACK))
+    return client.transport.is_unix or client.transport.peer.startswith(_LOOPBACK)
 
 
 def time(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -54,11 +53,10 @@ def config_get(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CONFIG SET option value [option value ...]: all or none. A proxy checks its client before it sends this."""
+    """CONFIG SET option value [option value ...]: all of them or none."""
     if len(args) % 2:
         raise CommandError(errors.SYNTAX)
-    local = is_local(client) or bool(client.flags & ClientFlag.INTERNAL)
-    server.config.set_many(list(zip(args[2::2], args[3::2], strict=True)), local)
+    server.config.set_many(list(zip(args[2::2], args[3::2], strict=True)), is_local(client))
     return OK
 
 
@@ -67,6 +65,8 @@ def config_rewrite(server: Any, client: Any, args: list[bytes]) -> Any:
 
     A child of the supervisor, which was started with a file made for it, writes there only what CONFIG SET has changed.
     """
+    if not server.rewrite_path:
+        raise CommandError(errors.CONFIG_NO_FILE)
     own_file = server.rewrite_path == server.config.path
     server.config.rewrite(server.rewrite_path, None if own_file else server.config.set_names)
     server.log.notice("CONFIG REWRITE executed with success.")

@@ -41,7 +41,7 @@ class Engine:
         self.done = asyncio.Event()
         self.parent = child.adopt(self.done.set)
         self.server = Server(config, self.log, self.parent.node_id if self.parent else "",
-                             self.parent.conf_path or None if self.parent else None)
+                             self.parent.conf_path if self.parent else None)
         self.server.on_shutdown = self._on_shutdown
         build_registry(self.server)
         self.cron = Cron(self.server, loop)

@@ -41,7 +41,10 @@ class Server:
     """
 
     def __init__(self, config: Config, log: Log, node_id: str = "", rewrite_path: str | None = None) -> None:
-        """node_id: 40 hex digits, which engine of the topology this is; rewrite_path: the file that CONFIG REWRITE rewrites."""
+        """node_id: 40 hex digits, which engine of the topology this is.
+
+        rewrite_path: the file that CONFIG REWRITE rewrites, "" for none, None for the one that `config` was read from.
+        """
         self.config, self.log = config, log
         self.node_id = node_id
         self.rewrite_path = rewrite_path if rewrite_path is not None else config.path

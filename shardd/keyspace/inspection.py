@@ -3,14 +3,6 @@
 Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, CLUSTER GETKEYSINSLOT and the averages of INFO read. Changes
 nothing, but that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data
 (database.py, entry.py).
-
-The digest is Redis's (debug.c, computeDatasetDigest), so that a database of ours and one of Redis's with the same keys
-have the same: with  x ^= SHA1(data)  for "xor" and  x ^= SHA1(data), x = SHA1(x)  for "mix", a key's digest is
-
-    mix(key)  mix(type as big-endian uint32)  mix(string)  xor("!!expire!!") where it expires
-
-and the whole is, for each database that has keys, mix(its number as big-endian uint32) followed by xor(key's digest)
-of all of its keys, in any order. SHA1 of the key's digest is xored, not the digest itself.
 """
 import hashlib
 
@@ -23,6 +15,8 @@ from cython.cimports.shardd.keyspace.entry import (
     entry_key, entry_key_len, entry_type, entry_value, entry_view)
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.table import table_bytes, table_scan, table_walk
+
+from shardd.base.digest import mix, number, xor
 
 SHARED_INTS = cython.declare(uint64_t, 10000)       # Redis shares the objects of the integers below this one
 SHARED_REFCOUNT = 2147483647
@@ -89,15 +83,15 @@ def content_of(e: bytep) -> object:
 
 def serialized_length(value: bytes) -> int:
     """Bytes of a string in an RDB file, without compression: an integer of up to 32 bits, or a length and the bytes."""
-    number: int64_t
+    integer: int64_t
     n: cython.Py_ssize_t = len(value)
     text: cython.p_char = value
-    if n <= 11 and parse_int64(cython.cast(bytep, text), n, cython.address(number)):
-        if -128 <= number < 128:
+    if n <= 11 and parse_int64(cython.cast(bytep, text), n, cython.address(integer)):
+        if -128 <= integer < 128:
             return 2
-        if -32768 <= number < 32768:
+        if -32768 <= integer < 32768:
             return 3
-        if -2147483648 <= number < 2147483648:
+        if -2147483648 <= integer < 2147483648:
             return 5
     return n + (1 if n < 64 else 2 if n < 16384 else 5)
 
@@ -192,22 +186,13 @@ def average_ttl_ms(db: Database, start: cython.int = 0) -> int:
 
 # ---- digests
 
-def _xor(digest: bytes, data: bytes) -> bytes:
-    mask: int = int.from_bytes(hashlib.sha1(data).digest(), "big")
-    return (int.from_bytes(digest, "big") ^ mask).to_bytes(20, "big")
-
-
-def _mix(digest: bytes, data: bytes) -> bytes:
-    return hashlib.sha1(_xor(digest, data)).digest()
-
-
 @cython.cfunc
 def _value_digest(digest: bytes, e: bytep) -> bytes:
     """Add an entry's type, value and expiry to a digest."""
     if entry_type(e) != TYPE_STRING:
         raise AssertionError(f"type {entry_type(e)} has no digest")
-    digest = _mix(_mix(digest, int(entry_type(e)).to_bytes(4, "big")), content_of(e))
-    return _xor(digest, b"!!expire!!") if entry_expires(e) else digest
+    digest = mix(mix(digest, number(entry_type(e))), content_of(e))
+    return xor(digest, b"!!expire!!") if entry_expires(e) else digest
 
 
 def value_digest(db: Database, key: bytes) -> bytes:
@@ -233,7 +218,7 @@ class _Digest:
 def _add_digest(context: cython.p_void, e: bytep) -> cython.int:
     digest: _Digest = cython.cast(_Digest, context)
     try:
-        one: bytes = _mix(bytes(20), cython.cast(cython.p_char, entry_key(e))[:entry_key_len(e)])
+        one: bytes = mix(bytes(20), cython.cast(cython.p_char, entry_key(e))[:entry_key_len(e)])
         one = hashlib.sha1(_value_digest(one, e)).digest()
         digest.value ^= int.from_bytes(one, "big")
     except Exception as error:      # a visitor cannot raise
@@ -241,21 +226,23 @@ def _add_digest(context: cython.p_void, e: bytep) -> cython.int:
     return 0
 
 
-def dataset_digest(databases: list) -> bytes:
-    """The digest of all keys (DEBUG DIGEST), 20 bytes; zeros where there are none. Walks everything at once."""
-    final: bytes = bytes(20)
+def key_digests(databases: list) -> dict:
+    """Database number -> the exclusive or of SHA1(key's digest) over its keys, as base.digest.dataset wants it.
+
+    Databases without keys are left out. Walks everything at once.
+    """
+    found: dict = {}
     db: Database
     digest: _Digest
     slot: cython.int
     for db in databases:
         if not db.used:
             continue
-        final = _mix(final, int(db.id).to_bytes(4, "big"))
         digest = _Digest()
         for slot in range(SLOT_COUNT):
             if db.slots[slot].t.used:
                 table_walk(cython.address(db.slots[slot].t), _add_digest, cython.cast(cython.p_void, digest))
         if digest.broken is not None:
             raise digest.broken
-        final = (int.from_bytes(final, "big") ^ digest.value).to_bytes(20, "big")
-    return final
+        found[db.id] = digest.value
+    return found

@@ -1,11 +1,13 @@
 """DEBUG: who may, and what it does."""
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from harness.resp import OK, Error, Status
-from shardd.net.client import ClientFlag
+from shardd.base.digest import dataset
+from shardd.commands import debug
 from unit.inproc import Engine
 
 
@@ -23,12 +25,14 @@ def test_it_is_off_unless_allowed():
     assert reply.startswith("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\"")
 
 
-def test_local_means_this_host_and_no_proxy():
+@pytest.mark.parametrize("is_unix, peer, local", [
+    (True, "/x.sock:0", True), (False, "127.0.0.1:5", True), (False, "127.8.0.1:5", True), (False, "[::1]:5", True),
+    (False, "10.0.0.1:5", False), (False, "[fe80::1]:5", False), (False, "1.127.0.1:5", False)])
+def test_local_means_this_host(is_unix, peer, local):
     engine = Engine("--enable-debug-command", "local")
-    assert engine.run.session.transport.is_unix
-    assert engine("DEBUG SLEEP 0") == OK
-    engine.run.session.flags |= ClientFlag.INTERNAL
-    assert engine("DEBUG SLEEP 0").startswith("ERR DEBUG command not allowed.")
+    client = SimpleNamespace(transport=SimpleNamespace(is_unix=is_unix, peer=peer))
+    assert debug.allowed(engine.server, client) is local
+    assert engine("DEBUG SLEEP 0") == OK, "over a Unix socket"
 
 
 @pytest.mark.parametrize("line", [
@@ -101,6 +105,14 @@ def test_digests(engine):
     one, none = engine("DEBUG DIGEST-VALUE k nosuch")
     assert engine("DEBUG DIGEST-VALUE") == []
     assert none == zeros and isinstance(one, Status) and len(one) == 40 and one != zeros
+
+
+def test_parts_of_a_digest(engine):
+    engine("MSET a 1 b 2")
+    engine("MOVE b 1")
+    first, one, second, two = engine("DEBUG DIGEST-KEYS")
+    assert (first, second) == (0, 1) and len(one) == len(two) == 40
+    assert Status(dataset([{0: int(one, 16)}, {1: int(two, 16)}]).hex()) == engine("DEBUG DIGEST")
 
 
 def test_error_and_log(engine, capfd):
