@@ -6,10 +6,11 @@ base.option_types; files and command lines: base.options) nor what an option doe
 Each option is read by some of the programs: `supervisor`, `engine`, `proxy`. The supervisor hands a child the options
 that the child reads. Names and defaults are Redis 7.2's where Redis has the option, with two differences: `save` is
 empty and `enable-*` need a restart. An option of Redis whose feature does not exist yet is in the table so that a
-redis.conf loads, but it takes no value that would promise the feature: see `only`. An option with `idle` set takes
-every valid value and has no effect yet, since it only shapes such a feature.
+redis.conf loads: where another value would promise what protects data or access, it takes no such value (`only`);
+where it only shapes the feature, it takes every valid value and has no effect (`idle`).
 
-conf/shardd.conf describes the same options for people; a test holds that the two agree.
+conf/shardd.conf describes the same options for people. Tests hold that the two agree, and that every option is `only`,
+`idle`, or named by code that reads it.
 """
 
 from typing import Final, NamedTuple
@@ -37,7 +38,8 @@ class Option(NamedTuple):
     name: as in a file; kind: reads, checks and prints it; default: as in a file; help: one sentence; section: the
     heading in conf/shardd.conf; readers: the programs that read it; mutable: CONFIG SET may change it; protected:
     only where enable-protected-configs allows; sensitive: its value never goes into a log; aliases: other names;
-    only: {the values accepted, as text}: reason for refusing any other; idle: accepted without effect.
+    only: the values accepted, as text, with the reason for refusing any other; idle: accepted without effect;
+    shared_out: of a tree this is the whole, and the supervisor and the proxies give each engine an equal share.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Option(NamedTuple):
     only: tuple[str, ...] = ()
     reason: str = ""
     idle: bool = False
+    shared_out: bool = False
 
 
 def _network() -> list[Option]:
@@ -82,7 +85,7 @@ def _network() -> list[Option]:
                "one client.", section, SERVERS),
         Option("client-output-buffer-limit", BufferLimits(), "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
                "Unsent reply bytes at which a client is closed: class, hard limit, soft limit, seconds above the soft "
-               "limit.", section, SERVERS),
+               "limit. All clients are normal ones yet.", section, SERVERS),
         Option("tls-port", Int(0, PORT_MAX), "0", "TCP port for TLS clients.", section, SERVERS, mutable=False,
                only=("0",), reason=NOT_YET + "there is no TLS listener"),
     ]
@@ -114,8 +117,6 @@ def _tree() -> list[Option]:
                mutable=False),
         Option("engine-base-port", Int(0, PORT_MAX), "0", "TCP port of the first engine, the next ones count up; 0 "
                "takes free ports.", section, SUPERVISOR, mutable=False),
-        Option("proxy-unixsocket", SocketPath(), "", "Unix socket on which an engine serves proxies and the "
-               "supervisor; the supervisor sets it.", section, ENGINE, mutable=False),
         Option("dir", Directory(), "./", "Directory of everything that is kept on disk.", section, ALL, protected=True),
     ]
 
@@ -134,6 +135,13 @@ def _process() -> list[Option]:
         Option("logfile", String(), "", "File for the log; empty for standard output.", section, ALL, mutable=False),
         Option("syslog-enabled", Bool(), "no", "Log to syslog.", section, ALL, mutable=False, only=("no",),
                reason=NOT_YET + "log to a file or to standard output"),
+        Option("syslog-ident", String(), "redis", "Name in syslog.", section, ALL, mutable=False, idle=True),
+        Option("syslog-facility", Enum("user", *(f"local{number}" for number in range(8))), "local0", "Facility in "
+               "syslog.", section, ALL, mutable=False, idle=True),
+        Option("crash-log-enabled", Bool(), "yes", "Report on a crash; no effect, Python reports errors.", section, ALL,
+               idle=True),
+        Option("crash-memcheck-enabled", Bool(), "yes", "Test the memory after a crash; no effect.", section, ALL,
+               idle=True),
         Option("set-proc-title", Bool(), "yes", "Show role and address in the process's title; no effect yet.", section,
                ALL, idle=True),
         Option("proc-title-template", String(), "{title} {listen-addr} {server-mode}", "How that title is made; no "
@@ -142,8 +150,11 @@ def _process() -> list[Option]:
                SUPERVISOR, mutable=False, idle=True),
         Option("io-threads", Int(1, 128), "1", "Threads of one process.", section, SERVERS, mutable=False, only=("1",),
                reason="an engine has one thread; raise engines instead"),
-        Option("hz", Clamped(limits.HZ_MIN, limits.HZ_MAX), "10", "Background ticks per second.", section, SERVERS),
-        Option("dynamic-hz", Bool(), "yes", "More ticks while there are many clients.", section, SERVERS),
+        Option("io-threads-do-reads", Bool(), "no", "Read in such threads; no effect.", section, SERVERS, mutable=False,
+               idle=True),
+        Option("hz", Clamped(limits.HZ_MIN, limits.HZ_MAX), "10", "Background ticks of an engine per second.", section,
+               SERVERS),
+        Option("dynamic-hz", Bool(), "yes", "More ticks while an engine has many clients.", section, ENGINE),
         Option("shutdown-timeout", Int(0, INT_MAX), "10", "Seconds SHUTDOWN waits for replicas.", section, ENGINE,
                idle=True),
     ]
@@ -151,35 +162,47 @@ def _process() -> list[Option]:
 
 def _memory() -> list[Option]:
     section = "keyspace and memory"
+    defrag = "How active defragmentation works; no effect before it exists."
     policies = ("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu",
                 "allkeys-random", "noeviction")
     return [
         Option("databases", Int(1, limits.DATABASES_MAX), "16", "Number of databases for SELECT.", section, SERVERS,
                mutable=False),
-        Option("maxmemory", Memory(0, INT64_MAX), "0", "Memory of one engine at which writes are refused; 0 for no "
-               "limit.", section, ENGINE),
-        Option("maxmemory-policy", Enum(*policies), "noeviction", "What is removed at maxmemory, and whether keys keep "
-               "their access time or frequency.", section, ENGINE),
-        Option("maxmemory-samples", Int(1, 64), "5", "Keys compared for each eviction.", section, ENGINE),
+        Option("maxmemory", Memory(0, INT64_MAX), "0", "Memory of the data, of all engines together, at which "
+               "writes are refused; 0 for no limit.", section, SERVERS, shared_out=True),
+        Option("maxmemory-policy", Enum(*policies), "noeviction", "Whether keys keep their access time or frequency; "
+               "nothing is evicted yet.", section, ENGINE),
+        Option("maxmemory-samples", Int(1, 64), "5", "Keys compared for each eviction.", section, ENGINE, idle=True),
         Option("maxmemory-eviction-tenacity", Int(0, 100), "10", "Effort of one eviction round, 0 to 100.", section,
-               ENGINE),
+               ENGINE, idle=True),
         Option("lfu-log-factor", Int(0, INT_MAX), "10", "How slowly the LFU counter grows.", section, ENGINE),
         Option("lfu-decay-time", Int(0, INT_MAX), "1", "Minutes after which the LFU counter of an idle key drops by "
                "one.", section, ENGINE),
         Option("active-expire-effort", Int(1, 10), "1", "Effort of removing expired keys before anybody asks, 1 to 10.",
                section, ENGINE),
-        Option("lazyfree-lazy-eviction", Bool(), "no", "Free evicted values in small steps.", section, ENGINE),
-        Option("lazyfree-lazy-expire", Bool(), "no", "Free expired values in small steps.", section, ENGINE),
-        Option("lazyfree-lazy-server-del", Bool(), "no", "Free overwritten values in small steps.", section, ENGINE),
-        Option("lazyfree-lazy-user-del", Bool(), "no", "DEL frees like UNLINK.", section, ENGINE),
-        Option("lazyfree-lazy-user-flush", Bool(), "no", "FLUSHALL and FLUSHDB without a word free in steps.", section,
-               ENGINE),
+        Option("lazyfree-lazy-eviction", Bool(), "no", "Free evicted values in small steps.", section, ENGINE,
+               idle=True),
+        Option("lazyfree-lazy-expire", Bool(), "no", "Free expired values in small steps.", section, ENGINE,
+               idle=True),
+        Option("lazyfree-lazy-server-del", Bool(), "no", "Free overwritten values in small steps.", section, ENGINE,
+               idle=True),
+        Option("lazyfree-lazy-user-del", Bool(), "no", "DEL frees like UNLINK.", section, ENGINE, idle=True),
+        Option("lazyfree-lazy-user-flush", Bool(), "no", "FLUSHALL and FLUSHDB without a word free in steps; large "
+               "ones always do.", section, ENGINE, idle=True),
         Option("activerehashing", Bool(), "yes", "Grow and shrink tables between commands, not only within them.",
                section, ENGINE),
         Option("activedefrag", Bool(), "no", "Move values together in the background.", section, ENGINE, only=("no",),
                reason=NOT_YET + "nothing defragments"),
+        Option("active-defrag-ignore-bytes", Memory(1), "100mb", defrag, section, ENGINE, idle=True),
+        Option("active-defrag-threshold-lower", Int(0, 1000), "10", defrag, section, ENGINE, idle=True),
+        Option("active-defrag-threshold-upper", Int(0, 1000), "100", defrag, section, ENGINE, idle=True),
+        Option("active-defrag-cycle-min", Int(1, 99), "1", defrag, section, ENGINE, idle=True),
+        Option("active-defrag-cycle-max", Int(1, 99), "25", defrag, section, ENGINE, idle=True),
+        Option("active-defrag-max-scan-fields", Int(1, INT64_MAX), "1000", defrag, section, ENGINE, idle=True),
         Option("maxmemory-clients", Memory(0, INT64_MAX), "0", "Memory of all clients of one process.", section,
                SERVERS, only=("0",), reason=NOT_YET + "client eviction does not exist"),
+        Option("tracking-table-max-keys", Int(0, INT64_MAX), "1000000", "Keys remembered for client-side caching; no "
+               "effect before it exists.", section, ENGINE, idle=True),
         Option("notify-keyspace-events", String(), "", "Which keyspace events are published.", section, ENGINE,
                only=("",), reason=NOT_YET + "there is no pub/sub"),
     ]
@@ -214,32 +237,47 @@ def _observing() -> list[Option]:
     return [
         Option("slowlog-log-slower-than", Int(-1, INT64_MAX), "10000", "Microseconds from which a command is logged; 0 "
                "logs all, -1 none.", section, SERVERS),
-        Option("slowlog-max-len", Int(0, limits.SLOWLOG_ENTRIES_MAX), "128", "Entries the slow log keeps.", section,
+        Option("slowlog-max-len", Int(0, INT64_MAX), "128", "Entries the slow log keeps.", section,
                SERVERS),
         Option("latency-monitor-threshold", Int(0, INT64_MAX), "0", "Milliseconds from which an event is sampled.",
                section, SERVERS, only=("0",), reason=NOT_YET + "there is no latency monitor"),
         Option("latency-tracking", Bool(), "yes", "Keep latency percentiles per command; no effect yet.", section,
                SERVERS, idle=True),
+        Option("latency-tracking-info-percentiles", Words(64), "50 99 99.9", "Which percentiles; no effect yet.",
+               section, SERVERS, idle=True),
     ]
 
 
 def _cluster() -> list[Option]:
     section = "cluster"
+    no_bus = "About the cluster bus; no effect, the supervisor takes its place."
+    no_replicas = "About failover to replicas; no effect before they exist."
     return [
         Option("cluster-enabled", Bool(), "no", "An engine started by itself answers as one node of a cluster; under "
                "the supervisor all engines do.", section, SERVERS, mutable=False),
         Option("cluster-announce-ip", String(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
                "the client came to.", section, ALL),
-        Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name; 0 for the "
-               "real one.", section, SERVERS),
+        Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name for an engine "
+               "started by itself; 0 for the real one.", section, ENGINE),
         Option("cluster-announce-hostname", String(), "", "Host name that CLUSTER SLOTS and SHARDS add.", section, ALL),
         Option("cluster-preferred-endpoint-type", Enum("ip", "hostname", "unknown-endpoint"), "ip", "What CLUSTER "
                "SLOTS and redirects name: the address, the host name, or nothing.", section, ALL),
-        Option("cluster-require-full-coverage", Bool(), "yes", "Refuse all keys while any slot has no engine.", section,
-               SERVERS),
-        Option("cluster-allow-reads-when-down", Bool(), "no", "Read even while the cluster is down.", section, SERVERS),
+        Option("cluster-require-full-coverage", Bool(), "yes", "Refuse all keys while any slot has had no engine for "
+               "cluster-node-timeout.", section, SERVERS),
+        Option("cluster-allow-reads-when-down", Bool(), "no", "Read even while all keys are refused.", section, ENGINE),
         Option("cluster-node-timeout", Int(0, INT64_MAX), "15000", "Milliseconds after which an engine that does not "
                "answer counts as down.", section, ALL),
+        Option("cluster-port", Int(0, PORT_MAX), "0", no_bus, section, SERVERS, mutable=False, idle=True),
+        Option("cluster-announce-bus-port", Int(0, PORT_MAX), "0", no_bus, section, SERVERS, idle=True),
+        Option("cluster-link-sendbuf-limit", Memory(0), "0", no_bus, section, SERVERS, idle=True),
+        Option("cluster-allow-pubsubshard-when-down", Bool(), "yes", "Sharded pub/sub while the cluster is down.",
+               section, SERVERS, idle=True),
+        Option("cluster-migration-barrier", Int(), "1", no_replicas, section, SERVERS, idle=True),
+        Option("cluster-allow-replica-migration", Bool(), "yes", no_replicas, section, SERVERS, idle=True),
+        Option("cluster-replica-validity-factor", Int(), "10", no_replicas, section, SERVERS,
+               aliases=("cluster-slave-validity-factor",), idle=True),
+        Option("cluster-replica-no-failover", Bool(), "no", no_replicas, section, SERVERS,
+               aliases=("cluster-slave-no-failover",), idle=True),
     ]
 
 
@@ -275,18 +313,29 @@ def _persistence() -> list[Option]:
         Option("aof-timestamp-enabled", Bool(), "no", "Time stamps in the log.", section, ENGINE, idle=True),
         Option("aof-rewrite-incremental-fsync", Bool(), "yes", "Sync a growing rewrite in steps.", section, ENGINE,
                idle=True),
+        Option("aof-disable-auto-gc", Bool(), "no", "Keep the log's old files.", section, ENGINE, idle=True),
+        Option("sanitize-dump-payload", Enum("no", "yes", "clients"), "no", "Check loaded values thoroughly.", section,
+               ENGINE, idle=True),
     ]
 
 
 def _replication() -> list[Option]:
     section = "replication"
 
-    def shaping(name: str, kind: Kind, default: str, text: str, alias: str = "") -> Option:
-        return Option(name, kind, default, text, section, ENGINE, aliases=(alias,) if alias else (), idle=True)
+    def shaping(name: str, kind: Kind, default: str, text: str, alias: str = "", sensitive: bool = False) -> Option:
+        return Option(name, kind, default, text, section, ENGINE, aliases=(alias,) if alias else (), idle=True,
+                      sensitive=sensitive)
 
     return [
         Option("replicaof", Words(2), "", "The primary to copy from.", section, SERVERS, mutable=False,
                aliases=("slaveof",), only=("",), reason=NOT_YET + "replication does not exist"),
+        shaping("masteruser", String(), "", "Who to be for the primary."),
+        shaping("masterauth", String(), "", "The primary's password.", sensitive=True),
+        shaping("replica-announce-ip", String(), "", "Address that a primary shows.", "slave-announce-ip"),
+        shaping("replica-announce-port", Int(0, PORT_MAX), "0", "Port that a primary shows.", "slave-announce-port"),
+        shaping("replica-announced", Bool(), "yes", "Shown by the primary at all."),
+        shaping("replica-ignore-maxmemory", Bool(), "yes", "A replica leaves eviction to its primary.",
+                "slave-ignore-maxmemory"),
         shaping("replica-serve-stale-data", Bool(), "yes", "A replica without its primary answers.",
                 "slave-serve-stale-data"),
         shaping("replica-read-only", Bool(), "yes", "A replica refuses writes.", "slave-read-only"),
@@ -332,6 +381,20 @@ OPTIONS: Final[dict[str, Option]] = {
 BY_NAME: Final[dict[str, Option]] = OPTIONS | {
     alias: option for option in OPTIONS.values() for alias in option.aliases}
 """The same, with the aliases."""
+
+
+def engine_share(name: str, text: str, engines: int) -> str:
+    """What each of `engines` engines gets of an option's value: an equal share where it is shared out, else all of it.
+
+    name: or an alias; text: as CONFIG SET takes it, and valid.
+    """
+    option = BY_NAME[name]
+    if not option.shared_out:
+        return text
+    whole = option.kind.parse([text])
+    assert isinstance(whole, int)
+    return str(max(1, whole // engines) if whole else 0)
+
 
 UNSUPPORTED: Final[dict[str, str]] = {
     "rename-command": NOT_YET + "commands cannot be renamed",

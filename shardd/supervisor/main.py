@@ -203,7 +203,7 @@ class Supervisor:
             return self.plan.proxy_conf()
         taken = [other.port for other in self.engines if other is not child]
         child.port = self.plan.engine_port(child.index, child.port, taken)
-        return self.plan.engine_conf(child.control_path, child.port)
+        return self.plan.engine_conf(child.port)
 
     def woken(self) -> None:
         """The next cycle comes at once."""

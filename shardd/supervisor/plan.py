@@ -20,6 +20,7 @@ from pathlib import Path
 from shardd.base import limits
 from shardd.base.child import RUN_DIR
 from shardd.base.errors import ConfigError
+from shardd.base.option_table import OPTIONS, engine_share
 from shardd.base.option_types import quoted
 from shardd.base.options import Config
 from shardd.net.listen import tcp_sockets
@@ -158,11 +159,12 @@ class Plan:
                 return port
         return 0  # the engine then takes what the kernel gives
 
-    def engine_conf(self, socket_path: Path, port: int) -> str:
-        """The configuration file of an engine that listens on `port` and `socket_path`."""
-        return self.config.dump("engine", port=str(port), unixsocket='""', proxy_unixsocket=quoted(str(socket_path)),
-                                dir=quoted(str(self.directory)), logfile=quoted(self.path("logfile")), pidfile='""',
-                                cluster_enabled="yes")
+    def engine_conf(self, port: int) -> str:
+        """The configuration file of an engine that listens on `port`."""
+        shares = {name: engine_share(name, self.config.get_text(name), self.engines)
+                  for name, option in OPTIONS.items() if option.shared_out}
+        return self.config.dump("engine", port=str(port), unixsocket='""', dir=quoted(str(self.directory)),
+                                logfile=quoted(self.path("logfile")), pidfile='""', cluster_enabled="yes", **shares)
 
     def proxy_conf(self) -> str:
         """The configuration file of a proxy: every option, so that it can answer CONFIG for the whole tree."""

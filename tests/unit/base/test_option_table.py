@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shardd.base.option_table import BY_NAME, OPTIONS, UNSUPPORTED
+from shardd.base.option_table import BY_NAME, OPTIONS, UNSUPPORTED, engine_share
 from shardd.base.options import Config, parse_value, split_words
 
 CONF = Path(__file__).parents[3] / "conf" / "shardd.conf"
@@ -71,3 +71,9 @@ def test_names_are_unique():
     names = [name for option in OPTIONS.values() for name in (option.name, *option.aliases)]
     assert len(names) == len(set(names)) == len(BY_NAME)
     assert not set(names) & set(UNSUPPORTED)
+
+
+@pytest.mark.parametrize("name, text, engines, share", [
+    ("maxmemory", "1gb", 4, "268435456"), ("maxmemory", "0", 4, "0"), ("maxmemory", "3", 4, "1"), ("hz", "10", 4, "10")])
+def test_what_an_engine_gets_of_a_trees_value(name, text, engines, share):
+    assert engine_share(name, text, engines) == share

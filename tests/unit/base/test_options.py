@@ -407,11 +407,11 @@ def test_every_option_survives_a_rewrite(tmp_path):
 # --- the children's part ------------------------------------------------------------------------------------------
 
 def test_a_dump_has_what_the_reader_reads_and_differs(tmp_path, monkeypatch):
-    config = Config({"maxmemory": "1gb", "engines": "3", "requirepass": '"a b"', "maxclients": "5"})
-    text = config.dump("engine", port="7001", proxy_unixsocket='"/tmp/a b"')
-    assert set(text.splitlines()) == {'requirepass "a b"', "maxclients 5", "maxmemory 1gb", "port 7001",
-                                      'proxy-unixsocket "/tmp/a b"'}
+    config = Config({"lfu-log-factor": "3", "engines": "3", "requirepass": '"a b"', "maxclients": "5"})
+    text = config.dump("engine", port="7001", unixsocket='"/tmp/a b"')
+    assert set(text.splitlines()) == {'requirepass "a b"', "maxclients 5", "lfu-log-factor 3", "port 7001",
+                                      'unixsocket "/tmp/a b"'}
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     child = Config.load(["-"], "shardd-engine")
-    assert (child["requirepass"], child["port"], child["proxy-unixsocket"]) == ("a b", 7001, "/tmp/a b")
-    assert "maxmemory" not in config.dump("proxy")
+    assert (child["requirepass"], child["port"], child["unixsocket"]) == ("a b", 7001, "/tmp/a b")
+    assert "lfu-log-factor" not in config.dump("proxy")

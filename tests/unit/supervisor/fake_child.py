@@ -34,8 +34,8 @@ class Fake:
         self.topology: dict = {}
         self.told: dict[str, str] = {}
         self.parent = bond.adopt(self.stop.set)
-        self.role = "engine" if "proxy-unixsocket" in self.conf else "proxy"
         self.name = os.path.basename(conf_path).removesuffix(".conf").replace("-", " ")
+        self.role = self.name.split()[0]
 
     async def main(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
