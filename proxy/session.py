@@ -144,7 +144,7 @@ class ProxySession(Client):
                     input_state_clear(cython.address(self.input))
                     queue.wait_for(0)
                     return used
-                if queue.closing:
+                if queue.closing or self.transport.closing:
                     return n
             pos += used
             if parser.error != cython.NULL:
