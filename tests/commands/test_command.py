@@ -19,7 +19,7 @@ SUBCOMMANDS = """client|getname client|id client|info client|kill client|list cl
     slowlog|get slowlog|len slowlog|reset""".split()
 # what Redis changed in these rows between 7.0 and 7.2, by the place in the row: arity, flags, tips
 CHANGED = {"command|getkeys": 1, "command|getkeysandflags": 1, "cluster|shards": 2, "cluster|slots": 2, "msetnx": 7, "randomkey": 7,
-           "scan": 7, "config|resetstat": 7, "config|rewrite": 7, "config|set": 7}
+           "scan": 7, "config|resetstat": 7, "config|rewrite": 7, "config|set": 7, "client|setname": 7}
 
 
 @pytest.fixture

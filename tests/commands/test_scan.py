@@ -35,7 +35,9 @@ def fill(r, count: int, prefix: str = "key") -> set[bytes]:
 
 
 def test_empty(r):
-    assert r("SCAN 0") == [b"0", []]
+    assert scan(r) == []
+    if r.name != "proxy":  # there a call may end at an engine's last key
+        assert r("SCAN 0") == [b"0", []]
 
 
 @pytest.mark.parametrize("count", [1, 7, 10, 100, 1000, 5000])

@@ -195,11 +195,6 @@ def test_arity_of_the_family(r, name, bad):
         assert r(line.lower()) == arity(name)
 
 
-def test_get_of_a_missing_key_in_resp3(r):
-    conn = r.conn(resp=3)
-    assert conn.raw(b"*2\r\n$3\r\nGET\r\n$5\r\nnokey\r\n") is None
-
-
 @pytest.mark.not_on("cluster", reason="one raw connection for keys of any slot")
 @pytest.mark.parametrize("resp, null", [(2, b"$-1\r\n"), (3, b"_\r\n")])
 def test_null_on_the_wire(r, resp, null):

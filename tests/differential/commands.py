@@ -206,7 +206,7 @@ def _keys(g: Generator) -> list:
 def _scan(g: Generator) -> list:
     tail = g.rng.choice([[], [b"COUNT", b"100"], [b"MATCH", b"*"], [b"TYPE", b"string"], [b"COUNT", b"0"], [b"COUNT", b"x"],
                          [b"BOGUS", b"1"], [b"MATCH"]])
-    return [g.rng.choice([b"0", b"0", b"abc", b"-1"]), *tail]
+    return [g.rng.choice([b"0", b"0", b"abc"]), *tail]
 
 
 # name, maker of the words after it, weight

@@ -16,12 +16,15 @@ from typing import Any
 
 import redis
 from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
 
 from harness.conn import Conn
 from harness.resp import OK, Error, to_bytes, words
 from harness.servers import Server, cluster_oracle
 
 NAMES = ("oracle", "engine", "cluster", "proxy")
+# redis-py routes these by methods of its own; their key stands behind the subcommand
+CONTAINERS = {"OBJECT", "MEMORY", "DEBUG"}
 # what RedisCluster's callers expect from every primary, and how the answers join
 EVERYWHERE = {
     "FLUSHALL": lambda replies: replies[0],
@@ -111,9 +114,12 @@ class Cluster(Target):
 
     def node_of(self, *args: Any) -> tuple[str, int]:
         """The engine that redis-py chooses for a command; some engine where it has no key or is malformed."""
-        slot = None
-        with contextlib.suppress(redis.RedisError, IndexError):
-            slot = self.router.determine_slot(*[str(args[0]).upper(), *map(to_bytes, args[1:])])
+        slot, name = None, to_bytes(args[0]).decode("latin-1").upper()
+        if name in CONTAINERS:
+            slot = self.router.keyslot(args[2]) if len(args) > 2 else None
+        else:
+            with contextlib.suppress(redis.RedisError, RedisClusterException, IndexError):
+                slot = self.router.determine_slot(name, *map(to_bytes, args[1:]))
         node = self.router.nodes_manager.get_node_from_slot(slot or 0)
         return node.host, node.port
 
@@ -163,13 +169,21 @@ class Fleet:
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
         self._targets: dict[str, Target] = {}
+        self._broken: dict[str, str] = {}
 
     def server(self, kind: str) -> Server:
+        """The run's server of that kind. One that did not start is not tried again."""
+        if kind in self._broken:
+            raise RuntimeError(f"{kind} did not start before: {self._broken[kind]}")
         server = self._servers.get(kind)
         if server is None or not server.alive():
             if server is not None:
                 self.forget(kind)
-            server = self._servers[kind] = STARTS[kind]() if kind in STARTS else Server(kind).start()
+            try:
+                server = self._servers[kind] = STARTS[kind]() if kind in STARTS else Server(kind).start()
+            except Exception as error:
+                self._broken[kind] = str(error).partition("\n")[0]
+                raise
         return server
 
     def target(self, name: str) -> Target:
