@@ -6,7 +6,8 @@ options (base.options) or INFO (info).
 CONFIG. The supervisor gives a proxy every option, so a value is looked up here, except where engines alone read the
 option: then one engine is asked. CONFIG SET checks and applies all pairs here first, then sends every engine those that
 engines read; where an engine refuses or is gone, the client gets its error and everything is set back where that is
-possible. REWRITE (commands.server) brings the user's own file up to date, not the engines', which are made anew for
+possible. What is shared out (maxmemory) is the tree's here, and each engine gets its share. Then the supervisor is told,
+for the other proxies and for children that start later. REWRITE (commands.server) brings the user's own file up to date, not the engines', which are made anew for
 each start.
 
 SLOWLOG. Entries of all engines, newest first. An entry's id is id * n + i of engine i of n, so that it stays unique.
@@ -19,7 +20,7 @@ from proxy.info import info
 from proxy.merge import Ask
 from shardd.base import errors
 from shardd.base.errors import CommandError
-from shardd.base.option_table import BY_NAME
+from shardd.base.option_table import BY_NAME, engine_share
 from shardd.commands.server import SLOWLOG_SHOWN, is_local
 from shardd.commands.table import parse_integer
 from shardd.wire.values import OK
@@ -46,6 +47,13 @@ async def _engines_values(server: Any, names: list[str]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2]))
 
 
+def _for_engines(server: Any, pairs: list[tuple[str, str]]) -> list[bytes]:
+    """The words of a CONFIG SET for one engine: what engines read, and its share of what is shared out."""
+    words = [word for name, text in pairs if read_by_engines(name)
+             for word in (name, engine_share(name, text, len(server.engines)))]
+    return [word.encode("utf-8", "surrogateescape") for word in words]
+
+
 async def config_get(server: Any, client: Any, args: list[bytes]) -> Any:
     """CONFIG GET pattern [pattern ...]"""
     found = server.config.match([arg.decode("utf-8", "surrogateescape") for arg in args[2:]])
@@ -59,21 +67,21 @@ async def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
     if len(args) % 2:
         raise CommandError(errors.SYNTAX)
     pairs = list(zip(args[2::2], args[3::2]))
-    names = [name.decode("utf-8", "surrogateescape").lower() for name, _ in pairs]
-    before = {name: server.config.get_text(name) for name in names if name in BY_NAME}
+    texts = [(name.decode("utf-8", "surrogateescape").lower(), text.decode("utf-8", "surrogateescape"))
+             for name, text in pairs]
+    before = [(name, server.config.get_text(name)) for name, _ in texts if name in BY_NAME]
     server.config.set_many(pairs, is_local(client))
-    words = [word for name, pair in zip(names, pairs) if read_by_engines(name) for word in pair]
-    if not words or not server.engines:
-        return OK
-    replies = await every(server, b"CONFIG", b"SET", *words)
+    words = _for_engines(server, texts)
+    replies = await every(server, b"CONFIG", b"SET", *words) if words and server.engines else []
     failed = [reply for reply in replies if isinstance(reply, CommandError)]
     if not failed:
+        server.on_configured({name: server.config.get_text(name) for name, _ in texts})
         return OK
-    back = [text.encode("utf-8", "surrogateescape") for pair in before.items() for text in pair]
-    server.config.set_many(list(zip(back[::2], back[1::2])), is_local(client))
+    server.config.set_many([(name.encode(), text.encode("utf-8", "surrogateescape")) for name, text in before],
+                           is_local(client))
     changed = [engine for engine, reply in zip(server.engines, replies) if not isinstance(reply, CommandError)]
-    theirs = [word for name, pair in zip(back[::2], zip(back[::2], back[1::2])) if read_by_engines(name.decode()) for word in pair]
     if changed:
+        theirs = _for_engines(server, before)
         await Ask([(engine, [b"CONFIG", b"SET", *theirs]) for engine in changed])
     raise failed[0]
 

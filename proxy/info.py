@@ -255,6 +255,9 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
         if name not in ("connected_clients", "maxclients", "cluster_connections")}
     combined["Stats"] = own_stats(server) | {
         name: value for name, value in combined.get("Stats", {}).items() if name not in own_stats(server)}
+    if "Memory" in combined:
+        maxmemory = server.config["maxmemory"]      # the engines' shares need not add up to it
+        combined["Memory"] |= {"maxmemory": str(maxmemory), "maxmemory_human": human(maxmemory)}
     combined["CPU"] = own_cpu(combined.get("CPU", {}))
     combined["Commandstats"] = own_commandstats(server, combined.get("Commandstats", {}))
     combined["Errorstats"] = own_errorstats(server, combined.get("Errorstats", {}))

@@ -57,6 +57,8 @@ class Proxy:
         rewrite_path = self.parent.conf_path or None if self.parent else config.path
         self.server = ProxyServer(config, self.log, rewrite_path, _own_index(self.parent), proxies)
         self.server.on_shutdown = self._on_shutdown
+        if self.parent is not None:
+            self.server.on_configured = self.parent.configured
         self.server.backends.schedule = self._schedule
         self._topology = topology
         self._turn = 0

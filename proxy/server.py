@@ -114,6 +114,7 @@ class ProxyServer:
         self.topology: Topology | None = None
         self.on_topology: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
+        self.on_configured: Callable[[dict[str, str]], object] = lambda values: False
         self._asked_commands = False
         self._turn = 0
         config.subscribe("proto-max-bulk-len", self.parser.set_bulk_max)
@@ -230,7 +231,10 @@ class ProxyServer:
     # --- the control socket ---------------------------------------------------------------------------------------
 
     def control(self, client: ProxySession, args: list[bytes]) -> Any:
-        """SHARDD TOPOLOGY [json] and SHARDD STATUS, on control connections. Raises CommandError."""
+        """SHARDD TOPOLOGY [json], SHARDD STATUS and SHARDD CONFIG, on control connections. Raises CommandError.
+
+        SHARDD CONFIG name text ... is what another proxy's client has set: of this process alone.
+        """
         word = args[1].lower() if len(args) > 1 else b""
         if word == b"status" and len(args) == 2:
             return json.dumps(self.status())
@@ -241,6 +245,9 @@ class ProxyServer:
                 self.install_topology(Topology.loads(args[2]))
             except TopologyError as error:
                 raise CommandError(f"ERR {error}".encode()) from None
+            return OK
+        if word == b"config" and len(args) > 2 and len(args) % 2 == 0:
+            self.config.set_many(list(zip(args[2::2], args[3::2])), local=True)
             return OK
         raise CommandError(errors.unknown_subcommand(args[0], word))
 

@@ -3,8 +3,8 @@
 Owns: these commands, once for the engine and the proxy: nothing here knows the keyspace. Does not own what an option
 does (base.options tells whoever subscribed), what is logged as slow (engine.stats), or how a process stops.
 
-What is used of `server`: config (base.options.Config), rewrite_path, log, stats.slowlog, mode, reset_statistics() and
-shutdown(save).
+What is used of `server`: config (base.options.Config), rewrite_path, node_id ("" for a proxy), log, stats.slowlog, mode,
+reset_statistics() and shutdown(save).
 """
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from shardd.base import errors
 from shardd.base.clock import now_us
 from shardd.base.errors import CommandError
 from shardd.base.limits import REDIS_VERSION
+from shardd.base.option_table import OPTIONS
 from shardd.commands.connection import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.net.client import ClientFlag
@@ -63,12 +64,15 @@ def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
 def config_rewrite(server: Any, client: Any, args: list[bytes]) -> Any:
     """CONFIG REWRITE: the user's file.
 
-    A child of the supervisor, which was started with a file made for it, writes there only what CONFIG SET has changed.
+    A child of the supervisor, which was started with a file made for it, writes there only what CONFIG SET has changed;
+    an engine leaves out what it has a share of, since the file says the whole.
     """
     if not server.rewrite_path:
         raise CommandError(errors.CONFIG_NO_FILE)
-    own_file = server.rewrite_path == server.config.path
-    server.config.rewrite(server.rewrite_path, None if own_file else server.config.set_names)
+    only: set[str] | None = None
+    if server.rewrite_path != server.config.path:
+        only = {name for name in server.config.set_names if not (server.node_id and OPTIONS[name].shared_out)}
+    server.config.rewrite(server.rewrite_path, only)
     server.log.notice("CONFIG REWRITE executed with success.")
     return OK
 

@@ -107,6 +107,19 @@ def test_a_child_rewrites_only_what_was_set(tmp_path):
     assert "hz 10\n" in path.read_text(), "also where it is the default again"
 
 
+def test_an_engine_of_a_tree_leaves_its_share_out_of_the_file(tmp_path):
+    path = tmp_path / "shardd.conf"
+    path.write_text("maxmemory 9mb\nhz 20\n")
+    engine = Engine("--cluster-enabled", "yes")
+    engine.server.rewrite_path, engine.server.node_id = str(path), "1" * 40
+    engine("CONFIG SET maxmemory 4mb hz 30")
+    assert engine("CONFIG REWRITE") == OK
+    assert path.read_text() == "maxmemory 9mb\nhz 30\n", "the file says the whole"
+    engine.server.node_id = ""
+    assert engine("CONFIG REWRITE") == OK
+    assert path.read_text() == "maxmemory 4mb\nhz 30\n", "a proxy knows the whole"
+
+
 def test_rewrite_without_a_file(engine, tmp_path):
     assert engine("CONFIG REWRITE") == Error("ERR The server is running without a config file")
     engine.server.config.path = str(tmp_path / "made-for-this-child.conf")
