@@ -152,6 +152,8 @@ CONFIG_NO_FILE = b"ERR The server is running without a config file"
 SLOWLOG_COUNT = b"ERR count should be greater than or equal to -1"
 SHUTDOWN_FAILED = b"ERR Errors trying to SHUTDOWN. Check logs."
 SHUTDOWN_NOT_IN_PROGRESS = b"ERR No shutdown in progress."
+GENPASS_BITS = (
+    b"ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096")
 REPLICAOF_IN_CLUSTER = b"ERR REPLICAOF not allowed in cluster mode."
 REPLICAOF_NOT_YET = b"ERR REPLICAOF other than NO ONE is not supported yet"
 DEBUG_PACKED_THRESHOLD = b"ERR argument must be a memory value bigger than 1 and smaller than 4gb"
@@ -262,6 +264,10 @@ def unknown_client_type(name: bytes) -> bytes:
 
 def no_such_user(name: bytes) -> bytes:
     return one_line(b"ERR No such user '%s'" % name.split(b"\0", 1)[0])
+
+
+def unknown_category(name: bytes) -> bytes:
+    return one_line(b"ERR Unknown category '%s'" % name.split(b"\0", 1)[0])
 
 
 def unrecognized_option(name: bytes) -> bytes:
