@@ -299,29 +299,29 @@ class Dispatcher:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def slots_refused(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
-        """Cluster mode: all keys in one slot, and that slot ours. Internal connections may span slots that are ours."""
+        """Cluster mode: all keys in one slot, and that slot ours. Internal connections may span slots that are ours.
+
+        As in Redis, keys of two slots are told so before anybody looks whose slots they are.
+        """
         c: command_p = p.command
         i: cython.int = c.first_key
         last: cython.int = c.last_key if c.last_key >= 0 else argc + c.last_key
         slot: uint32_t
         if not c.flags & CMD_MOVABLE:
             slot = p.key.slot
-            if not self.owned[slot]:
-                return self.wrong_slot(c, client, slot)
             while i + c.key_step <= last and i + c.key_step < argc:
                 i += c.key_step
                 if self.slot_refused(client, c, slot, argv + i):
                     return 1
-            return 0
+            return 0 if self.owned[slot] else self.wrong_slot(c, client, slot)
         places: list = table.route_keys(self.registry.rows[c.index], [arg_bytes(argv + i) for i in range(argc)])
         if places:
             i = places[0]
             slot = key_slot(argv[i].p, argv[i].n)
-            if not self.owned[slot]:
-                return self.wrong_slot(c, client, slot)
             for i in places:
                 if self.slot_refused(client, c, slot, argv + i):
                     return 1
+            return 0 if self.owned[slot] else self.wrong_slot(c, client, slot)
         return 0
 
     @cython.cfunc
