@@ -52,7 +52,7 @@ cdef class Database:
     cdef int open_slots(self) except -1
     cdef bytep* place_of(self, Key* k) noexcept
     cdef bint fits(self, bytep e, Py_ssize_t key_len, Py_ssize_t size) noexcept
-    cdef int check_slot(self, uint32_t slot) except -1
+    cdef int64_t check_slot(self, uint32_t slot) except -1
     cdef void drop_key(self, Key* k, bytep* place) noexcept
     cdef void note_expiry(self, Key* k, int64_t before, int64_t after) noexcept
 

@@ -487,7 +487,8 @@ class Database:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def check_slot(self, slot: uint32_t) -> cython.int:
+    def check_slot(self, slot: uint32_t) -> int64_t:
+        """Walk one slot; the bytes of its table and its entries."""
         s: slot_p = cython.address(self.slots[slot])
         tally: _Tally = _Tally(slot)
         table_check(cython.address(s.t))
@@ -495,21 +496,28 @@ class Database:
         assert tally.wrong == 0, "a key lies in another slot's table"
         assert tally.volatile_keys == s.volatile_keys, "the count of keys that expire is wrong"
         assert s.sweeping or s.next_expiry <= tally.earliest, "a key falls due before its slot's next_expiry"
-        return 0
+        return table_bytes(cython.address(s.t)) + tally.bytes
 
-    def check(self) -> None:
-        """Walk everything; raises AssertionError where an invariant does not hold."""
+    def check(self) -> int:
+        """Walk everything; raises AssertionError where an invariant does not hold.
+
+        Returns the bytes of memory that the database takes. Over all databases, and without those that are still being
+        freed, that is used_memory.
+        """
         slot: cython.int
+        held: int64_t = 0
         used: uint64_t = 0
         volatile_keys: uint64_t = 0
         if self.slots != cython.NULL:
+            held += SLOT_COUNT * cython.sizeof(SlotTable)
             for slot in range(SLOT_COUNT):
                 if self.slots[slot].t.b != cython.NULL:
-                    self.check_slot(slot)
+                    held += self.check_slot(slot)
                 used += self.slots[slot].t.used
                 volatile_keys += self.slots[slot].volatile_keys
         assert used == self.used, "the database's count of keys is wrong"
         assert volatile_keys == self.volatile_keys, "the database's count of keys that expire is wrong"
+        return held
 
 
 @cython.final
@@ -519,6 +527,7 @@ class _Tally:
     slot: uint32_t
     wrong: uint32_t
     volatile_keys: uint32_t
+    bytes: int64_t
     earliest: int64_t
 
     def __cinit__(self, slot: uint32_t):
@@ -530,6 +539,7 @@ class _Tally:
 @cython.exceptval(check=False)
 def _tally_visitor(context: cython.p_void, e: bytep) -> cython.int:
     tally: _Tally = cython.cast(_Tally, context)
+    tally.bytes += entry_bytes(e)
     if key_slot(entry_key(e), entry_key_len(e)) != tally.slot:
         tally.wrong += 1
     if entry_expires(e):

@@ -24,7 +24,7 @@ from cython.cimports.shardd.base.native import bytep, load64, store16, store32, 
 from cython.cimports.shardd.keyspace.entry import (
     ENTRY_SKIP, HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_encoding, entry_expires, entry_key,
     entry_key_len, entry_type, entry_value, entry_value_len)
-from cython.cimports.shardd.structures.alloc import allocate, real_size, release
+from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
 from cython.cimports.shardd.structures.table import PAIR_EXPIRES, PAIR_WIDE, pair_head
 from cython.cimports.shardd.wire.reply import format_int
 
@@ -84,11 +84,11 @@ def entry_size(e: const_bytes) -> cython.size_t:
 @cython.exceptval(check=False)
 def entry_bytes(e: bytep) -> cython.size_t:
     """Bytes that the entry and what it owns really take."""
-    total: cython.size_t = real_size(entry_size(e))
+    total: cython.size_t = block_bytes(e, entry_size(e))
     heap: HeapString
     if entry_encoding(e) == STR_HEAP and entry_type(e) == TYPE_STRING:
         memcpy(cython.address(heap), entry_value(e), cython.sizeof(HeapString))
-        total += real_size(heap.cap)
+        total += block_bytes(heap.p, heap.cap)
     return total
 
 

@@ -8,4 +8,6 @@ cdef void discard_lines(void* p, size_t start, size_t end) noexcept nogil   # th
 cdef void release(void* p, size_t n) noexcept nogil
 cdef void* resize(void* p, size_t old, size_t n) noexcept nogil
 cdef size_t real_size(size_t n) noexcept nogil          # what a small request really takes
+cdef size_t block_bytes(void* p, size_t n) noexcept nogil       # what the block p of n bytes takes, as it is counted
+cdef size_t lines_bytes(void* p, size_t n) noexcept nogil       # the same of what allocate_lines gave
 cdef size_t used_bytes() noexcept nogil

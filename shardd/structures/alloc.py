@@ -316,6 +316,22 @@ def real_size(n: cython.size_t) -> cython.size_t:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def block_bytes(p: cython.p_void, n: cython.size_t) -> cython.size_t:
+    """The bytes that the block `p` of `n` bytes takes, exactly as used_memory counts it."""
+    return malloc_usable_size(p) if n > SMALL_MAX or PLAIN_MALLOC else real_size(n)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lines_bytes(p: cython.p_void, n: cython.size_t) -> cython.size_t:
+    """The same of an array that allocate_lines gave."""
+    return n if n >= LINES_MAP_MIN else block_bytes(p, n)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def used_bytes() -> cython.size_t:
     """Bytes in use: the native part of used_memory."""
     return _used

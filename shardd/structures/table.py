@@ -35,7 +35,7 @@ from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcmp
 from cython.cimports.shardd.base.native import bytep, ctz, ctz64, load64, prefetch
 from cython.cimports.shardd.structures.alloc import (
-    allocate_lines, discard_lines, real_size, release_lines)
+    allocate_lines, discard_lines, lines_bytes, release_lines)
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.table import (
     Bucket, EntryVisitor, Table, pair_head, pair_key_len)
@@ -565,9 +565,9 @@ def table_bytes(t: table_p) -> cython.size_t:
     """What the buckets take, bytes."""
     total: cython.size_t = cython.cast(cython.size_t, t.children) * 64
     if t.b != cython.NULL:
-        total += real_size((cython.cast(cython.size_t, t.mask) + 1) * 64)
+        total += lines_bytes(t.b, (cython.cast(cython.size_t, t.mask) + 1) * 64)
     if t.old != cython.NULL:
-        total += real_size((cython.cast(cython.size_t, t.old_mask) + 1) * 64)
+        total += lines_bytes(t.old, (cython.cast(cython.size_t, t.old_mask) + 1) * 64)
     return total
 
 

@@ -80,7 +80,6 @@ class Engine:
                 found[db] = keys
         return found
 
-    def check(self) -> None:
-        """Walk all databases."""
-        for db in self.server.keyspace.databases:
-            db.check()
+    def check(self) -> int:
+        """Walk all databases; the bytes of memory that they take."""
+        return sum(db.check() for db in self.server.keyspace.databases)
