@@ -6,12 +6,11 @@ from shardd.wire.request cimport Arg
 cdef enum JoinKind:
     JOIN_NONE = 0
     JOIN_SUM = 1            # integers added
-    JOIN_MIN = 2            # the least integer
-    JOIN_OK = 3             # the first reply, once all have succeeded
-    JOIN_ANY_OK = 4         # the first that succeeded
-    JOIN_CONCAT = 5         # arrays, one behind the other
-    JOIN_ORDER = 6          # arrays, elements back in the order of the keys
-    JOIN_AND = 7            # arrays of 0 and 1, anded by place
+    JOIN_OK = 2             # the first reply, once all have succeeded
+    JOIN_ANY_OK = 3         # the first that succeeded
+    JOIN_CONCAT = 4         # arrays, one behind the other
+    JOIN_ORDER = 5          # arrays, elements back in the order of the keys
+    JOIN_AND = 6            # arrays of 0 and 1, anded by place
 
 ctypedef struct Part:
     uint8_t* p

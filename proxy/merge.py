@@ -31,7 +31,7 @@ from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.proxy.backend import Backends, Engine, Link
 from cython.cimports.proxy.merge import (
-    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_MIN, JOIN_OK, JOIN_ORDER, JOIN_SUM, Part, PartP)
+    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_OK, JOIN_ORDER, JOIN_SUM, Part, PartP)
 from cython.cimports.proxy.replies import Receiver, ReplyQueue
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.slots import key_slot
@@ -125,7 +125,7 @@ class Join(Receiver):
         if part != cython.NULL:
             return self.queue.reply(self.seq, part.p, part.n)
         _joined.clear()
-        if self.kind == JOIN_SUM or self.kind == JOIN_MIN:
+        if self.kind == JOIN_SUM:
             self.integers()
         elif self.kind == JOIN_CONCAT:
             self.concat()
@@ -150,16 +150,11 @@ class Join(Receiver):
     def integers(self) -> cython.int:
         i: cython.int
         line: cython.Py_ssize_t = 0
-        value: int64_t
         total: int64_t = 0
         for i in range(self.count):
             if self.parts[i].p[0] != 58:
                 return self.wrong()
-            value = _head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
-            if self.kind == JOIN_SUM:
-                total += value
-            elif i == 0 or value < total:
-                total = value
+            total += _head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
         return _joined.integer(total)
 
     @cython.cfunc
@@ -248,25 +243,27 @@ def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int
     count: cython.int = 0
     link: Link
     waiting: Join
-    owners: cython.pointer(int32_t) = cython.cast(cython.pointer(int32_t), malloc(keys * cython.sizeof(int32_t)))
-    if owners == cython.NULL:
+    places: cython.pointer(int32_t) = cython.cast(cython.pointer(int32_t), malloc(keys * cython.sizeof(int32_t)))
+    if places == cython.NULL:
         raise MemoryError
     engines: cython.int = len(backends.engines)
     sizes: list = [0] * engines
     for k in range(keys):
-        owners[k] = backends.owners[key_slot(argv[1 + k * step].p, argv[1 + k * step].n)]
-        sizes[owners[k]] += 1
-    parts: list = [-1] * engines
+        places[k] = backends.owners[key_slot(argv[1 + k * step].p, argv[1 + k * step].n)]
+        sizes[places[k]] += 1
+    parts: list = [-1] * engines        # the number of each engine's part
     for owner in range(engines):
         if sizes[owner] > 0:
             parts[owner] = count
             count += 1
+    for k in range(keys):
+        places[k] = parts[places[k]]
     try:
         waiting = Join(queue, seq, join, count)
     except MemoryError:
-        free(owners)
+        free(places)
         raise
-    waiting.places = owners         # the Join's from here on
+    waiting.places = places
     waiting.places_n = keys
     for owner in range(engines):
         if sizes[owner] == 0:
@@ -275,13 +272,12 @@ def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int
         _request.array(1 + sizes[owner] * step)
         _request.bulk(argv[0].p, argv[0].n)
         for k in range(keys):
-            if owners[k] == owner:
+            if places[k] == parts[owner]:
                 for i in range(1 + k * step, 1 + k * step + step):
                     _request.bulk(argv[i].p, argv[i].n)
         link = _link(backends.engines[owner], resp)
         link.send(waiting, parts[owner], _request.buf, _request.len, db, 0)
-        _request.clear()
-    return 0
+    return _request.clear()
 
 
 # --- coroutines ---------------------------------------------------------------------------------------------------

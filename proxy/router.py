@@ -28,7 +28,7 @@ from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy
 from cython.cimports.proxy.merge import (
-    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_MIN, JOIN_NONE, JOIN_OK, JOIN_ORDER, JOIN_SUM)
+    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_NONE, JOIN_OK, JOIN_ORDER, JOIN_SUM)
 from cython.cimports.proxy.router import (
     ROUTE_ANY, ROUTE_CONTAINER, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_REFUSED,
     ROUTE_SPLIT, ROUTE_TASK, Route, RouteP)
@@ -49,9 +49,10 @@ KINDS = {
 }
 """The classes by name, for tests and people."""
 
-_JOINS = {"agg_sum": JOIN_SUM, "agg_min": JOIN_MIN, "all_succeeded": JOIN_OK, "one_succeeded": JOIN_ANY_OK,
+_JOINS = {"agg_sum": JOIN_SUM, "all_succeeded": JOIN_OK, "one_succeeded": JOIN_ANY_OK,
           "agg_logical_and": JOIN_AND, "": JOIN_CONCAT}
-"""response_policy -> how the engines' replies become one. "special" is not here: it needs a handler."""
+"""response_policy -> how the engines' replies become one. "special" is not here, as it needs a handler, nor
+"agg_min": WAIT is about what its own connection wrote, and links are shared."""
 
 _OWN_CONNECTION_GROUPS = frozenset(("pubsub", "transactions"))
 
