@@ -135,6 +135,9 @@ SLOWLOG_ARGUMENT_BYTES_MAX: Final = 128
 SLOWLOG_ENTRIES_MAX: Final = 1_000_000
 """Highest slowlog-max-len: an entry can take 4 KiB, and nobody reads more."""
 
+INFO_CLIENTS_MAX: Final = 2000
+"""Clients whose buffers INFO adds up, some 0.4 us each: beyond it the sum is estimated, so that INFO is no pause."""
+
 ERRORSTATS_MAX: Final = 128
 """Error codes counted apart: a client can invent codes through scripts, so the list must end (Redis)."""
 

@@ -9,6 +9,7 @@ What is used of `server` is in engine.server.Server.
 import random
 import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final
 
 from shardd.base import limits
@@ -25,10 +26,12 @@ ALLOCATOR: Final = "shardd"
 # --- clients and memory -------------------------------------------------------------------------------------------
 
 def client_buffers(server: Any) -> tuple[int, int, int]:
-    """Bytes of all clients, of the largest input and of the longest queue of replies."""
-    total = most_in = most_out = 0
-    each = 0
-    for client in server.clients.by_id.values():
+    """Bytes of all clients, of the largest input and of the longest queue of replies.
+
+    Where there are more than limits.INFO_CLIENTS_MAX, that many are looked at and the sum is what they let expect.
+    """
+    total = most_in = most_out = each = seen = 0
+    for client in islice(server.clients.by_id.values(), limits.INFO_CLIENTS_MAX):
         transport = client.transport
         if transport is None:
             continue
@@ -36,7 +39,8 @@ def client_buffers(server: Any) -> tuple[int, int, int]:
         total += each + transport.in_cap + transport.out_cap
         most_in = max(most_in, transport.in_len)
         most_out = max(most_out, transport.out_len)
-    return total, most_in, most_out
+        seen += 1
+    return total * len(server.clients) // max(1, seen), most_in, most_out
 
 
 def clients(server: Any) -> Facts:
@@ -58,10 +62,9 @@ def memory_facts(server: Any) -> Facts:
     """
     used = server.used_memory()
     rss = info.resident_bytes()
-    tables = {db.id: db.table_bytes() for db in server.keyspace.databases if db.used}
     # a database that was emptied keeps its tables
-    all_tables = sum(db.table_bytes() for db in server.keyspace.databases)
-    overhead = server.startup_memory + all_tables
+    tables = {db.id: db.table_bytes() for db in server.keyspace.databases}
+    overhead = server.startup_memory + sum(tables.values())
     return {
         "used": used, "rss": rss, "peak": server.stats.peak_memory, "startup": server.startup_memory,
         "tables": tables, "overhead": overhead, "dataset": max(0, used - overhead),

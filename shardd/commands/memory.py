@@ -52,6 +52,8 @@ def stats(server: Any, client: Any, args: list[bytes]) -> Any:
         "aof.buffer": 0, "lua.caches": 0, "functions.caches": 0,
     }
     for number, table_bytes in m["tables"].items():
+        if not server.keyspace.databases[number].used:
+            continue
         # expiries lie in the entries and slots have tables of their own, so there is one kind of overhead
         reply[f"db.{number}"] = {"overhead.hashtable.main": table_bytes, "overhead.hashtable.expires": 0,
                                  "overhead.hashtable.slot-to-keys": 0}

@@ -1,6 +1,7 @@
 """Where INFO's figures of an engine come from."""
 import pytest
 
+from shardd.base import limits
 from unit.inproc import Caller, Engine
 
 
@@ -44,6 +45,17 @@ def test_clients_and_their_buffers(engine):
     other.sock.sendall(b"*2\r\n$4\r\nECHO\r\n$5000\r\n" + b"x" * 4000)
     engine.server.reactor.poll()
     assert int(info(engine, "clients")["client_recent_max_input_buffer"]) >= 4000
+
+
+def test_the_buffers_of_many_clients_are_estimated(engine, monkeypatch):
+    def buffers() -> int:
+        return int(info(engine, "memory")["mem_clients_normal"])
+
+    callers = [Caller(engine) for _ in range(9)]
+    exact = buffers()
+    monkeypatch.setattr(limits, "INFO_CLIENTS_MAX", 5)
+    assert abs(buffers() - exact) <= exact // 2
+    assert len(callers) == 9
 
 
 def test_counters_and_their_reset(engine):
