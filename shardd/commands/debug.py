@@ -24,6 +24,9 @@ from shardd.wire.values import OK, Simple, Verbatim
 
 PACKED_THRESHOLD_MAX: Final = 4 * 1024**3
 
+SLEEP_S_MAX: Final = 2.0**31
+"""More than anybody waits, and less than the system's clock can count."""
+
 _NUMBER: Final = re.compile(rb"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE: Final = re.compile(rb"\s*[+-]?\d+")
 
@@ -40,10 +43,15 @@ def _database(server: Any, client: Any) -> Any:
 
 # --- subcommands --------------------------------------------------------------------------------------------------
 
+def seconds(raw: bytes) -> float:
+    """SLEEP's argument: the number that it starts with, 0 where it starts with none or with a negative one, as in Redis."""
+    number = _NUMBER.match(raw)
+    return min(max(0.0, float(number[0])), SLEEP_S_MAX) if number else 0.0
+
+
 def _sleep(server: Any, client: Any, args: list[bytes]) -> Any:
-    """The engine stands still, which is the point. What is no number counts as 0, as in Redis."""
-    number = _NUMBER.match(args[2])
-    time.sleep(max(0.0, float(number[0])) if number else 0.0)
+    """The engine stands still, which is the point."""
+    time.sleep(seconds(args[2]))
     return OK
 
 
