@@ -33,6 +33,7 @@ COMPILED = [
     "shardd.structures.slots",
     "shardd.structures.glob",
     "shardd.structures.number",
+    "shardd.structures.names",
     "shardd.structures.table",
     "shardd.structures.probe",
     "shardd.wire.request",

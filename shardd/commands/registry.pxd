@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.commands.context cimport Context, Handler
+from shardd.structures.names cimport NameTable
 from shardd.wire.request cimport Arg
 
 cdef enum CommandFlag:
@@ -18,10 +19,7 @@ cdef enum CommandFlag:
     CMD_SUBCOMMAND = 4096
 
 ctypedef struct Command:
-    uint64_t head           # first eight bytes of the name, lower case, zero-padded
-    uint8_t name[40]        # lower case, "client|list" form
-    int name_len
-    int index               # into the registry's Python lists
+    int index               # the name's number, and the place in the registry's Python lists
     int arity               # negative: at least so many
     uint32_t flags
     int first_key, last_key, key_step       # 0: no key at a fixed place
@@ -30,12 +28,10 @@ ctypedef struct Command:
 
 cdef class Registry:
     cdef Command* commands
-    cdef int count
-    cdef int* buckets               # open addressing over the names: index + 1, 0 is free
+    cdef NameTable known
     cdef readonly list rows         # table.Row by index
     cdef readonly list handlers     # plain handler or None by index
     cdef int add(self, object row, Handler hot, object plain) except -1
-    cdef Command* find(self, const uint8_t* name, Py_ssize_t n) noexcept
     cdef Command* lookup(self, Arg* argv, int argc) noexcept
     cdef int hot(self, str name, Handler handler) except -1
     cdef int add_container(self, str name) except -1

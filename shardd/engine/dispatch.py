@@ -25,7 +25,7 @@ from cython.cimports.shardd.base.native import load64, prefetch, ticks
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import (
-    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SKIP_SLOWLOG, CMD_WRITE, Command, Registry)
+    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SKIP_SLOWLOG, CMD_SUBCOMMAND, CMD_WRITE, Command, Registry)
 from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.stats import Stats
 from cython.cimports.shardd.keyspace.database import Database, Key, Keyspace, key_init
@@ -158,7 +158,7 @@ class Dispatcher:
                     p.command = self.last_command
                 else:
                     p.command = self.registry.lookup(argv, r.argc)
-                    if p.command != cython.NULL and not p.command.flags & CMD_CONTAINER and p.command.name_len == n:
+                    if p.command != cython.NULL and not p.command.flags & (CMD_CONTAINER | CMD_SUBCOMMAND):
                         self.last_word, self.last_n, self.last_command = word, n, p.command
             else:
                 p.command = self.registry.lookup(argv, r.argc)
