@@ -6,6 +6,7 @@ import pytest
 from harness.resp import OK, Error, Status, encode
 from proxy import info
 from proxy.handlers import next_cursor, parse_cursor, run_end
+from shardd.base import digest
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import EngineInfo, Topology
 from shardd.structures.slots import slot_of
@@ -178,9 +179,12 @@ def test_debug_goes_where_it_belongs(rig):
 
 
 def test_debug_digest_is_the_digest_of_all(rig):
-    for engine, digest in zip(rig.engines, (b"0f", b"f0", b"01")):
-        engine.auto = lambda request, digest=digest: b"+%b\r\n" % digest.rjust(40, b"0")
-    assert rig.client()("DEBUG", "DIGEST") == Status("fe".rjust(40, "0"))
+    parts = [{0: 0x0F}, {0: 0xF0, 3: 1}, {3: 2}]
+    for engine, part in zip(rig.engines, parts):
+        engine.auto = lambda request, part=part: b"*%d\r\n" % (2 * len(part)) + b"".join(
+            b":%d\r\n" % db + bulk(b"%040x" % keys) for db, keys in part.items())
+    assert rig.client()("DEBUG", "DIGEST") == Status(digest.dataset(parts).hex())
+    assert all(engine.take() == [[b"DEBUG", b"DIGEST-KEYS"]] for engine in rig.engines)
 
 
 def test_debug_must_be_allowed():
@@ -195,10 +199,10 @@ def test_debug_must_be_allowed():
 # --- CONFIG, SLOWLOG ----------------------------------------------------------------------------------------------
 
 def test_config_get_asks_an_engine_for_what_engines_alone_know(rig):
-    rig.engines[0].auto = lambda request: array([b"maxmemory", b"777"])
+    rig.engines[0].auto = lambda request: array([b"lfu-log-factor", b"777"])
     c = rig.client()
-    assert c("CONFIG", "GET", "maxmemory", "databases") == [b"maxmemory", b"777", b"databases", b"16"]
-    assert rig.engines[0].take() == [[b"CONFIG", b"GET", b"maxmemory"]]
+    assert c("CONFIG", "GET", "lfu-log-factor", "databases") == [b"lfu-log-factor", b"777", b"databases", b"16"]
+    assert rig.engines[0].take() == [[b"CONFIG", b"GET", b"lfu-log-factor"]]
     assert c("CONFIG", "GET", "maxclients") == [b"maxclients", b"10000"]
     assert rig.engines[0].take() == []
 
@@ -207,8 +211,8 @@ def test_config_set_is_applied_here_and_by_all_engines_that_read_it(rig):
     for engine in rig.engines:
         engine.auto = lambda request: b"+OK\r\n"
     c = rig.client()
-    assert c("CONFIG", "SET", "maxmemory", "100mb", "timeout", "7") == OK
-    assert all(engine.take() == [[b"CONFIG", b"SET", b"maxmemory", b"100mb", b"timeout", b"7"]] for engine in rig.engines)
+    assert c("CONFIG", "SET", "lfu-log-factor", "3", "timeout", "7") == OK
+    assert all(engine.take() == [[b"CONFIG", b"SET", b"lfu-log-factor", b"3", b"timeout", b"7"]] for engine in rig.engines)
     assert rig.server.config["timeout"] == 7
     assert c("CONFIG", "SET", "nosuch", "1").startswith("ERR Unknown option")
     assert c("CONFIG", "SET", "maxmemory") == Error("ERR wrong number of arguments for 'config|set' command")
@@ -312,7 +316,7 @@ def test_info_leaves_out_an_engine_that_is_down_and_says_so(rig):
 
 
 def test_a_handler_that_fails_answers_an_error(rig):
-    rig.engines[0].auto = lambda request: b"*2\r\n:1\r\n:2\r\n"     # no cursor and no keys
+    rig.engines[0].auto = lambda request: b"*2\r\n$1\r\nx\r\n*0\r\n"      # no cursor
     c = rig.client()
     assert c("SCAN", 0) == Error("ERR the engines' replies do not fit together")
     assert c("PING") == Status("PONG")
