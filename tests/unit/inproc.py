@@ -13,23 +13,71 @@ from shardd.engine.server import Server
 from shardd.engine.session import Session
 from shardd.wire.plain import Decoder
 
+TURNS_MAX = 10_000      # without an answer: it will not come
+
 
 class Caller:
-    """A client of the engine in this process. Calls return the reply; each runs one turn of the reactor, no timers."""
+    """A client of the engine in this process. Calls return the reply; they run turns of the reactor, no timers."""
 
     def __init__(self, engine: "Engine") -> None:
         self.engine = engine
         self.sock, theirs = socket.socketpair()
-        self.sock.settimeout(5)
+        self.sock.setblocking(False)
         server = engine.server
         self.session = Session(server.dispatcher, server.clients, server.limits, True)
         server.reactor.attach(theirs, self.session)
-        self.file = self.sock.makefile("rb")
+        self._buffer = bytearray()
 
     def __call__(self, *args: Any) -> Any:
-        self.sock.sendall(encode(*words(args)))
+        self.send(encode(*words(args)))
+        return self.read()
+
+    def send(self, data: bytes) -> None:
+        """Send all of it, with as many turns as that takes."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self.sock.send(view):]
+            except BlockingIOError:
+                self._turn()
+        self._turn()
+
+    def read(self) -> Any:
+        """The next reply."""
+        return read_reply(self._readline, self._read)
+
+    def _turn(self) -> bool:
+        """One turn of the reactor; whether it brought anything."""
         self.engine.server.reactor.poll()
-        return read_reply(self.file.readline, self.file.read)
+        try:
+            data = self.sock.recv(1 << 20)
+        except BlockingIOError:
+            return False
+        if not data:
+            raise EOFError("the engine closed the connection")
+        self._buffer += data
+        return True
+
+    def _wait(self) -> None:
+        for _ in range(TURNS_MAX):
+            if self._turn():
+                return
+        raise TimeoutError("the engine does not answer")
+
+    def _readline(self) -> bytes:
+        while (end := self._buffer.find(b"\n")) < 0:
+            self._wait()
+        return self._take(end + 1)
+
+    def _read(self, n: int) -> bytes:
+        while len(self._buffer) < n:
+            self._wait()
+        return self._take(n)
+
+    def _take(self, n: int) -> bytes:
+        data = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        return data
 
 
 class Engine:
