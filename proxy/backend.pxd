@@ -59,6 +59,7 @@ cdef class Engine:
     cdef readonly Backends backends
     cdef readonly Link resp2, resp3
     cdef readonly bint removed
+    cdef readonly bint silent               # was up, and the supervisor says it is not
 
 # All engines, and what their links share.
 cdef class Backends:

@@ -49,13 +49,14 @@ from cython.cimports.shardd.net.transport import Protocol
 from cython.cimports.shardd.wire.scan import ScanState, scan_reply
 
 from shardd.base import errors, limits
-from shardd.cluster.topology import EngineInfo, Topology
+from shardd.cluster.topology import UP, EngineInfo, Topology
 from shardd.wire.plain import encode_command
 
 PyObjectP = cython.typedef(cython.pointer(PyObject))
 
 _KEPT = cython.declare(cython.Py_ssize_t, limits.PROXY_LINK_BYTES_KEPT)
 _HELD_MAX = cython.declare(cython.Py_ssize_t, limits.PROXY_HELD_BYTES_MAX)
+_BYTES_MAX = cython.declare(cython.Py_ssize_t, limits.PROXY_LINK_BYTES_MAX)
 _STREAM_MIN = cython.declare(cython.Py_ssize_t, limits.PROXY_STREAM_BYTES_MIN)
 _RETRY_MS = cython.declare(int64_t, limits.PROXY_RETRY_MS)
 _BACKOFF_MIN_MS = cython.declare(cython.int, limits.PROXY_RECONNECT_MIN_MS)
@@ -109,6 +110,9 @@ class Link(Protocol):
             if self.engine.removed or (self.end - self.start + n > _HELD_MAX and self.head != self.tail):
                 text = b"-%b\r\n" % errors.engine_unreachable(self.engine.index)
                 return owner.reply(seq, cython.cast(bytep, cython.cast(cython.p_char, text)), len(text))
+        elif self.end - self.start + n > _BYTES_MAX and self.head != self.tail:
+            text = b"-%b\r\n" % errors.engine_overloaded(self.engine.index)
+            return owner.reply(seq, cython.cast(bytep, cython.cast(cython.p_char, text)), len(text))
         if db != self.db:
             self.select(db)
         return self.push(cython.cast(PyObjectP, owner), seq, raw, n, db, tries)
@@ -333,6 +337,8 @@ class Link(Protocol):
     @cython.exceptval(-1, check=False)
     def connect(self) -> cython.int:
         """Begin to connect; where that fails at once, a later try is scheduled."""
+        if self.engine.silent:
+            return 0
         self.state = LINK_CONNECTING
         try:
             sock, under_way = _dial(self.engine.info)
@@ -484,6 +490,17 @@ class Link(Protocol):
         if self.state != LINK_UP and self.head < self.tail and now_ms - self.held_since_ms >= _RETRY_MS:
             self.fail_held()
 
+    def retry_now(self) -> None:
+        """The engine is back: no pause."""
+        self.backoff_ms = _BACKOFF_MIN_MS
+        self.retry_at_ms = 0
+        self.retry()
+
+    def cut(self) -> None:
+        """The engine hangs: end the connection, if there is one."""
+        if self.transport is not None:
+            self.transport.close("the engine does not answer")
+
     def stop(self) -> None:
         """The engine is gone from the topology: close when all that is in flight is answered."""
         self.retired = True
@@ -516,9 +533,24 @@ class Engine:
         return self.resp2.state == LINK_UP or self.resp3.state == LINK_UP
 
     def update(self, info: EngineInfo) -> None:
-        """Its address may be another one; links that stand stay."""
+        """Its address may be another one, and the supervisor may have lost it, or have it back.
+
+        An engine that hangs keeps its connections, so the supervisor's word ends them: their commands get an error, and
+        no link connects before the word changes. An engine that was never up is not waited for: links just try.
+        """
+        was_up: cython.bint = self.info.state == UP
         self.info = info
         self.index = info.index
+        if info.state == UP:
+            if self.silent:
+                self.silent = False
+                for link in self.links():
+                    if link is self.resp2 or link.in_flight:
+                        link.retry_now()
+        elif was_up:
+            self.silent = True
+            for link in self.links():
+                link.cut()
 
     def remove(self) -> None:
         """It is no longer in the topology: its links finish what is in flight."""

@@ -82,16 +82,15 @@ async def scan(server: Any, client: Any, args: list[bytes]) -> Any:
     empty database should not take a round trip of the client's per engine.
     """
     cursor = parse_cursor(args[1])
-    topology = server.topology
-    if topology is None:
-        raise CommandError(errors.CLUSTERDOWN)
     for _ in range(_SCAN_RUNS_MAX):
-        slot = cursor & _SLOT_MASK
+        topology, slot = server.topology, cursor & _SLOT_MASK       # a newer one may have come meanwhile
+        if topology is None:
+            raise CommandError(errors.CLUSTERDOWN)
         last = run_end(topology, slot)
         if topology.owners[slot] == NOBODY:
             cursor, keys = next_cursor(0, slot, last), []       # nothing is there; the cursor must still move on
         else:
-            [reply] = checked(await Ask([(server.engines[topology.owners[slot]], [args[0], cursor, *args[2:]])]))
+            [reply] = checked(await Ask([(server.owner(slot), [args[0], cursor, *args[2:]])]))
             cursor, keys = next_cursor(int(reply[0]), slot, last), reply[1]
         if keys or cursor == 0 or cursor >> CURSOR_SLOT_BITS or cursor & _SLOT_MASK <= last:
             break

@@ -317,7 +317,9 @@ class ProxySession(Client):
                 owner = other
             elif owner != other:
                 return self.refuse(errors.CROSSSLOT, silent)
-        return self.pass_to(owner if owner >= -1 else 0, request, argv, silent)
+        if owner == -2:
+            owner = 0 if backends.engines else -1
+        return self.pass_to(owner, request, argv, silent)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

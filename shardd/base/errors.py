@@ -290,6 +290,11 @@ def config_set_failed(name: bytes, reason: bytes) -> bytes:
                     % (name.split(b"\0", 1)[0], reason))
 
 
+def too_many_clients(fit: int) -> str:
+    """CONFIG SET maxclients beyond what the limit of open files allows. fit: how many it does."""
+    return f"The operating system is not able to handle the specified number of clients, try with {fit}"
+
+
 def config_rewrite_failed(reason: bytes) -> bytes:
     return one_line(b"ERR Rewriting config file: %s" % reason)
 
@@ -314,6 +319,11 @@ def engine_lost(index: int) -> bytes:
 def engine_unreachable(index: int) -> bytes:
     """The command was never sent: the engine did not come back in time. Cluster clients retry on the code."""
     return b"CLUSTERDOWN engine %d is down, the command was not executed" % index
+
+
+def engine_overloaded(index: int) -> bytes:
+    """More is waiting for the engine than a proxy holds; the command was not sent."""
+    return b"ERR engine %d is overloaded, the command was not executed" % index
 
 
 def not_through_proxy(name: str) -> bytes:

@@ -132,9 +132,6 @@ SLOWLOG_ARGUMENTS_MAX: Final = 32
 SLOWLOG_ARGUMENT_BYTES_MAX: Final = 128
 """Bytes kept of each argument (Redis)."""
 
-SLOWLOG_ENTRIES_MAX: Final = 1_000_000
-"""Highest slowlog-max-len: an entry can take 4 KiB, and nobody reads more."""
-
 INFO_CLIENTS_MAX: Final = 2000
 """Clients whose buffers INFO adds up, some 0.4 us each: beyond it the sum is estimated, so that INFO is no pause."""
 
@@ -148,6 +145,9 @@ CONFIG_LINE_BYTES_MAX: Final = 64 * KIB
 
 CONFIG_INCLUDE_DEPTH_MAX: Final = 16
 """Nested `include`: deeper is a loop."""
+
+HOST_NAME_BYTES_MAX: Final = 255
+"""Longest host name or address to announce, as in Redis."""
 
 UNIX_SOCKET_PATH_BYTES_MAX: Final = 107
 """sun_path of Linux without its closing NUL."""
@@ -226,6 +226,10 @@ PROXY_RETRY_MS: Final = 1_000
 
 PROXY_HELD_BYTES_MAX: Final = 16 * MIB
 """Bytes of commands that wait for one engine to come back; beyond it they are refused at once."""
+
+PROXY_LINK_BYTES_MAX: Final = 256 * MIB
+"""Bytes of unanswered commands on one link to an engine that is up; beyond it new ones are refused. A stalled engine must
+not make the proxy collect what all clients go on sending."""
 
 PROXY_RECONNECT_MIN_MS: Final = 5
 PROXY_RECONNECT_MAX_MS: Final = 250

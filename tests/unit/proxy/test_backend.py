@@ -2,12 +2,14 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from harness.resp import OK, Error, Status, encode
 from shardd.base import limits
 from shardd.base.clock import mono_ms
+from shardd.cluster.topology import Topology
 from unit.proxy.rig import Rig
 
 DOWN = Error("ERR engine 0 is down, the command may or may not have been executed")
@@ -321,6 +323,45 @@ def test_after_a_new_topology_a_client_waits_for_what_is_in_flight(rig):
     assert b.take() == [[b"GET", key]]
     b.reply(bulk(b"v"))
     assert c.read() == b"v"
+
+
+def states(rig: Rig, **state: str) -> None:
+    """The next topology: engines by number are in that state."""
+    topology = rig.server.topology
+    for name, value in state.items():
+        topology = topology.with_engine_facts(rig.engines[int(name[1:])].id, state=value)
+    rig.install(topology)
+
+
+def test_a_hung_engine_is_given_up_when_the_supervisor_says_so(rig):
+    a, b = rig.engines
+    c = rig.client()
+    c.send("GET", rig.key(0))
+    assert len(a.take()) == 1
+    states(rig, e0="down")
+    assert c.read() == DOWN
+    c.raw(encode("GET", rig.key(0)) + encode("PING"))
+    wait(4 * limits.PROXY_RECONNECT_MIN_MS)
+    rig.ring()
+    assert a.take() == [] and c.nothing(), "it is not asked again before it is up"
+    states(rig, e0="up")
+    assert a.take() == [[b"GET", rig.key(0)]]
+    a.reply(bulk(b"v"))
+    assert [c.read(), c.read()] == [b"v", Status("PONG")]
+
+
+def test_an_engine_that_is_not_up_yet_is_tried_all_the_same():
+    rig = Rig(0)
+    try:
+        rig.add_engine()
+        topology = Topology.even([replace(rig.engines[0].info, state="down")])
+        rig.install(topology)
+        c = rig.client()
+        c.send("GET", "k")
+        rig.engines[0].reply(bulk(b"v"))
+        assert c.read() == b"v"
+    finally:
+        rig.close()
 
 
 def test_an_engine_that_joins_serves(rig):
