@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 
 from shardd.base import limits
 from shardd.base.limits import MIB, PORT_MAX
-from shardd.base.option_types import (AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Int, Kind,
-                                      Memory, Octal, Save, SocketPath, String, Words)
+from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName,
+                                      HostName, Int, Kind, Memory, Octal, Save, SocketPath, String, Words)
 
 INT_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
@@ -255,11 +255,12 @@ def _cluster() -> list[Option]:
     return [
         Option("cluster-enabled", Bool(), "no", "An engine started by itself answers as one node of a cluster; under "
                "the supervisor all engines do.", section, SERVERS, mutable=False),
-        Option("cluster-announce-ip", String(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
+        Option("cluster-announce-ip", Address(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
                "the client came to.", section, ALL),
         Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name for an engine "
                "started by itself; 0 for the real one.", section, ENGINE),
-        Option("cluster-announce-hostname", String(), "", "Host name that CLUSTER SLOTS and SHARDS add.", section, ALL),
+        Option("cluster-announce-hostname", HostName(), "", "Host name that CLUSTER SLOTS and SHARDS add.", section,
+               ALL),
         Option("cluster-preferred-endpoint-type", Enum("ip", "hostname", "unknown-endpoint"), "ip", "What CLUSTER "
                "SLOTS and redirects name: the address, the host name, or nothing.", section, ALL),
         Option("cluster-require-full-coverage", Bool(), "yes", "Refuse all keys while any slot has had no engine for "

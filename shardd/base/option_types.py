@@ -14,7 +14,7 @@ import os
 import re
 
 from shardd.base.errors import ConfigError
-from shardd.base.limits import UNIX_SOCKET_PATH_BYTES_MAX
+from shardd.base.limits import HOST_NAME_BYTES_MAX, UNIX_SOCKET_PATH_BYTES_MAX
 
 Value = bool | int | str | tuple | dict
 
@@ -167,6 +167,26 @@ class String(Kind):
     def parse(self, words: list[str]) -> str:
         if "\0" in words[0]:
             raise ConfigError("argument contains a NUL")
+        return words[0]
+
+
+class HostName(String):
+    """A host name to announce, empty for none."""
+
+    def parse(self, words: list[str]) -> str:
+        if len(words[0]) > HOST_NAME_BYTES_MAX:
+            raise ConfigError(f"Hostnames must be less than {HOST_NAME_BYTES_MAX + 1} characters")
+        if not re.fullmatch(r"[0-9A-Za-z.-]*", words[0]):
+            raise ConfigError("Hostnames may only contain alphanumeric characters, hyphens or dots")
+        return words[0]
+
+
+class Address(String):
+    """An address to announce, empty for none: it stands in lines of blanks and commas, so it has none."""
+
+    def parse(self, words: list[str]) -> str:
+        if not re.fullmatch(r"[0-9A-Za-z.:%_-]*", words[0]) or len(words[0]) > HOST_NAME_BYTES_MAX:
+            raise ConfigError("argument must be an address")
         return words[0]
 
 

@@ -212,7 +212,7 @@ class Config:
     """The live configuration of one process.
 
     values: name -> typed value (bool, int, str, tuple, dict; see the option's kind). Reading it, or `config[name]`,
-    costs one dict lookup; only `set_many` writes. path: the absolute path of the file, or None. program: "shardd",
+    costs one dict lookup; only `set_many` and `lower` write. path: the absolute path of the file, or None. program: "shardd",
     "shardd-engine" or "shardd-proxy". set_names: what CONFIG SET has changed since the start.
     """
 
@@ -259,6 +259,10 @@ class Config:
 
     def __getitem__(self, name: str) -> Value:
         return self.values[name]
+
+    def lower(self, name: str, value: Value) -> None:
+        """Where this machine cannot give what was asked for: the value that it can."""
+        self.values[OPTIONS[name].name] = value
 
     def origin(self, name: str) -> str:
         """Where the option got its value at start: "file:line", "command line" or "default"."""

@@ -236,6 +236,8 @@ class Dispatcher:
                 self.stats.bytes_out += reply.len
                 client.transport.write(reply.buf, reply.len)
                 reply.clear()
+                if client.transport.out_len:
+                    context.server.limits.check_output(client)
                 if client.transport.closing:
                     self.next += 1
                     return 0

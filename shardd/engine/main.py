@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import uvloop
 
@@ -20,6 +22,7 @@ from shardd.base import child
 from shardd.base.errors import ConfigError
 from shardd.base.log import ENGINE, Log
 from shardd.base.options import Config
+from shardd.base.process import enter_directory, pid_file
 from shardd.cluster.topology import Topology
 from shardd.engine.build import build_registry
 from shardd.engine.cron import Cron
@@ -56,21 +59,34 @@ class Engine:
         if config["port"] or self.parent:
             for sock in tcp_sockets(config["bind"], config["port"], backlog):
                 self.server.port = sock.getsockname()[1]
-                listener = reactor.listen(sock, self._accept)
+                listener = reactor.listen(sock, self._accept, backlog)
                 listener.keepalive_s = config["tcp-keepalive"]
+                config.subscribe("tcp-keepalive", _set_keepalive(listener))
                 listening.append(f"{sock.getsockname()[0]}:{self.server.port}")
         if config["unixsocket"]:
-            reactor.listen(unix_socket(config["unixsocket"], config["unixsocketperm"], backlog), self._accept)
+            sock = unix_socket(config["unixsocket"], config["unixsocketperm"], backlog)
+            reactor.listen(sock, self._accept, backlog)
             self._unix_paths.append(config["unixsocket"])
             listening.append(config["unixsocket"])
         if self.parent:
             reactor.listen(unix_socket(self.parent.control_path, 0o600, backlog), self._accept_control)
             self._unix_paths.append(self.parent.control_path)
         elif self.server.mode == "cluster":
-            topology = Topology.single(self.server.port, config["unixsocket"])
-            self.server.node_id = topology.engines[0].id
-            self.server.install_topology(topology)
-        self.log.notice(f"Engine listens on {', '.join(listening) or 'no client address'}")
+            self._announce()
+            for name in ("cluster-announce-ip", "cluster-announce-port", "cluster-announce-hostname"):
+                config.subscribe(name, lambda value: self._announce())
+        if not listening and not self.parent:
+            raise ConfigError("port 0 and no unixsocket: there is no way to reach the server")
+        self.log.notice(f"Engine listens on {', '.join(listening)}")
+
+    def _announce(self) -> None:
+        """The topology of a cluster node by itself: one engine, with the address that the options say."""
+        config, server = self.server.config, self.server
+        old = server.topology or Topology.single(server.port, config["unixsocket"])
+        server.node_id = old.engines[0].id
+        server.install_topology(old.with_engine_facts(
+            server.node_id, host=config["cluster-announce-ip"], hostname=config["cluster-announce-hostname"],
+            port=config["cluster-announce-port"] or server.port))
 
     def _accept(self, transport: object) -> Session | None:
         server = self.server
@@ -140,15 +156,18 @@ class Engine:
                 os.unlink(path)
 
 
+def _set_keepalive(listener: Any) -> Callable[[int], None]:
+    return lambda seconds: setattr(listener, "keepalive_s", seconds)
+
+
 def main() -> None:
     """The console script. Exits with 1, and one sentence on stderr, where the configuration is of no use."""
     try:
         config = Config.load(sys.argv[1:], PROGRAM)
-        os.chdir(config["dir"])
-        uvloop.run(_main(config))
-    except ConfigError as error:
-        sys.exit(f"{PROGRAM}: {error}")
-    except OSError as error:
+        enter_directory(config["dir"])
+        with pid_file(config["pidfile"]):
+            uvloop.run(_main(config))
+    except (ConfigError, OSError) as error:
         sys.exit(f"{PROGRAM}: {error}")
 
 

@@ -81,8 +81,9 @@ class Session(Client):
             dispatcher.stats.bytes_out += dispatcher.reply.len
             self.transport.write(dispatcher.reply.buf, dispatcher.reply.len)
             dispatcher.reply.clear()
-            if self.transport.out_len:
-                self.limits.check_output(self)
+        # also where dispatch sent all of it: long replies go at once
+        if self.transport.out_len and not self.transport.closing:
+            self.limits.check_output(self)
         return 0
 
     @cython.cfunc

@@ -9,8 +9,11 @@ from typing import Any, Final
 
 from shardd.base import errors
 from shardd.base.clock import mono_ms
+from shardd.base.errors import ConfigError
+from shardd.base.limits import RESERVED_FDS
 from shardd.base.log import Log
 from shardd.base.options import Config
+from shardd.base.process import room_for_clients
 from shardd.net.client import Client, ClientFlag, Clients
 
 _LOOPBACK: Final = ("127.", "::1", "[::1]", "/")
@@ -28,6 +31,9 @@ class ConnectionLimits:
         for name in ("client-query-buffer-limit", "client-output-buffer-limit", "timeout"):
             config.subscribe(name, self._reload)
         self._reload(None)
+        self._make_room()
+        config.subscribe("maxclients", self._more_clients)
+        config.subscribe("requirepass", self._password_changed)
 
     def _reload(self, _value: object) -> None:
         config = self.config
@@ -35,6 +41,29 @@ class ConnectionLimits:
         self.output_hard_bytes, self.output_soft_bytes, self.output_soft_s = \
             config["client-output-buffer-limit"]["normal"]
         self.idle_timeout_s = config["timeout"]
+
+    def _make_room(self) -> None:
+        """Enough descriptors for maxclients, or fewer clients, as in Redis. Raises ConfigError where there is none for any."""
+        wanted = self.config["maxclients"]
+        fit = room_for_clients(wanted)
+        if fit < 1:
+            raise ConfigError(f"maxclients '{wanted}': the limit of open files (ulimit -n) leaves no descriptor for a "
+                              f"client; it must be {RESERVED_FDS + 1} at least")
+        if fit < wanted:
+            self.config.lower("maxclients", fit)
+            self.log.warning(f"maxclients is {wanted}, which takes {wanted + RESERVED_FDS} open files, and the system allows "
+                             f"{fit + RESERVED_FDS} (ulimit -n): maxclients has been reduced to {fit}")
+
+    def _more_clients(self, wanted: int) -> None:
+        fit = room_for_clients(wanted)
+        if fit < wanted:
+            raise ConfigError(errors.too_many_clients(max(1, fit)))
+
+    def _password_changed(self, password: str) -> None:
+        """Who is in stays in, and without a password nobody is kept out, as in Redis."""
+        if not password:
+            for client in self.clients.by_id.values():
+                client.authenticated = True
 
     def refuses(self, transport: Any) -> bool:
         """Whether a new connection may not stay; it was told why."""

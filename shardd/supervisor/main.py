@@ -101,13 +101,14 @@ class Supervisor:
         return stored.resized(engines)
 
     def _reconcile(self) -> None:
-        """Brings the topology into agreement with the engines' states and ports."""
+        """Brings the topology into agreement with the engines' states and ports, and with what is announced of them."""
+        host, hostname = str(self.config["cluster-announce-ip"]), str(self.config["cluster-announce-hostname"])
         engines = []
         for child, engine in zip(self.engines, self.topology.engines):
             state = UP if self._counts_as_up(child) else DOWN
             if state == DOWN and engine.state == UP and child.watch.serving:
                 self.log.warning(f"Engine {child.index} counts as down until it answers again (cluster-node-timeout)")
-            engines.append(replace(engine, port=child.port or engine.port, state=state))
+            engines.append(replace(engine, port=child.port or engine.port, state=state, host=host, hostname=hostname))
         if tuple(engines) != self.topology.engines:
             self.topology = self.topology.next(engines=tuple(engines))
 
@@ -296,6 +297,7 @@ class Supervisor:
         for other in self.proxies:
             if other is not child:
                 other.configure(values)
+        self._wake.set()
 
     # --- supervisor.sock ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,58 @@
+"""What a process arranges with its host when it starts: a file with its id, descriptors for its clients, its directory.
+
+Owns: `pidfile`, the limit of open files (RLIMIT_NOFILE) and the change to `dir`. Does not own what the limits are for
+(net.policy) or the processes of a tree (supervisor).
+"""
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+
+from shardd.base.errors import ConfigError
+from shardd.base.limits import RESERVED_FDS
+
+
+@contextlib.contextmanager
+def pid_file(path: str) -> Iterator[None]:
+    """Keeps this process's id in `path` (empty: nowhere) for as long as it runs. Raises ConfigError."""
+    if not path:
+        yield
+        return
+    try:
+        with open(path, "w", encoding="ascii") as target:
+            target.write(f"{os.getpid()}\n")
+    except OSError as error:
+        raise ConfigError(f"pidfile '{path}': can't write the file: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def enter_directory(path: str) -> None:
+    """Make `dir` the working directory, where relative paths start. Raises ConfigError."""
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise ConfigError(f"dir '{path}': can't change to this directory: {error.strerror}") from None
+
+
+def room_for_clients(clients: int) -> int:
+    """Raise the limit of descriptors so that `clients` connections fit beside limits.RESERVED_FDS.
+
+    Returns how many do fit, `clients` at most; 0 or less: not a single one. The soft limit is raised, and the hard one
+    where that is allowed, as in Redis.
+    """
+    wanted = clients + RESERVED_FDS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        for limits in ((wanted, wanted if hard != resource.RLIM_INFINITY and hard < wanted else hard), (hard, hard)):
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+                break
+            except (ValueError, OSError, OverflowError):
+                continue
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return clients if soft == resource.RLIM_INFINITY else min(clients, soft - RESERVED_FDS)

@@ -1,0 +1,69 @@
+"""What a process arranges with its host."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from shardd.base.errors import ConfigError
+from shardd.base.limits import RESERVED_FDS
+from shardd.base.process import enter_directory, pid_file
+
+
+def test_the_id_is_in_the_file_while_it_runs(tmp_path):
+    path = tmp_path / "x.pid"
+    with pid_file(str(path)):
+        assert path.read_text() == f"{os.getpid()}\n"
+    assert not path.exists()
+    with pid_file(""):
+        pass
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"pidfile '.*/gone/x.pid': can't write the file: No such file or directory"):
+        with pid_file(str(tmp_path / "gone" / "x.pid")):
+            pass
+
+
+def test_a_directory_that_cannot_be_entered_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"dir '.*/gone': can't change to this directory: No such file or directory"):
+        enter_directory(str(tmp_path / "gone"))
+
+
+def fit(clients: int, soft: int, hard: int) -> tuple[int, int]:
+    """room_for_clients in a process with these limits, that may not raise the hard one: (its answer, the soft limit)."""
+    code = ("import resource; from shardd.base import process\n"
+            "set_limits = resource.setrlimit\n"
+            f"set_limits(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+            "def setrlimit(which, pair):\n"
+            f"    if pair[1] > {hard}: raise ValueError('not allowed to raise maximum limit')\n"
+            "    set_limits(which, pair)\n"
+            "resource.setrlimit = setrlimit\n"
+            f"print(process.room_for_clients({clients}), resource.getrlimit(resource.RLIMIT_NOFILE)[0])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer, limit = done.stdout.split()
+    return int(answer), int(limit)
+
+
+def test_the_soft_limit_is_raised_as_far_as_needed():
+    assert fit(200, 100, 1000) == (200, 200 + RESERVED_FDS)
+    assert fit(200, 900, 1000) == (200, 900), "what is enough stays"
+
+
+def test_the_hard_limit_bounds_the_clients():
+    assert fit(2000, 100, 1000) == (1000 - RESERVED_FDS, 1000)
+    assert fit(2**32 - 1, 100, 1000) == (1000 - RESERVED_FDS, 1000)
+    assert fit(2000, 50, 50)[0] < 0, "not even one"
+
+
+def test_the_hard_limit_is_raised_where_that_is_allowed():
+    if os.geteuid() != 0:
+        return
+    code = ("import resource; from shardd.base.process import room_for_clients\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))\n"
+            "print(room_for_clients(500), resource.getrlimit(resource.RLIMIT_NOFILE))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout in (f"500 ({500 + RESERVED_FDS}, {500 + RESERVED_FDS})\n", f"{200 - RESERVED_FDS} (200, 200)\n")
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 0
