@@ -300,7 +300,9 @@ class Reactor(Hub):
 
     def wait(self, timeout_ms: int) -> None:
         """`poll` for those without an event loop: waits up to timeout_ms for the first event."""
-        select.select([self.ep], [], [], timeout_ms / 1000)
+        waiter = select.poll()      # not select(): the descriptor may be above its bound of 1,024
+        waiter.register(self.ep, select.POLLIN)
+        waiter.poll(timeout_ms)
         self.poll()
 
     @cython.cfunc
