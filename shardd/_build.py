@@ -47,6 +47,7 @@ COMPILED = [
     "shardd.keyspace.entry",
     "shardd.keyspace.database",
     "shardd.keyspace.expiry",
+    "shardd.keyspace.rehash",
     "shardd.keyspace.inspection",
     "shardd.commands.context",
     "shardd.commands.registry",

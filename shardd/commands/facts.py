@@ -167,7 +167,7 @@ def keyspace_section(server: Any) -> Facts:
 def _server(server: Any) -> Facts:
     config = server.config
     return info.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started,
-                       hz=config["hz"], config_file=server.rewrite_path, bind=config["bind"],
+                       hz=server.hz, configured_hz=config["hz"], config_file=server.rewrite_path, bind=config["bind"],
                        unixsocket=config["unixsocket"])
 
 

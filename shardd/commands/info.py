@@ -97,8 +97,9 @@ def keyspace_line(keys: int, expires: int, avg_ttl_ms: int) -> Facts:
 # --- what a process knows of itself -------------------------------------------------------------------------------
 
 def server(*, mode: str, run_id: str, port: int, started: float, hz: int, config_file: str | None,
-           bind: Iterable[str] = (), unixsocket: str = "") -> Facts:
-    """The section `server`. started: unix time in seconds; bind, unixsocket: as configured, "" for none."""
+           bind: Iterable[str] = (), unixsocket: str = "", configured_hz: int = 0) -> Facts:
+    """The section `server`. started: unix time in seconds; bind, unixsocket: as configured, "" for none; hz: in force;
+    configured_hz: 0 where that is the same."""
     now = time.time()
     uptime_s = max(0, int(now - started))
     system = os.uname()
@@ -122,7 +123,7 @@ def server(*, mode: str, run_id: str, port: int, started: float, hz: int, config
         "uptime_in_seconds": uptime_s,
         "uptime_in_days": uptime_s // 86_400,
         "hz": hz,
-        "configured_hz": hz,
+        "configured_hz": configured_hz or hz,
         "lru_clock": int(now) & 0xFFFFFF,
         "executable": os.path.abspath(sys.argv[0]),
         "config_file": config_file or "",

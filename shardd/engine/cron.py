@@ -1,7 +1,8 @@
 """What an engine does by the clock: expiry, freeing, statistics, idle clients.
 
 Each task is short and bounded; what does not fit waits for the next turn, so no client waits for more than a step
-(limits.STEP_US). While expiry or freeing has more to do, turns follow at a quarter of the time (a step of work, three of rest).
+(limits.STEP_US). While expiry, freeing or rehashing has more to do, steps follow at a quarter of the time (a step of work,
+three of rest); active-expire-effort gives expiry more of it.
 """
 import asyncio
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from typing import Any
 from shardd.base import limits
 from shardd.base.clock import mono_us, now_ms, thread_cpu_us
 
-_REST_RATIO = 3
+_WORK_PERCENT = 25
+_WORK_PERCENT_PER_EFFORT = 2
+"""What each step of active-expire-effort above 1 adds for expiry, as in Redis."""
 _FREE_KEYS_PER_STEP = 8000
 """Keys of a cleared database freed in one step: about a millisecond."""
 
@@ -22,7 +25,7 @@ class Cron:
         """server: engine.server.Server."""
         self.server, self.loop = server, loop
         self._handles: dict[str, asyncio.TimerHandle] = {}
-        self._turn = 0
+        self._unswept_s = 0.0
 
     def start(self) -> None:
         """Begin; the first turn is one period from now."""
@@ -38,10 +41,18 @@ class Cron:
         self._handles[name] = self.loop.call_later(seconds, call)
 
     def _period(self) -> float:
-        return 1 / self.server.config["hz"]
+        """Seconds to the next turn. With dynamic-hz turns come more often while there are many clients, as in Redis."""
+        server = self.server
+        hz = server.config["hz"]
+        if server.config["dynamic-hz"]:
+            while len(server.clients) > hz * limits.CLIENTS_PER_CRON and hz < limits.HZ_MAX:
+                hz = min(hz * 2, limits.HZ_MAX)
+        server.hz = hz
+        return 1 / hz
 
     def turn(self) -> None:
         """One turn, `hz` times a second."""
+        self._unswept_s += 1 / self.server.hz
         self._later("turn", self._period(), self.turn)
         self._timed(self._do_turn)
 
@@ -62,8 +73,9 @@ class Cron:
         server.keyspace.set_time(now_ms())
         server.stats.sample()
         server.used_memory()
-        self._turn += 1
-        if self._turn % server.config["hz"] == 0:
+        server.check_cluster()
+        if self._unswept_s > 0.999:
+            self._unswept_s = 0.0
             server.limits.sweep()
         if "work" not in self._handles:
             self._do_work()
@@ -72,8 +84,13 @@ class Cron:
         self._handles.pop("work", None)
         keyspace = self.server.keyspace
         keyspace.set_time(now_ms())
+        config, percent = self.server.config, _WORK_PERCENT
         more = bool(self.server.expire_enabled and self.server.expirer.cycle(limits.STEP_US))
+        if more:
+            percent += _WORK_PERCENT_PER_EFFORT * (config["active-expire-effort"] - 1)
         more = keyspace.free_step(_FREE_KEYS_PER_STEP) or more
+        if not more and config["activerehashing"]:
+            more = self.server.rehasher.step(limits.STEP_US)
         self.server.journal.flush()
         if more:
-            self._later("work", limits.STEP_US * _REST_RATIO / 1e6, self.work)
+            self._later("work", limits.STEP_US * (100 - percent) / percent / 1e6, self.work)

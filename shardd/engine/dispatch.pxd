@@ -29,6 +29,7 @@ cdef class Dispatcher:
     cdef Command* last_command          # what they meant
     cdef uint64_t clock_ticks, clock_every  # when the commands' clock was last read, and how often it is
     cdef public bint cluster            # slots are checked
+    cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads
     cdef public uint64_t maxmemory      # bytes, 0: none
     cdef uint8_t[16384] owned           # 1 where the slot is ours
     cdef public object topology         # cluster.topology.Topology or None

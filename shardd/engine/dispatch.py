@@ -309,6 +309,8 @@ class Dispatcher:
         i: cython.int = c.first_key
         last: cython.int = c.last_key if c.last_key >= 0 else argc + c.last_key
         slot: uint32_t
+        if self.down and (self.down == 1 or c.flags & CMD_WRITE):
+            return self.reject(c, errors.CLUSTERDOWN if self.down == 1 else errors.CLUSTERDOWN_READ_ONLY)
         if not c.flags & CMD_MOVABLE:
             slot = p.key.slot
             while i + c.key_step <= last and i + c.key_step < argc:

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from shardd.base import errors
+from shardd.base.clock import mono_ms
 from shardd.base.log import Log
 from shardd.base.options import Config
 from shardd.cluster import view
+from shardd.cluster.outage import Outage
 from shardd.cluster.topology import Topology
 from shardd.commands.context import Context
 from shardd.commands.registry import Registry
@@ -25,6 +27,7 @@ from shardd.journal.stream import Stream
 from shardd.keyspace import inspection
 from shardd.keyspace.database import Keyspace
 from shardd.keyspace.expiry import Expirer
+from shardd.keyspace.rehash import Rehasher
 from shardd.net.client import Client, Clients
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
@@ -79,6 +82,10 @@ class Server:
         self.view = view                # for the cluster commands, which lie below the cluster package
         self.startup_memory = alloc.used_memory()
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
+        self.rehasher = Rehasher(self.keyspace)
+        self.hz: int = config["hz"]     # what dynamic-hz makes of it
+        self._outage = Outage()
+        self._eviction_expected = False
         self._follow_config()
 
     # --- configuration ------------------------------------------------------------------------------------------
@@ -96,6 +103,7 @@ class Server:
         follow("slowlog-max-len", self._set_slowlog_max)
         follow("maxmemory", lambda value: setattr(self.dispatcher, "maxmemory", value))
         follow("maxmemory-policy", self._set_policy)
+        self.config.subscribe("maxmemory", lambda value: self._warn_of_policy())
         follow("lfu-log-factor", set_keyspace("lfu_log_factor"))
         follow("lfu-decay-time", set_keyspace("lfu_decay_minutes"))
         follow("proto-max-bulk-len", self._set_bulk_max)
@@ -109,6 +117,16 @@ class Server:
     def _set_policy(self, policy: str) -> None:
         self.keyspace.lfu = "lfu" in policy
         self.keyspace.set_time(int(time.time() * 1000))
+        self._warn_of_policy()
+
+    def _warn_of_policy(self) -> None:
+        """Once, where somebody may count on eviction."""
+        policy = self.config["maxmemory-policy"]
+        expected = bool(self.config["maxmemory"]) and policy != "noeviction"
+        if expected and not self._eviction_expected:
+            self.log.warning(f"maxmemory-policy {policy}: nothing is evicted yet. At maxmemory, commands that may need more "
+                             "memory are refused, as with noeviction")
+        self._eviction_expected = expected
 
     def _set_bulk_max(self, size: int) -> None:
         self.dispatcher.parser.set_bulk_max(size)
@@ -125,8 +143,21 @@ class Server:
         for first, last in topology.ranges_of(self.node_id):
             owned[first:last + 1] = b"\x01" * (last + 1 - first)
         self.dispatcher.set_slots(bytes(owned))
+        self._outage.follow(topology, mono_ms())
+        self.check_cluster()
         self.log.notice(f"Topology epoch {topology.epoch}: {sum(owned)} of 16384 slots are ours")
         return True
+
+    def check_cluster(self) -> None:
+        """Refuse all keys, or those of writes, while the cluster is down; cron asks, since time alone can make it so."""
+        config = self.config
+        down = 0
+        if (self.topology is not None and config["cluster-require-full-coverage"]
+                and self._outage.is_failure(mono_ms(), config["cluster-node-timeout"])):
+            down = 2 if config["cluster-allow-reads-when-down"] else 1
+        if bool(down) != bool(self.dispatcher.down):
+            self.log.warning(f"Cluster state changed: {'fail' if down else 'ok'}")
+        self.dispatcher.down = down
 
     def wrong_slot(self, client: Client, slot: int) -> bytes:
         """The error for a slot that is not ours: where it is, or that nobody serves it."""

@@ -19,13 +19,11 @@ No child outlives this process (base/child.py).
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -36,6 +34,7 @@ from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError, ConfigError
 from shardd.base.log import SUPERVISOR, Log
 from shardd.base.options import Config
+from shardd.base.process import pid_file
 from shardd.cluster.store import FileStore, StoreError
 from shardd.cluster.topology import DOWN, UP, EngineInfo, Topology, new_id
 from shardd.cluster.view import proxy_id
@@ -336,7 +335,7 @@ def run(argv: Sequence[str]) -> int:
         plan = Plan.of(config)
         log = Log(SUPERVISOR, str(config["loglevel"]), plan.path("logfile"))
         config.subscribe("loglevel", log.set_level)
-        with FileStore(plan.directory) as store, _pid_file(plan.path("pidfile")):
+        with FileStore(plan.directory) as store, pid_file(plan.path("pidfile")):
             stored = store.read()
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
                        f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
@@ -346,23 +345,6 @@ def run(argv: Sequence[str]) -> int:
     except (ConfigError, StoreError, OSError) as error:
         print(f"shardd: {error}", file=sys.stderr)
         return 1
-
-
-@contextlib.contextmanager
-def _pid_file(path: str) -> Iterator[None]:
-    """Keeps this process's id in `path`, if any, for as long as it runs. Raises ConfigError."""
-    if not path:
-        yield
-        return
-    try:
-        Path(path).write_text(f"{os.getpid()}\n")
-    except OSError as error:
-        raise ConfigError(f"pidfile: cannot write {path}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
 
 
 def main() -> None:
