@@ -22,6 +22,10 @@ from harness import build, servers
 from harness.servers import Server
 from harness.targets import NAMES, Fleet, Target
 
+if build.variant() != "release":
+    # `python -m pytest` puts the source tree first, and tests within this process would import its .so files
+    sys.path.insert(0, str(build.tree()))
+
 MARKS = {
     "not_on(*targets, reason)": "the body does not run on these targets",
     "only_on(*targets, reason)": "the body runs on these targets alone",
@@ -48,7 +52,8 @@ def refuse_stale(config: pytest.Config, modules: list[str] | None = None) -> Non
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """A test that has imported a compiled module must have got its present source."""
-    refuse_stale(session.config, [name for name in list(sys.modules) if name.startswith(("shardd.", "proxy.", "bench."))])
+    ours = ("shardd.", "proxy.", "bench.")
+    refuse_stale(session.config, [name for name in list(sys.modules) if name.startswith(ours)])
 
 
 def wanted(metafunc: pytest.Metafunc) -> list[str]:

@@ -15,7 +15,8 @@ from harness.imports import Edge
 PACKAGES = ("shardd", "proxy", "bench")
 # package -> height; a package may import what is strictly lower, and itself
 HEIGHT = {
-    "shardd.base": 0, "shardd.structures": 1, "shardd.wire": 1, "shardd.net": 1, "shardd.keyspace": 2, "shardd.journal": 3,
+    "shardd.base": 0, "shardd.structures": 1, "shardd.wire": 1, "shardd.net": 1, "shardd.keyspace": 2,
+    "shardd.journal": 3,
     "shardd.commands": 3, "shardd.replication": 4, "shardd.cluster": 4, "shardd.engine": 5,
 }
 # within one height: net carries wire's bytes, both use the structures, commands hand their effects to the journal
@@ -24,7 +25,7 @@ PEERS = {("shardd.net", "shardd.wire"), ("shardd.wire", "shardd.structures"), ("
 # what stands beside the engine and talks to it over sockets
 OUTSIDE = ("shardd.supervisor", "shardd.ctl", "proxy", "bench")
 OUTSIDE_SEES = ("shardd.base", "shardd.wire", "shardd.net", "shardd.structures.slots", "shardd.structures.glob",
-                "shardd.structures.alloc", "shardd.cluster.topology", "shardd.cluster.store", "shardd.cluster.view")
+                "shardd.structures.names", "shardd.structures.alloc", "shardd.cluster.topology", "shardd.cluster.store", "shardd.cluster.view")
 # commands that are about the connection, about commands or about the server: plain modules that engine and proxy share
 SHARED_COMMANDS = ("shardd.commands.table", "shardd.commands.introspect", "shardd.commands.connection",
                    "shardd.commands.server", "shardd.commands.info", "shardd.commands.cluster", "shardd.commands.acl")
@@ -139,7 +140,8 @@ def test_every_compiled_module_has_its_header_and_only_those():
 
 
 @pytest.mark.parametrize("text, expected", [
-    ("from shardd.wire.request cimport Arg, Request", {"shardd.wire.request", "shardd.wire.request.Arg", "shardd.wire.request.Request"}),
+    ("from shardd.wire.request cimport Arg, Request",
+     {"shardd.wire.request", "shardd.wire.request.Arg", "shardd.wire.request.Request"}),
     ("from . cimport entry", {"pkg", "pkg.entry"}), ("cimport shardd.base.clock as c", {"shardd.base.clock"}),
     ("from libc.stdint cimport (uint8_t,", {"libc.stdint", "libc.stdint.uint8_t"}), ("# from a cimport b", set()),
     ("import a, b.c as d", {"a", "b.c"}), ("cdef int imports(self)", set())])
@@ -159,7 +161,8 @@ def test_the_module_reader(text, expected):
 
 @pytest.mark.parametrize("module, target, allowed", [
     ("shardd.wire.reply", "shardd.base.errors", True), ("shardd.base.clock", "shardd.wire.reply", False),
-    ("shardd.keyspace.database", "shardd.commands.args", False), ("shardd.commands.keys", "shardd.keyspace.database", True),
+    ("shardd.keyspace.database", "shardd.commands.args", False),
+    ("shardd.commands.keys", "shardd.keyspace.database", True),
     ("proxy.session", "shardd.commands.table", True), ("proxy.session", "shardd.commands.keys", False),
     ("proxy.main", "shardd.engine.dispatch", False), ("shardd.supervisor.main", "shardd.cluster.store", True),
     ("shardd.ctl.main", "shardd.keyspace.entry", False), ("shardd.engine.main", "shardd.cluster.view", True),

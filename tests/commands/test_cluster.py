@@ -41,7 +41,8 @@ OURS = NODES[1:]
 def node(request, fleet):
     """A connection to a node of a cluster."""
     wanted = request.config.getoption("--targets").split(",")
-    needs = {"cluster_oracle": "oracle", "cluster_engine": "engine", "tree_engine": "cluster", "proxy": "proxy"}[request.param]
+    needs = {"cluster_oracle": "oracle", "cluster_engine": "engine", "tree_engine": "cluster",
+             "proxy": "proxy"}[request.param]
     if needs not in wanted:
         pytest.skip(f"--targets leaves {needs} out")
     with connect(fleet, request, request.param) as conn:
@@ -58,7 +59,7 @@ def as_dict(reply: list) -> dict:
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-# --- one node ----------------------------------------------------------------------------------------------------------------
+# --- one node ---------------------------------------------------------------------------------------------------------
 
 @every_node
 def test_keyslot(node):
@@ -210,7 +211,7 @@ def test_databases_work_in_cluster_mode(node):
     assert node("COPY k k DB 1") == 0
 
 
-# --- no cluster --------------------------------------------------------------------------------------------------------------
+# --- no cluster -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.not_on("cluster", "proxy", reason="they are a cluster")
 @pytest.mark.parametrize("line", ["CLUSTER SLOTS", "CLUSTER INFO", "CLUSTER KEYSLOT a", "CLUSTER NODES", "CLUSTER MYID",
@@ -227,7 +228,7 @@ def test_a_single_instance_takes_keys_of_any_slot(r):
     assert r("MSETNX x 1 y 2 z 3") == 1
 
 
-# --- a cluster of several engines --------------------------------------------------------------------------------------------
+# --- a cluster of several engines -------------------------------------------------------------------------------------
 
 tree = pytest.mark.only_on("cluster", reason="the body is about several engines")
 

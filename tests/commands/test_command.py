@@ -6,19 +6,20 @@ from harness import Error, SetReply, Status
 from harness.servers import redis_version
 from harness.texts import SYNTAX, arity
 
-STRINGS = """append decr decrby get getdel getex getrange getset incr incrby incrbyfloat lcs mget mset msetnx psetex set setex
-    setnx setrange strlen substr""".split()
+STRINGS = """append decr decrby get getdel getex getrange getset incr incrby incrbyfloat lcs mget mset msetnx psetex set
+    setex setnx setrange strlen substr""".split()
 KEYS = """copy del dbsize exists expire expireat expiretime flushall flushdb keys move object persist pexpire pexpireat
     pexpiretime pttl randomkey rename renamenx scan swapdb touch ttl type unlink""".split()
-OTHERS = """auth client cluster command config debug echo hello info memory ping quit readonly readwrite reset select slowlog
-    asking time""".split()
-SUBCOMMANDS = """client|getname client|id client|info client|kill client|list client|no-evict client|reply client|setname
-    cluster|countkeysinslot cluster|getkeysinslot cluster|info cluster|keyslot cluster|myid cluster|nodes cluster|shards
-    cluster|slots command|count command|docs command|getkeys command|getkeysandflags command|info command|list config|get
-    config|resetstat config|rewrite config|set memory|usage object|encoding object|freq object|idletime object|refcount
+OTHERS = """auth client cluster command config debug echo hello info memory ping quit readonly readwrite reset select
+    slowlog asking time""".split()
+SUBCOMMANDS = """client|getname client|id client|info client|kill client|list client|no-evict client|reply
+    client|setname cluster|countkeysinslot cluster|getkeysinslot cluster|info cluster|keyslot cluster|myid cluster|nodes cluster|shards
+    cluster|slots command|count command|docs command|getkeys command|getkeysandflags command|info command|list
+    config|get config|resetstat config|rewrite config|set memory|usage object|encoding object|freq object|idletime object|refcount
     slowlog|get slowlog|len slowlog|reset""".split()
 # what Redis changed in these rows between 7.0 and 7.2, by the place in the row: arity, flags, tips
-CHANGED = {"command|getkeys": 1, "command|getkeysandflags": 1, "cluster|shards": 2, "cluster|slots": 2, "msetnx": 7, "randomkey": 7,
+CHANGED = {"command|getkeys": 1, "command|getkeysandflags": 1, "cluster|shards": 2, "cluster|slots": 2, "msetnx": 7,
+           "randomkey": 7,
            "scan": 7, "config|resetstat": 7, "config|rewrite": 7, "config|set": 7, "client|setname": 7}
 
 
@@ -93,8 +94,10 @@ def test_docs(c):
 
 @pytest.mark.parametrize("line, keys", [
     ("get k", "k"), ("SET k v", "k"), ("set k v ex 10", "k"), ("mget a b c", "a b c"), ("mset a 1 b 2", "a b"),
-    ("del a b", "a b"), ("rename a b", "a b"), ("lcs a b len", "a b"), ("copy a b db 1", "a b"), ("object encoding k", "k"),
-    ("memory usage k", "k"), ("msetnx a 1 b 2", "a b"), ("exists a a", "a a"), ("expire k 10 nx", "k"), ("debug object k", None),
+    ("del a b", "a b"), ("rename a b", "a b"), ("lcs a b len", "a b"), ("copy a b db 1", "a b"),
+    ("object encoding k", "k"),
+    ("memory usage k", "k"), ("msetnx a 1 b 2", "a b"), ("exists a a", "a a"), ("expire k 10 nx", "k"),
+    ("debug object k", None),
     ("move k 1", "k"), ("getex k ex 10", "k")])
 def test_getkeys(c, line, keys):
     expected = Error("ERR The command has no key arguments") if keys is None else [k.encode() for k in keys.split()]
@@ -115,6 +118,7 @@ def test_getkeysandflags(c):
     assert c("COMMAND GETKEYSANDFLAGS get k") == [[b"k", [Status("RO"), Status("access")]]]
     assert c("COMMAND GETKEYSANDFLAGS set k v") == [[b"k", [Status("OW"), Status("update")]]]
     assert c("COMMAND GETKEYSANDFLAGS set k v get") == [[b"k", [Status("RW"), Status("access"), Status("update")]]]
-    assert c("COMMAND GETKEYSANDFLAGS del a b") == [[b"a", [Status("RM"), Status("delete")]], [b"b", [Status("RM"), Status("delete")]]]
+    assert c("COMMAND GETKEYSANDFLAGS del a b") == [[b"a", [Status("RM"), Status("delete")]],
+                                                    [b"b", [Status("RM"), Status("delete")]]]
     assert c("COMMAND GETKEYSANDFLAGS mset a 1 b 2") == [[b"a", [Status("OW"), Status("update")]],
                                                          [b"b", [Status("OW"), Status("update")]]]

@@ -8,8 +8,9 @@ from harness import OK, Closed, Error, Status, Verbatim, encode
 from harness.texts import NOAUTH, SYNTAX, arity, unknown_subcommand
 
 PONG = Status("PONG")
-FIELDS = ("id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem "
-          "tot-mem events cmd user redir resp lib-name lib-ver").split()
+BAD_NAME = Error("ERR Client names cannot contain spaces, newlines or special characters.")
+FIELDS = ("id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll "
+          "omem tot-mem events cmd user redir resp lib-name lib-ver").split()
 ONE_CONFIG = "the engines' configuration is set through the proxy"
 ONE_DB = "redis-py's RedisCluster knows no SELECT"
 
@@ -34,7 +35,7 @@ def pairs(reply: list) -> dict:
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-# --- PING ECHO QUIT RESET ----------------------------------------------------------------------------------------------------
+# --- PING ECHO QUIT RESET ---------------------------------------------------------------------------------------------
 
 def test_ping_and_echo(c):
     assert c("PING") == PONG
@@ -78,7 +79,7 @@ def test_reset_ends_reply_off(c):
     assert c.read() == PONG
 
 
-# --- HELLO -------------------------------------------------------------------------------------------------------------------
+# --- HELLO ------------------------------------------------------------------------------------------------------------
 
 def test_hello(c):
     reply = c("HELLO")
@@ -108,7 +109,7 @@ def test_hello_setname(c):
     assert c("CLIENT GETNAME") == b"me"
     c.must("hello 2 setname you")
     assert c("CLIENT GETNAME") == b"you"
-    assert c("HELLO", "2", "SETNAME", "a b") == Error("ERR Client names cannot contain spaces, newlines or special characters.")
+    assert c("HELLO", "2", "SETNAME", "a b") == BAD_NAME
     assert c("CLIENT GETNAME") == b"you"
 
 
@@ -133,7 +134,7 @@ def test_hello_with_the_default_user_that_has_no_password(c):
     assert isinstance(c("HELLO 3 AUTH default anything"), dict)
 
 
-# --- AUTH --------------------------------------------------------------------------------------------------------------------
+# --- AUTH -------------------------------------------------------------------------------------------------------------
 
 def test_auth_without_a_password_configured(c):
     assert c("AUTH x") == Error("ERR AUTH <password> called without any password configured for the default user. "
@@ -157,7 +158,8 @@ def secured(r):
 def test_a_password_shuts_newcomers_out(r, secured):
     assert secured("SET k v") == OK, "who was in stays in"
     c = r.conn()
-    for line in ("PING", "GET k", "SELECT 1", "CLIENT LIST", "INFO", "COMMAND", "CONFIG GET *", "DBSIZE", "CLIENT SETNAME x"):
+    for line in ("PING", "GET k", "SELECT 1", "CLIENT LIST", "INFO", "COMMAND", "CONFIG GET *", "DBSIZE",
+                 "CLIENT SETNAME x"):
         assert c(line) == NOAUTH, line
     assert c("NOSUCH") == Error("ERR unknown command 'NOSUCH', with args beginning with: ")
     assert c("GET") == arity("get")
@@ -182,7 +184,7 @@ def test_a_password_shuts_newcomers_out(r, secured):
 def test_hello_with_a_password(r, secured):
     c = r.conn()
     for line in ("HELLO 3", "HELLO", "HELLO 3 SETNAME x"):
-        assert c(line).startswith("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO ")
+        assert c(line).startswith("NOAUTH HELLO must be called with the client already authenticated, otherwise ")
     assert c("HELLO 3 AUTH default wrong") == Error("WRONGPASS invalid username-password pair or user is disabled.")
     assert c("PING") == NOAUTH
     assert isinstance(c("HELLO 3 AUTH default secret SETNAME me"), dict)
@@ -203,15 +205,14 @@ def test_before_authentication_requests_are_small(r, secured, data, text):
     assert c("ECHO", *"123456789") == arity("echo")
 
 
-# --- CLIENT ------------------------------------------------------------------------------------------------------------------
+# --- CLIENT -----------------------------------------------------------------------------------------------------------
 
 def test_names(c):
     assert c("CLIENT GETNAME") is None
     assert c("CLIENT SETNAME me") == OK
     assert c("CLIENT GETNAME") == b"me"
-    bad = Error("ERR Client names cannot contain spaces, newlines or special characters.")
     for name in ("a b", "a\n", "a\r", "a\tb", "\x7f", "\xff", " "):
-        assert c("CLIENT", "SETNAME", name) == bad, name
+        assert c("CLIENT", "SETNAME", name) == BAD_NAME, name
     assert c("CLIENT GETNAME") == b"me"
     assert c("CLIENT", "SETNAME", "!\"#~") == OK
     assert c("CLIENT GETNAME") == b"!\"#~"
@@ -313,14 +314,16 @@ def test_list(r):
 
 
 @pytest.mark.parametrize("line, text", [
-    ("CLIENT LIST BOGUS", SYNTAX), ("CLIENT LIST TYPE", SYNTAX), ("CLIENT LIST ID", SYNTAX), ("CLIENT LIST TYPE normal x", SYNTAX),
-    ("CLIENT LIST TYPE foo", Error("ERR Unknown client type 'foo'")), ("CLIENT LIST ID abc", Error("ERR Invalid client ID")),
+    ("CLIENT LIST BOGUS", SYNTAX), ("CLIENT LIST TYPE", SYNTAX), ("CLIENT LIST ID", SYNTAX),
+    ("CLIENT LIST TYPE normal x", SYNTAX),
+    ("CLIENT LIST TYPE foo", Error("ERR Unknown client type 'foo'")),
+    ("CLIENT LIST ID abc", Error("ERR Invalid client ID")),
     ("CLIENT LIST ID 1 x", Error("ERR Invalid client ID")), ("CLIENT BOGUS", unknown_subcommand("BOGUS", "CLIENT"))])
 def test_list_errors(c, line, text):
     assert c(line) == text
 
 
-# --- CLIENT KILL -------------------------------------------------------------------------------------------------------------
+# --- CLIENT KILL ------------------------------------------------------------------------------------------------------
 
 def test_kill_by_id(r):
     me, victim = r.conn(), r.conn()
@@ -350,7 +353,8 @@ def test_kill_with_filters_that_must_all_hold(r):
     assert me("CLIENT", "KILL", "ID", number, "TYPE", "pubsub") == 0
     assert me("CLIENT", "KILL", "ID", number, "LADDR", "1.2.3.4:5") == 0
     assert victim("PING") == PONG
-    assert me("CLIENT", "KILL", "ID", number, "USER", "default", "LADDR", "{}:{}".format(*victim.sock.getpeername())) == 1
+    assert me("CLIENT", "KILL", "ID", number, "USER", "default", "LADDR",
+              "{}:{}".format(*victim.sock.getpeername())) == 1
     assert victim.closed()
 
 
@@ -378,7 +382,8 @@ def test_kill_when_the_victim_has_much_to_send(r):
 
 
 @pytest.mark.parametrize("line, text", [
-    ("CLIENT KILL 1.2.3.4:5", Error("ERR No such client")), ("CLIENT KILL ID abc", Error("ERR client-id should be greater than 0")),
+    ("CLIENT KILL 1.2.3.4:5", Error("ERR No such client")),
+    ("CLIENT KILL ID abc", Error("ERR client-id should be greater than 0")),
     ("CLIENT KILL ID 0", Error("ERR client-id should be greater than 0")),
     ("CLIENT KILL ID -5", Error("ERR client-id should be greater than 0")), ("CLIENT KILL ID 1 2", SYNTAX),
     ("CLIENT KILL BOGUS x", SYNTAX), ("CLIENT KILL TYPE foo", Error("ERR Unknown client type 'foo'")),
@@ -390,7 +395,7 @@ def test_kill_errors(c, line, text):
     assert c("PING") == PONG
 
 
-# --- CLIENT REPLY ------------------------------------------------------------------------------------------------------------
+# --- CLIENT REPLY -----------------------------------------------------------------------------------------------------
 
 def test_reply_off_and_on(c):
     c.send(encode("CLIENT", "REPLY", "OFF") + encode("PING") + encode("NOSUCH") + encode("ECHO", "a"))
@@ -402,7 +407,8 @@ def test_reply_off_and_on(c):
 def test_reply_skip(c):
     c.send(encode("CLIENT", "REPLY", "SKIP") + encode("ECHO", "a") + encode("ECHO", "b"))
     assert c.read() == b"b"
-    c.send(encode("CLIENT", "REPLY", "SKIP") + encode("CLIENT", "REPLY", "SKIP") + encode("ECHO", "a") + encode("ECHO", "b"))
+    c.send(encode("CLIENT", "REPLY", "SKIP") + encode("CLIENT", "REPLY", "SKIP") + encode("ECHO", "a") + encode("ECHO",
+                                                                                                                "b"))
     assert c.read() == b"b"
     c.send(encode("CLIENT", "REPLY", "OFF") + encode("CLIENT", "REPLY", "SKIP") + encode("CLIENT", "REPLY", "ON"))
     assert c.read() == OK
@@ -413,7 +419,8 @@ def test_reply_skip(c):
 @pytest.mark.not_on("cluster", reason="one raw connection for keys of any slot")
 def test_reply_off_still_executes(r):
     c = r.conn()
-    c.send(encode("CLIENT", "REPLY", "OFF") + encode("SET", "k", "v") + encode("MSET", "a", "1", "b", "2") + encode("GET", "k")
+    c.send(encode("CLIENT", "REPLY", "OFF") + encode("SET", "k", "v") + encode("MSET", "a", "1", "b",
+                                                                               "2") + encode("GET", "k")
            + encode("CLIENT", "REPLY", "ON"))
     assert c.read() == OK
     assert c("GET k") == b"v"

@@ -1,5 +1,5 @@
-"""Times to live: EXPIRE and its three sisters with conditions and bounds, TTL and its sisters, PERSIST, and that a key is
-gone when its time has come, whether somebody asks for it or not."""
+"""Times to live: EXPIRE and its three sisters with conditions and bounds, TTL and its sisters, PERSIST, and that a key
+is gone when its time has come, whether somebody asks for it or not."""
 
 import time
 
@@ -72,7 +72,7 @@ def test_past_times_delete(r, command, past):
     assert r(command, "k", past) == 0
 
 
-# --- conditions ------------------------------------------------------------------------------------------------------------
+# --- conditions -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("command", SETTERS)
 def test_conditions(r, command):
@@ -144,7 +144,7 @@ def test_conditions_that_exclude_each_other(r, command):
     assert r("TTL k") == -1
 
 
-# --- arguments -------------------------------------------------------------------------------------------------------------
+# --- arguments --------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("command", SETTERS)
 def test_arity_and_numbers(r, command):
@@ -159,7 +159,8 @@ def test_arity_and_numbers(r, command):
 
 @pytest.mark.parametrize("command, number, fits", [
     ("EXPIRE", INT64_MAX, False), ("EXPIRE", INT64_MIN, False), ("EXPIRE", INT64_MAX // 1000, False),
-    ("EXPIRE", INT64_MAX // 1000 + 1, False), ("EXPIRE", -(INT64_MAX // 1000) - 1, False), ("PEXPIRE", INT64_MAX, False),
+    ("EXPIRE", INT64_MAX // 1000 + 1, False), ("EXPIRE", -(INT64_MAX // 1000) - 1, False),
+    ("PEXPIRE", INT64_MAX, False),
     ("PEXPIRE", INT64_MAX - 1000, False), ("EXPIREAT", INT64_MAX, False), ("EXPIREAT", INT64_MIN, False),
     ("EXPIREAT", INT64_MAX // 1000 + 1, False), ("EXPIREAT", INT64_MAX // 1000, True), ("PEXPIREAT", INT64_MAX, True),
     ("EXPIRE", 9_000_000_000_000_000, True), ("PEXPIRE", 9_000_000_000_000_000_000, True)])
@@ -186,7 +187,7 @@ def test_bounds_in_the_past(r, command, number):
     assert r("EXISTS k") == 0
 
 
-# --- the time comes --------------------------------------------------------------------------------------------------------
+# --- the time comes ---------------------------------------------------------------------------------------------------
 
 def eventually(condition, timeout_s: float = 10.0) -> bool:
     deadline = time.monotonic() + timeout_s
@@ -211,9 +212,11 @@ def test_every_command_sees_an_expired_key_as_missing(r):
     def due():
         r.must("SET {t}k 5 PXAT 1")
 
-    checks = [("GET {t}k", None), ("STRLEN {t}k", 0), ("APPEND {t}k x", 1), ("INCR {t}k", 1), ("GETRANGE {t}k 0 -1", b""),
+    checks = [("GET {t}k", None), ("STRLEN {t}k", 0), ("APPEND {t}k x", 1), ("INCR {t}k", 1),
+              ("GETRANGE {t}k 0 -1", b""),
               ("SETRANGE {t}k 1 a", 2), ("EXPIRE {t}k 10", 0), ("PERSIST {t}k", 0), ("DEL {t}k", 0), ("UNLINK {t}k", 0),
-              ("TOUCH {t}k", 0), ("EXISTS {t}k", 0), ("GETSET {t}k v", None), ("GETDEL {t}k", None), ("GETEX {t}k", None),
+              ("TOUCH {t}k", 0), ("EXISTS {t}k", 0), ("GETSET {t}k v", None), ("GETDEL {t}k", None),
+              ("GETEX {t}k", None),
               ("SET {t}k v XX", None), ("SET {t}k v NX", OK), ("SET {t}k v GET", None), ("RENAMENX {t}2 {t}k", 1),
               ("COPY {t}2 {t}k", 1), ("MGET {t}k {t}k", [None, None]), ("INCRBYFLOAT {t}k 1.5", b"1.5"),
               ("MSETNX {t}k v", 1), ("OBJECT ENCODING {t}k", None), ("SET {t}k v KEEPTTL", OK), ("SETNX {t}k v", 1)]

@@ -13,7 +13,7 @@ MANY_SLOTS = "a cluster client may not name several slots"
 ONE_DB = "redis-py's RedisCluster knows no SELECT"
 
 
-# --- DEL UNLINK EXISTS TOUCH -------------------------------------------------------------------------------------------------
+# --- DEL UNLINK EXISTS TOUCH ------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("command", ["DEL", "UNLINK"])
 def test_del(r, command):
@@ -53,9 +53,12 @@ def test_many_keys_over_slots(r, command):
 
 
 @pytest.mark.parametrize("name, bad", [
-    ("del", ["DEL"]), ("unlink", ["UNLINK"]), ("exists", ["EXISTS"]), ("touch", ["TOUCH"]), ("type", ["TYPE", "TYPE a b"]),
-    ("rename", ["RENAME", "RENAME {a}1", "RENAME {a}1 {a}2 {a}3"]), ("renamenx", ["RENAMENX {a}1", "RENAMENX {a}1 {a}2 {a}3"]),
-    ("copy", ["COPY", "COPY {a}1"]), ("move", ["MOVE", "MOVE k", "MOVE k 1 2"]), ("swapdb", ["SWAPDB", "SWAPDB 0", "SWAPDB 0 1 2"]),
+    ("del", ["DEL"]), ("unlink", ["UNLINK"]), ("exists", ["EXISTS"]), ("touch", ["TOUCH"]),
+    ("type", ["TYPE", "TYPE a b"]),
+    ("rename", ["RENAME", "RENAME {a}1", "RENAME {a}1 {a}2 {a}3"]),
+    ("renamenx", ["RENAMENX {a}1", "RENAMENX {a}1 {a}2 {a}3"]),
+    ("copy", ["COPY", "COPY {a}1"]), ("move", ["MOVE", "MOVE k", "MOVE k 1 2"]),
+    ("swapdb", ["SWAPDB", "SWAPDB 0", "SWAPDB 0 1 2"]),
     ("randomkey", ["RANDOMKEY x"]), ("keys", ["KEYS", "KEYS a b"]), ("dbsize", ["DBSIZE x"]), ("object", ["OBJECT"]),
     ("object|encoding", ["OBJECT ENCODING", "OBJECT ENCODING a b"]), ("object|freq", ["OBJECT FREQ"]),
     ("object|idletime", ["OBJECT IDLETIME"]), ("object|refcount", ["OBJECT REFCOUNT"]), ("scan", ["SCAN"]),
@@ -66,7 +69,7 @@ def test_arity_of_the_family(r, name, bad):
         assert r(line.lower()) == arity(name)
 
 
-# --- TYPE, OBJECT ------------------------------------------------------------------------------------------------------------
+# --- TYPE, OBJECT -----------------------------------------------------------------------------------------------------
 
 def test_type(r):
     assert r("TYPE k") == Status("none")
@@ -86,8 +89,8 @@ def test_object(r):
 
 
 def test_object_freq_needs_lfu(r):
-    text = Error("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
-                 "between policies at runtime LRU and LFU data will take some time to adjust.")
+    text = Error("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+                 "switching between policies at runtime LRU and LFU data will take some time to adjust.")
     r("SET k v")
     assert r("OBJECT FREQ k") == text
     assert r("OBJECT FREQ nokey") is None
@@ -95,8 +98,8 @@ def test_object_freq_needs_lfu(r):
 
 @pytest.mark.not_on("cluster", reason="the configuration of the same engines is changed under the proxy")
 def test_object_freq_under_lfu(r):
-    text = Error("ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
-                 "policies at runtime LRU and LFU data will take some time to adjust.")
+    text = Error("ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
+                 "between policies at runtime LRU and LFU data will take some time to adjust.")
     with r.config(maxmemory_policy="allkeys-lfu"):
         r("SET k v")
         first = r("OBJECT FREQ k")
@@ -116,7 +119,7 @@ def test_object_help_and_errors(r):
     assert r("object bogus") == unknown_subcommand("bogus", "OBJECT")
 
 
-# --- RENAME ------------------------------------------------------------------------------------------------------------------
+# --- RENAME -----------------------------------------------------------------------------------------------------------
 
 def test_rename(r):
     assert r("RENAME {t}1 {t}2") == NO_SUCH_KEY
@@ -148,7 +151,7 @@ def test_renamenx(r):
     assert r("EXISTS {t}1") == 0
 
 
-# --- COPY --------------------------------------------------------------------------------------------------------------------
+# --- COPY -------------------------------------------------------------------------------------------------------------
 
 def test_copy(r):
     assert r("COPY {t}1 {t}2") == 0
@@ -196,7 +199,7 @@ def test_copy_to_another_database(r):
     assert 900 < r("TTL k") <= 1000
 
 
-# --- databases ---------------------------------------------------------------------------------------------------------------
+# --- databases --------------------------------------------------------------------------------------------------------
 
 @pytest.mark.not_on("cluster", reason=ONE_DB)
 def test_databases_are_apart(r):
@@ -287,7 +290,7 @@ def test_flush_modes(r, command):
     assert r("DBSIZE") == 1
 
 
-# --- the whole keyspace ------------------------------------------------------------------------------------------------------
+# --- the whole keyspace -----------------------------------------------------------------------------------------------
 
 def test_dbsize(r):
     assert r("DBSIZE") == 0
@@ -305,12 +308,15 @@ def test_keys(r):
     for name in names:
         r("SET", name, "v")
     for pattern, expected in [
-            (b"*", names), (b"foo*", {b"foo", b"foobar"}), (b"f\\*o", {b"f*o"}), (b"h?llo", {b"hallo", b"hello", b"hxllo"}),
+            (b"*", names), (b"foo*", {b"foo", b"foobar"}), (b"f\\*o", {b"f*o"}),
+            (b"h?llo", {b"hallo", b"hello", b"hxllo"}),
             (b"h[ae]llo", {b"hallo", b"hello"}), (b"h[^e]llo", {b"hallo", b"hxllo"}), (b"h[a-b]llo", {b"hallo"}),
-            (b"h[b-a]llo", {b"hallo"}), (b"nothing", set()), (b"foo", {b"foo"}), (b"", {b""}), (b"***", names - {b""}), (b"\\[x]", {b"[x]"}),
+            (b"h[b-a]llo", {b"hallo"}), (b"nothing", set()), (b"foo", {b"foo"}), (b"", {b""}), (b"***", names - {b""}),
+            (b"\\[x]", {b"[x]"}),
             (b"h\\\\i", {b"h\\i"}), (b"[", set()), (b"h[e", set()), (b"*bar", {b"foobar", b"bar"}), (b"*o*", {
                 n for n in names if b"o" in n}), (b"??", {b"\xff\0"}), (b"\xff*", {b"\xff\0"}), (b"{t}*", {b"{t}1"}),
-            (b"FOO", set()), (b"*\\", set()), (b"foo\\", set()), (b"[[]x[]]", set()), (b"[[]x]", {b"[x]"}), (b"h[\\e]llo", {b"hello"})]:
+            (b"FOO", set()), (b"*\\", set()), (b"foo\\", set()), (b"[[]x[]]", set()), (b"[[]x]", {b"[x]"}),
+            (b"h[\\e]llo", {b"hello"})]:
         reply = r("KEYS", pattern)
         assert set(reply) == expected, pattern
         assert len(reply) == len(expected)
@@ -335,11 +341,11 @@ def test_randomkey(r):
     assert len(seen) > 10
 
 
-# --- slots -------------------------------------------------------------------------------------------------------------------
+# --- slots ------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.only_on("cluster", reason="only an engine of a cluster refuses keys of several slots by itself")
-@pytest.mark.parametrize("line", ["MGET a b", "MSET a 1 b 2", "DEL a b", "EXISTS a b", "RENAME a b", "COPY a b", "LCS a b",
-                                  "MSETNX a 1 b 2", "TOUCH a b", "UNLINK a b", "RENAMENX a b"])
+@pytest.mark.parametrize("line", ["MGET a b", "MSET a 1 b 2", "DEL a b", "EXISTS a b", "RENAME a b", "COPY a b",
+                                  "LCS a b", "MSETNX a 1 b 2", "TOUCH a b", "UNLINK a b", "RENAMENX a b"])
 def test_crossslot(r, line):
     for node in r.nodes():
         assert r.at(node)(line) == CROSSSLOT

@@ -18,7 +18,7 @@ def c(r):
     return r.conn()
 
 
-# --- framing ---------------------------------------------------------------------------------------------------------------
+# --- framing ----------------------------------------------------------------------------------------------------------
 
 def test_a_request_byte_by_byte(c):
     for byte in encode("ECHO", b"a\r\nb\0") + b"PING\r\n" + encode("PING", ""):
@@ -66,7 +66,7 @@ def test_lengths_may_have_leading_zeros_or_not(c):
     assert c.raw(b"*2\r\n$4\r\nECHO\r\n$0\r\n\r\n") == b""
 
 
-# --- inline commands -------------------------------------------------------------------------------------------------------
+# --- inline commands --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line, reply", [
     (b"PING", PONG), (b"ping", PONG), (b"  PING  ", PONG), (b"\tPING\t", PONG), (b"PING hello", b"hello"),
@@ -80,7 +80,8 @@ def test_inline(c, line, reply):
         assert c.raw(line + end) == reply
 
 
-@pytest.mark.parametrize("line", [b'ECHO "a', b"ECHO 'a", b'ECHO "a"b', b"ECHO 'a'b", b'"', b"'", b'ECHO "a\\"', b'ECHO a"b'])
+@pytest.mark.parametrize("line", [b'ECHO "a', b"ECHO 'a", b'ECHO "a"b', b"ECHO 'a'b", b'"', b"'", b'ECHO "a\\"',
+                                  b'ECHO a"b'])
 def test_unbalanced_quotes(c, line):
     assert c.raw(line + b"\r\n") == protocol_error("unbalanced quotes in request")
     assert c.closed()
@@ -95,17 +96,21 @@ def test_inline_set_and_get(r):
     assert key_conn.raw(b"GET inline\r\n") == b"v w"
 
 
-# --- protocol errors -------------------------------------------------------------------------------------------------------
+# --- protocol errors --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("data, text", [
-    (b"*abc\r\n", "invalid multibulk length"), (b"*\r\n", "invalid multibulk length"), (b"*1x\r\n", "invalid multibulk length"),
+    (b"*abc\r\n", "invalid multibulk length"), (b"*\r\n", "invalid multibulk length"),
+    (b"*1x\r\n", "invalid multibulk length"),
     (b"* 1\r\n", "invalid multibulk length"), (b"*2147483648\r\n", "invalid multibulk length"),
     (b"*99999999999999999999\r\n", "invalid multibulk length"), (b"*+1\r\n", "invalid multibulk length"),
-    (b"*1\r\n:1\r\n", "expected '$', got ':'"), (b"*1\r\n*1\r\n", "expected '$', got '*'"), (b"*1\r\nPING\r\n", "expected '$', got 'P'"),
+    (b"*1\r\n:1\r\n", "expected '$', got ':'"), (b"*1\r\n*1\r\n", "expected '$', got '*'"),
+    (b"*1\r\nPING\r\n", "expected '$', got 'P'"),
     (b"*2\r\n$4\r\nECHO\r\n+a\r\n", "expected '$', got '+'"),
-    (b"*1\r\n$abc\r\n", "invalid bulk length"), (b"*1\r\n$\r\n", "invalid bulk length"), (b"*1\r\n$-1\r\n", "invalid bulk length"),
+    (b"*1\r\n$abc\r\n", "invalid bulk length"), (b"*1\r\n$\r\n", "invalid bulk length"),
+    (b"*1\r\n$-1\r\n", "invalid bulk length"),
     (b"*1\r\n$536870913\r\n", "invalid bulk length"), (b"*1\r\n$9223372036854775807\r\n", "invalid bulk length"),
-    (b"*1\r\n$4x\r\n", "invalid bulk length"), (b"*1\r\n$ 4\r\n", "invalid bulk length"), (b"*1\r\n$+4\r\n", "invalid bulk length"),
+    (b"*1\r\n$4x\r\n", "invalid bulk length"), (b"*1\r\n$ 4\r\n", "invalid bulk length"),
+    (b"*1\r\n$+4\r\n", "invalid bulk length"),
     (b"*" + b"1" * 70_000, "too big mbulk count string"), (b"*1\r\n$" + b"1" * 70_000, "too big bulk count string"),
     (b"x" * 70_000, "too big inline request")], ids=lambda v: repr(v[:24]))
 def test_protocol_errors_close(c, data, text):
@@ -139,7 +144,7 @@ def test_announcing_is_not_paid_for(c, r):
     assert used_memory(r) - before < 200 * 1024 * 1024
 
 
-# --- names -----------------------------------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------------------
 
 def test_unknown_commands(c):
     assert c("foo") == unknown("foo")
@@ -151,7 +156,7 @@ def test_unknown_commands(c):
     assert c("a\0b") == unknown("a")
     assert c("foo", *["x"] * 60) == unknown("foo", *["x"] * 32)
     assert c("foo", "x" * 122, "yyyy", "z") == unknown("foo", "x" * 122, "yyy")
-    assert c("foo", "ü\xff") == Error("ERR unknown command 'foo', with args beginning with: 'ü\xff' ".encode().decode("latin-1"))
+    assert c("foo", b"\xc3\xbc\xff") == unknown("foo", "\xc3\xbc\xff")
     assert c("get|x") == unknown("get|x")
     assert c("config|get", "x") == unknown("config|get", "x")
     assert c("PING") == PONG
@@ -177,13 +182,15 @@ def test_containers(c, container):
 @pytest.mark.parametrize("name, lines", [
     ("ping", ["PING a b"]), ("echo", ["ECHO", "ECHO a b"]), ("auth", ["AUTH"]), ("select", ["SELECT", "SELECT 0 1"]),
     ("reset", ["RESET x"]), ("time", ["TIME x"]), ("readonly", ["READONLY x"]), ("asking", ["ASKING x"]),
-    ("client|id", ["CLIENT ID x"]), ("client|setname", ["CLIENT SETNAME", "CLIENT SETNAME a b"]), ("client|kill", ["CLIENT KILL"]),
+    ("client|id", ["CLIENT ID x"]), ("client|setname", ["CLIENT SETNAME", "CLIENT SETNAME a b"]),
+    ("client|kill", ["CLIENT KILL"]),
     ("client|getname", ["CLIENT GETNAME x"]), ("client|info", ["CLIENT INFO x"]), ("client|reply", ["CLIENT REPLY"]),
     ("client|no-evict", ["CLIENT NO-EVICT", "CLIENT NO-EVICT on off"]), ("config|get", ["CONFIG GET"]),
     ("config|set", ["CONFIG SET", "CONFIG SET maxmemory"]), ("config|resetstat", ["CONFIG RESETSTAT x"]),
     ("config|rewrite", ["CONFIG REWRITE x"]), ("slowlog|len", ["SLOWLOG LEN x"]),
     ("slowlog|reset", ["SLOWLOG RESET x"]), ("memory|usage", ["MEMORY USAGE"]), ("command|count", ["COMMAND COUNT x"]),
-    ("command|getkeys", ["COMMAND GETKEYS"]), ("debug", ["DEBUG"]), ("cluster|keyslot", ["CLUSTER KEYSLOT", "CLUSTER KEYSLOT a b"]),
+    ("command|getkeys", ["COMMAND GETKEYS"]), ("debug", ["DEBUG"]),
+    ("cluster|keyslot", ["CLUSTER KEYSLOT", "CLUSTER KEYSLOT a b"]),
     ("cluster|slots", ["CLUSTER SLOTS x"]), ("cluster|countkeysinslot", ["CLUSTER COUNTKEYSINSLOT"]),
     ("cluster|getkeysinslot", ["CLUSTER GETKEYSINSLOT 1"])])
 def test_arity(c, name, lines):

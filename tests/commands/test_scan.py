@@ -1,6 +1,6 @@
 """SCAN: what its cursor promises while the keyspace grows and shrinks, its options and errors.
 
-The promise: a key that is there from the first call to the last is returned at least once, whatever else comes and goes.
+The promise: a key that is there from the first call to the last is returned at least once, whatever comes and goes.
 """
 
 import random
@@ -10,7 +10,8 @@ import pytest
 from harness import Error
 from harness.texts import CURSOR, NOT_INT, SYNTAX
 
-pytestmark = pytest.mark.not_on("cluster", reason="RedisCluster scans engine by engine; the proxy target covers the engines")
+pytestmark = pytest.mark.not_on("cluster",
+                                reason="RedisCluster scans engine by engine; the proxy target covers the engines")
 
 
 def scan(r, *options, between=None) -> list[bytes]:

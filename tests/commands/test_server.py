@@ -25,18 +25,20 @@ def sections(reply: bytes) -> list[str]:
     return [line[2:].lower() for line in reply.decode().split("\r\n") if line.startswith("# ")]
 
 
-# --- INFO --------------------------------------------------------------------------------------------------------------------
+# --- INFO -------------------------------------------------------------------------------------------------------------
 
-DEFAULT_SECTIONS = ["server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats",
+DEFAULT_SECTIONS = ["server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules",
+                    "errorstats",
                     "cluster", "keyspace"]
 # what redis_exporter, redis-cli and client libraries read
-NEEDED = """redis_version redis_mode os arch_bits multiplexing_api process_id run_id tcp_port uptime_in_seconds uptime_in_days hz
-    connected_clients maxclients blocked_clients used_memory used_memory_human used_memory_rss used_memory_peak
+NEEDED = """redis_version redis_mode os arch_bits multiplexing_api process_id run_id tcp_port uptime_in_seconds uptime_in_days
+    hz connected_clients maxclients blocked_clients used_memory used_memory_human used_memory_rss used_memory_peak
     used_memory_dataset used_memory_overhead maxmemory maxmemory_human maxmemory_policy mem_fragmentation_ratio
     mem_allocator loading rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status
     aof_enabled aof_rewrite_in_progress total_connections_received total_commands_processed instantaneous_ops_per_sec
     total_net_input_bytes total_net_output_bytes rejected_connections expired_keys evicted_keys keyspace_hits
-    keyspace_misses role connected_slaves master_replid master_repl_offset used_cpu_sys used_cpu_user cluster_enabled""".split()
+    keyspace_misses role connected_slaves master_replid master_repl_offset used_cpu_sys used_cpu_user
+    cluster_enabled""".split()
 
 
 def test_info_sections_and_fields(c):
@@ -50,9 +52,12 @@ def test_info_sections_and_fields(c):
 
 def test_info_types(c):
     info = fields(c("INFO everything"))
-    for name in ("process_id", "tcp_port", "uptime_in_seconds", "connected_clients", "used_memory", "maxmemory", "expired_keys",
-                 "keyspace_hits", "total_commands_processed", "total_connections_received", "used_memory_rss", "maxclients",
-                 "evicted_keys", "rejected_connections", "total_net_input_bytes", "arch_bits", "loading", "aof_enabled"):
+    for name in ("process_id", "tcp_port", "uptime_in_seconds", "connected_clients", "used_memory", "maxmemory",
+                 "expired_keys",
+                 "keyspace_hits", "total_commands_processed", "total_connections_received", "used_memory_rss",
+                 "maxclients",
+                 "evicted_keys", "rejected_connections", "total_net_input_bytes", "arch_bits", "loading",
+                 "aof_enabled"):
         assert info[name].isdigit(), (name, info[name])
     assert info["role"] == "master"
     assert info["redis_mode"] in ("standalone", "cluster")
@@ -152,7 +157,7 @@ def test_expired_keys_are_counted(r):
         time.sleep(0.01)
 
 
-# --- CONFIG ------------------------------------------------------------------------------------------------------------------
+# --- CONFIG -----------------------------------------------------------------------------------------------------------
 
 def test_config_get(c):
     assert c("CONFIG GET maxmemory") == [b"maxmemory", b"0"]
@@ -176,7 +181,8 @@ def test_config_get_is_a_map_in_resp3(r):
 def test_config_set(r):
     c = r.conn()
     try:
-        for value, stored in [("1mb", b"1048576"), ("1MB", b"1048576"), ("5k", b"5000"), ("5kb", b"5120"), ("2gb", b"2147483648"),
+        for value, stored in [("1mb", b"1048576"), ("1MB", b"1048576"), ("5k", b"5000"), ("5kb", b"5120"),
+                              ("2gb", b"2147483648"),
                               ("100", b"100"), ("100b", b"100"), ("0", b"0")]:
             assert c("CONFIG", "SET", "maxmemory", value) == OK
             assert c("CONFIG GET maxmemory") == [b"maxmemory", stored]
@@ -204,8 +210,9 @@ def failed(option: str, reason: str) -> Error:
     ("maxmemory 100mb timeout abc", failed("timeout", "argument couldn't be parsed into an integer")),
     ("timeout -1", failed("timeout", "argument must be between 0 and 2147483647 inclusive")),
     ("timeout 1.5", failed("timeout", "argument couldn't be parsed into an integer")),
-    ("maxmemory-policy foo", failed("maxmemory-policy", "argument(s) must be one of the following: volatile-lru, volatile-lfu, "
-                                    "volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction")),
+    ("maxmemory-policy foo", failed(
+        "maxmemory-policy", "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, "
+        "volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction")),
     ("databases 4", failed("databases", "can't set immutable config")),
     ("cluster-enabled yes", failed("cluster-enabled", "can't set immutable config")),
     ("lfu-log-factor -1", failed("lfu-log-factor", "argument must be between 0 and 2147483647 inclusive")),
@@ -225,7 +232,8 @@ def test_config_set_errors(r, line, error):
 @pytest.mark.parametrize("option, value", [
     ("maxclients", "5000"), ("tcp-keepalive", "60"), ("lfu-log-factor", "3"), ("lfu-decay-time", "2"), ("hz", "50"),
     ("client-query-buffer-limit", "2097152"), ("slowlog-log-slower-than", "-1"), ("maxmemory-policy", "volatile-ttl"),
-    ("active-expire-effort", "3"), ("activerehashing", "no"), ("client-output-buffer-limit", "normal 1048576 524288 10"),
+    ("active-expire-effort", "3"), ("activerehashing", "no"),
+    ("client-output-buffer-limit", "normal 1048576 524288 10"),
     ("hash-max-listpack-entries", "7"), ("lazyfree-lazy-user-del", "yes"), ("loglevel", "warning")])
 def test_config_set_is_read_back(r, option, value):
     with r.config(**{option.replace("-", "_"): value}):
@@ -239,7 +247,7 @@ def test_config_rewrite_without_a_file(c):
     assert c("CONFIG REWRITE") == Error("ERR The server is running without a config file")
 
 
-# --- TIME, SLOWLOG -----------------------------------------------------------------------------------------------------------
+# --- TIME, SLOWLOG ----------------------------------------------------------------------------------------------------
 
 def test_time(c):
     seconds, micros = c("TIME")
@@ -324,7 +332,7 @@ def test_slowlog_errors(c):
     assert c("SLOWLOG BOGUS") == unknown_subcommand("BOGUS", "SLOWLOG")
 
 
-# --- MEMORY, DEBUG -----------------------------------------------------------------------------------------------------------
+# --- MEMORY, DEBUG ----------------------------------------------------------------------------------------------------
 
 def test_memory_usage(r):
     assert r("MEMORY USAGE nokey") is None
@@ -377,7 +385,7 @@ def test_debug_errors(c, line):
     assert c(line) == Error(f"ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP.")
 
 
-# --- out of memory -----------------------------------------------------------------------------------------------------------
+# --- out of memory ----------------------------------------------------------------------------------------------------
 
 @pytest.mark.not_on("cluster", reason=ONE_CONFIG)
 def test_maxmemory_refuses_what_may_grow(r):
@@ -386,7 +394,8 @@ def test_maxmemory_refuses_what_may_grow(r):
         r("SET", f"k{n}", "v")
     with r.config(maxmemory=1):
         for n in range(20):
-            for line in (f"SET k{n} v", f"APPEND k{n} v", f"INCR k{n}", f"SETRANGE k{n} 0 x", f"GETSET k{n} v", f"MSET k{n} v",
+            for line in (f"SET k{n} v", f"APPEND k{n} v", f"INCR k{n}", f"SETRANGE k{n} 0 x", f"GETSET k{n} v",
+                         f"MSET k{n} v",
                          f"COPY {{k{n}}}1 {{k{n}}}2", f"SETNX k{n} v", f"SETEX k{n} 10 v"):
                 assert r(line) == oom, line
         for line, reply in (("GET k1", b"v"), ("DEL k1", 1), ("EXPIRE k2 100", 1), ("PERSIST k2", 1),

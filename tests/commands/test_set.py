@@ -1,4 +1,4 @@
-"""SET with every option and conflict, and its older and narrower relatives: GET SETNX SETEX PSETEX GETSET GETDEL GETEX."""
+"""SET with every option and conflict, and its older relatives: GET SETNX SETEX PSETEX GETSET GETDEL GETEX."""
 
 import time
 
@@ -15,7 +15,7 @@ def near(ttl_ms: int, expected_ms: int) -> bool:
     return expected_ms - 20_000 <= ttl_ms <= expected_ms
 
 
-# --- SET ---------------------------------------------------------------------------------------------------------------
+# --- SET --------------------------------------------------------------------------------------------------------------
 
 def test_set_and_get(r):
     assert r("GET k") is None
@@ -81,7 +81,8 @@ def test_nx_with_get(r):
     assert r("GET k") == b"v"
 
 
-@pytest.mark.parametrize("option, ttl_ms", [("EX 100", 100_000), ("PX 100000", 100_000), (f"EXAT {NOW_S + 100_000}", None),
+@pytest.mark.parametrize("option, ttl_ms",
+                         [("EX 100", 100_000), ("PX 100000", 100_000), (f"EXAT {NOW_S + 100_000}", None),
                                             (f"PXAT {NOW_S}000000", None)], ids=["EX", "PX", "EXAT", "PXAT"])
 def test_time_to_live(r, option, ttl_ms):
     assert r(f"SET k v {option}") == OK
@@ -122,7 +123,8 @@ def test_a_moment_in_the_past_sets_and_expires_at_once(r, when):
 @pytest.mark.parametrize("tail", [
     "NX XX", "XX NX", "EX 10 PX 10000", "PX 10 EX 10", "EX 10 EXAT 9999999999", "EX 10 PXAT 9999999999000",
     "EX 10 KEEPTTL", "KEEPTTL EX 10", "KEEPTTL PX 10", "KEEPTTL EXAT 9999999999", "PXAT 9999999999000 KEEPTTL",
-    "EX", "PX", "EXAT", "PXAT", "NX EX", "BOGUS", "NX BOGUS", "10", "EX 10 10", "PERSIST", "EX 10 PERSIST", "LT", "IFEQ1"])
+    "EX", "PX", "EXAT", "PXAT", "NX EX", "BOGUS", "NX BOGUS", "10", "EX 10 10", "PERSIST", "EX 10 PERSIST", "LT",
+    "IFEQ1"])
 def test_conflicts_are_syntax_errors(r, tail):
     r("SET k old")
     assert r(f"SET k v {tail}") == SYNTAX
@@ -177,7 +179,7 @@ def test_set_arity(r, line):
     assert r(line) == arity("set")
 
 
-# --- GET -----------------------------------------------------------------------------------------------------------------
+# --- GET --------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name, bad", [
     ("get", ["GET", "GET a b"]), ("setnx", ["SETNX", "SETNX k", "SETNX k v w"]),
@@ -199,11 +201,12 @@ def test_arity_of_the_family(r, name, bad):
 @pytest.mark.parametrize("resp, null", [(2, b"$-1\r\n"), (3, b"_\r\n")])
 def test_null_on_the_wire(r, resp, null):
     conn = r.conn(resp=resp)
-    conn.send(b"GET nokey\r\nSET k v XX\r\nGETDEL nokey\r\nGETEX nokey\r\nMGET nokey nokey\r\nSET k v NX GET\r\nECHO end\r\n")
+    conn.send(b"GET nokey\r\nSET k v XX\r\nGETDEL nokey\r\nGETEX nokey\r\nMGET nokey nokey\r\n"
+              b"SET k v NX GET\r\nECHO end\r\n")
     assert conn.until(b"end\r\n") == null * 4 + b"*2\r\n" + null * 3 + b"$3\r\nend\r\n"
 
 
-# --- the relatives ---------------------------------------------------------------------------------------------------------
+# --- the relatives ----------------------------------------------------------------------------------------------------
 
 def test_setnx(r):
     assert r("SETNX k v") == 1
@@ -271,8 +274,8 @@ def test_getex_in_the_past_deletes(r, when):
     assert r("EXISTS k") == 0
 
 
-@pytest.mark.parametrize("tail", ["NX", "XX", "GET", "KEEPTTL", "EX", "PX", "EXAT", "PXAT", "EX 10 PX 10", "EX 10 PERSIST",
-                                  "PERSIST EX 10", "PERSIST PX 10", "10", "BOGUS", "EX 10 KEEPTTL"])
+@pytest.mark.parametrize("tail", ["NX", "XX", "GET", "KEEPTTL", "EX", "PX", "EXAT", "PXAT", "EX 10 PX 10",
+                                  "EX 10 PERSIST", "PERSIST EX 10", "PERSIST PX 10", "10", "BOGUS", "EX 10 KEEPTTL"])
 def test_getex_syntax(r, tail):
     assert r(f"GETEX nokey {tail}") == SYNTAX
     r("SET k v")

@@ -5,10 +5,11 @@ import random
 import pytest
 
 from harness import OK, Error
-from harness.texts import (CROSSSLOT, DECR_OVERFLOW, INT64_MAX, INT64_MIN, NAN_OR_INF, NOT_FLOAT, NOT_INT, OFFSET, OVERFLOW,
+from harness.texts import (CROSSSLOT, DECR_OVERFLOW, INT64_MAX, INT64_MIN, NAN_OR_INF, NOT_FLOAT, NOT_INT, OFFSET,
+                           OVERFLOW,
                            SYNTAX, TOO_LONG, arity)
 
-# --- counters ----------------------------------------------------------------------------------------------------------------
+# --- counters ---------------------------------------------------------------------------------------------------------
 
 def test_incr_and_decr(r):
     assert r("INCR k") == 1
@@ -54,8 +55,8 @@ def test_counters_at_the_bounds(r):
     assert r("DECRBY", "k", INT64_MAX) == INT64_MIN
 
 
-@pytest.mark.parametrize("value", ["", " ", "abc", "1.0", "1.5", " 1", "1 ", "+1", "01", "-0", "-01", "1e3", "0x1", "--1",
-                                   "1\0", str(INT64_MAX + 1), str(INT64_MIN - 1), "9" * 40, "nan", "\u0661"])
+@pytest.mark.parametrize("value", ["", " ", "abc", "1.0", "1.5", " 1", "1 ", "+1", "01", "-0", "-01", "1e3", "0x1",
+                                   "--1", "1\0", str(INT64_MAX + 1), str(INT64_MIN - 1), "9" * 40, "nan", "\u0661"])
 def test_values_that_are_no_integers(r, value):
     r("SET", "k", value)
     for command in (("INCR", "k"), ("DECR", "k"), ("INCRBY", "k", 1), ("DECRBY", "k", 1)):
@@ -79,7 +80,8 @@ def test_incr_grows_over_digits(r):
 
 
 @pytest.mark.parametrize("value, by, result", [
-    (None, "1.5", b"1.5"), ("1", "0.1", b"1.1"), ("10.5", "0.1", b"10.6"), ("5.0e3", "2.0e2", b"5200"), ("3", "1.1", b"4.1"),
+    (None, "1.5", b"1.5"), ("1", "0.1", b"1.1"), ("10.5", "0.1", b"10.6"), ("5.0e3", "2.0e2", b"5200"),
+    ("3", "1.1", b"4.1"),
     ("1.1", "-1.1", b"0"), ("0", "-0", b"0"), ("1", "-1", b"0"), ("-0", "0", b"0"), ("3.0", "0", b"3"),
     ("3.0e-3", "0", b"0.003"), ("1", "1e-17", b"1.00000000000000001"), ("0.1", "0.2", b"0.3"), ("1e20", "1", None),
     ("123456789012345678", "0.5", None), ("9007199254740993", "0", b"9007199254740993"), ("0", "1e-18", None),
@@ -100,8 +102,8 @@ def test_incrbyfloat(r, oracle, value, by, result):
         assert replies[0] == result
 
 
-@pytest.mark.parametrize("bad", ["", " ", "abc", " 1", "1 ", "1x", "1.5.5", "nan", "NaN", "-nan", "1e5000", "--1", "1\0",
-                                 "1e", "0x", "1,5", "infx"])
+@pytest.mark.parametrize("bad", ["", " ", "abc", " 1", "1 ", "1x", "1.5.5", "nan", "NaN", "-nan", "1e5000", "--1",
+                                 "1\0", "1e", "0x", "1,5", "infx"])
 def test_values_that_are_no_floats(r, bad):
     r("SET k 1")
     assert r("INCRBYFLOAT", "k", bad) == NOT_FLOAT
@@ -140,7 +142,7 @@ def test_counters_and_encodings(r):
     assert r("OBJECT ENCODING k") == b"int"
 
 
-# --- APPEND, SETRANGE, GETRANGE ------------------------------------------------------------------------------------------------
+# --- APPEND, SETRANGE, GETRANGE ---------------------------------------------------------------------------------------
 
 def test_append(r):
     assert r("APPEND k foo") == 3
@@ -204,7 +206,8 @@ def test_setrange_bounds(r):
     assert r("SETRANGE", "nokey", INT64_MAX, "") == 0
 
 
-RANGES = [(0, -1), (0, 0), (1, 3), (-3, -1), (0, 100), (5, 3), (-1, -3), (-100, 3), (-100, -50), (100, 200), (8, 8), (9, 9),
+RANGES = [(0, -1), (0, 0), (1, 3), (-3, -1), (0, 100), (5, 3), (-1, -3), (-100, 3), (-100, -50), (100, 200), (8, 8),
+          (9, 9),
           (-1, 0), (0, INT64_MAX), (INT64_MIN, INT64_MAX), (INT64_MIN, -1), (INT64_MAX, INT64_MIN), (-9, -9), (-10, -9),
           (INT64_MIN, INT64_MIN), (3, -5), (0, -9), (0, -10)]
 
@@ -229,7 +232,7 @@ def test_getrange(r, command):
         assert r(command, "nokey", start, end) == NOT_INT
 
 
-# --- many keys -----------------------------------------------------------------------------------------------------------------
+# --- many keys --------------------------------------------------------------------------------------------------------
 
 def test_mset_and_mget_in_one_slot(r):
     assert r("MSET {a}1 x {a}2 y {a}1 z") == OK
@@ -279,7 +282,7 @@ def test_what_cannot_be_split_is_refused(r):
     assert r("MGET a b") == [b"1", None]
 
 
-# --- LCS -------------------------------------------------------------------------------------------------------------------------
+# --- LCS --------------------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def genes(r):
@@ -300,7 +303,8 @@ def test_lcs_idx(genes):
     assert genes("LCS {l}1 {l}2 IDX") == [b"matches", [[[4, 7], [5, 8]], [[2, 3], [0, 1]]], b"len", 6]
     assert genes("LCS {l}1 {l}2 IDX MINMATCHLEN 4") == [b"matches", [[[4, 7], [5, 8]]], b"len", 6]
     assert genes("LCS {l}1 {l}2 IDX MINMATCHLEN 4 WITHMATCHLEN") == [b"matches", [[[4, 7], [5, 8], 4]], b"len", 6]
-    assert genes("LCS {l}1 {l}2 IDX WITHMATCHLEN") == [b"matches", [[[4, 7], [5, 8], 4], [[2, 3], [0, 1], 2]], b"len", 6]
+    assert genes("LCS {l}1 {l}2 IDX WITHMATCHLEN") == [b"matches", [[[4, 7], [5, 8], 4], [[2, 3], [0, 1], 2]], b"len",
+                                                       6]
     assert genes("LCS {l}1 {l}2 IDX MINMATCHLEN 100") == [b"matches", [], b"len", 6]
     assert genes("LCS {l}1 {l}2 IDX MINMATCHLEN -5") == genes("LCS {l}1 {l}2 IDX")
     assert genes("LCS {l}none {l}nokey IDX") == [b"matches", [], b"len", 0]
@@ -337,7 +341,7 @@ def test_lcs_of_random_strings_against_the_oracle(r, oracle):
             assert r(f"LCS {{l}}a {{l}}b {tail}") == oracle(f"LCS {{l}}a {{l}}b {tail}"), (a, b, tail)
 
 
-# --- bounds --------------------------------------------------------------------------------------------------------------------
+# --- bounds -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.not_on("cluster", reason="the same engines run this body under the proxy")
 def test_append_may_not_pass_the_limit(r):

@@ -1,8 +1,8 @@
 """Random commands that a real Redis and we must answer alike.
 
 Everything is drawn from one `random.Random`, which may be hypothesis's (then it shrinks). What a reply depends on must
-not depend on the clock: relative times to live are hours away and all different, absolute ones are in the year 2096, and
-a key that is due at once is touched by the next command, so that it is gone in both servers.
+not depend on the clock: relative times to live are days away and all different, absolute ones are in the year 2096,
+and a key that is due at once is touched by the next command, so that it is gone in both servers.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,12 @@ from typing import NamedTuple
 INT64_MAX, INT64_MIN = 2**63 - 1, -2**63
 FAR_S = 4_000_000_000
 DATABASES = 3  # of sixteen: they should collide
-JUNK = (b"", b"abc", b"-1", b"0", b"1", b"1.5", b" 1", b"1 ", b"+1", b"01", b"-0", b"0x10", b"1e3", b"nan", b"inf", b"-inf", b"\0",
-        b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808", b"-9223372036854775809", b"NX", b"XX", b"GET",
-        b"EX", b"PX", b"KEEPTTL", b"GT", b"LT", b"REPLACE", b"DB", b"IDX", b"LEN", b"*", b"[", b"\xff\xfe", b"x" * 130, b"\r\n")
+JUNK = (b"", b"abc", b"-1", b"0", b"1", b"1.5", b" 1", b"1 ", b"+1", b"01", b"-0", b"0x10", b"1e3", b"nan", b"inf",
+        b"-inf", b"\0",
+        b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808", b"-9223372036854775809", b"NX", b"XX",
+        b"GET",
+        b"EX", b"PX", b"KEEPTTL", b"GT", b"LT", b"REPLACE", b"DB", b"IDX", b"LEN", b"*", b"[", b"\xff\xfe", b"x" * 130,
+        b"\r\n")
 
 
 class Profile(NamedTuple):
@@ -26,7 +29,8 @@ class Profile(NamedTuple):
 
 
 ENGINE = Profile("engine", ((b"a", b"b", b"c", b"", b"{t}1", b"{t}2", b"bin\0\xff", b"k" * 70),))
-PROXY = Profile("proxy", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{foo}\0\xff", b"{foo}2"), (b"x", b"{x}2")))
+PROXY = Profile("proxy", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{foo}\0\xff", b"{foo}2"),
+                           (b"x", b"{x}2")))
 
 
 class Generator:
@@ -37,7 +41,8 @@ class Generator:
         self.profile = profile
         self._relative = 0
         self.group = profile.groups[0]
-        self._makers = [(name, maker) for name, maker, weight in MAKERS for _ in range(weight) if name not in profile.without]
+        self._makers = [(name, maker) for name, maker,
+                        weight in MAKERS for _ in range(weight) if name not in profile.without]
 
     def next(self) -> list[tuple[bytes, ...]]:
         """One command, or a command and the one that makes its effect visible."""
@@ -66,7 +71,7 @@ class Generator:
         else:
             command[0] = self.rng.choice([b"NOSUCH", command[0] + b"X", b""])
 
-    # --- parts ---------------------------------------------------------------------------------------------------------------
+    # --- parts --------------------------------------------------------------------------------------------------------
 
     def key(self) -> "Key":
         """A key of the command's group."""
@@ -82,7 +87,8 @@ class Generator:
         if kind < 4:
             return b"%d" % rng.randint(-1000, 1000)
         if kind == 4:
-            return b"%d" % rng.choice([INT64_MAX, INT64_MIN, INT64_MAX - rng.randrange(20), INT64_MIN + rng.randrange(20),
+            return b"%d" % rng.choice([INT64_MAX, INT64_MIN, INT64_MAX - rng.randrange(20),
+                                       INT64_MIN + rng.randrange(20),
                                        INT64_MAX + 1, INT64_MIN - 1])
         if kind == 5:
             return f"{rng.uniform(-100, 100):.{rng.randrange(0, 17)}f}".encode()
@@ -106,7 +112,7 @@ class Generator:
         return b"%d" % self.rng.choice([-1, INT64_MAX, INT64_MIN, 2**29, 2**31, 2**32, -2**31])
 
     def relative_s(self) -> int:
-        """Seconds to live that no other command of the run uses: GT and LT must not meet a tie that hangs on the clock."""
+        """Seconds to live that no other command uses: GT and LT must not meet a tie that hangs on the clock."""
         self._relative += 1
         return 1_000_000 + self._relative * 7919 % 100_000 * 100
 
@@ -204,14 +210,16 @@ def _keys(g: Generator) -> list:
 
 
 def _scan(g: Generator) -> list:
-    tail = g.rng.choice([[], [b"COUNT", b"100"], [b"MATCH", b"*"], [b"TYPE", b"string"], [b"COUNT", b"0"], [b"COUNT", b"x"],
+    tail = g.rng.choice([[], [b"COUNT", b"100"], [b"MATCH", b"*"], [b"TYPE", b"string"], [b"COUNT", b"0"],
+                         [b"COUNT", b"x"],
                          [b"BOGUS", b"1"], [b"MATCH"]])
-    return [g.rng.choice([b"0", b"0", b"abc"]), *tail]
+    return [Key(g.rng.choice([b"0", b"0", b"abc"])), *tail]  # strtoul's taste in cursors is left to Redis
 
 
 # name, maker of the words after it, weight
 MAKERS = [
-    ("SET", _set, 16), ("DUE", _due, 1), ("GET", _one, 8), ("GETSET", lambda g: [g.key(), g.value()], 2), ("GETDEL", _one, 1),
+    ("SET", _set, 16), ("DUE", _due, 1), ("GET", _one, 8), ("GETSET", lambda g: [g.key(), g.value()], 2),
+    ("GETDEL", _one, 1),
     ("GETEX", _getex, 3), ("SETNX", lambda g: [g.key(), g.value()], 2),
     ("SETEX", lambda g: [g.key(), g.time(1000, False), g.value()], 2),
     ("PSETEX", lambda g: [g.key(), g.time(1, False), g.value()], 2), ("MGET", _many, 3), ("MSET", _pairs("any_key"), 3),
@@ -219,12 +227,16 @@ MAKERS = [
     ("DECRBY", lambda g: [g.key(), g.integer()], 3), ("INCRBYFLOAT", lambda g: [g.key(), g.value()], 4),
     ("APPEND", lambda g: [g.key(), g.value()], 4), ("STRLEN", _one, 2),
     ("SETRANGE", lambda g: [g.key(), g.offset(), g.value()], 4),
-    ("GETRANGE", lambda g: [g.key(), g.offset(), g.offset()], 4), ("SUBSTR", lambda g: [g.key(), g.offset(), g.offset()], 1),
-    ("LCS", _lcs, 3), ("DEL", _many, 3), ("UNLINK", _many, 1), ("EXISTS", _many, 2), ("TOUCH", _many, 1), ("TYPE", _one, 1),
+    ("GETRANGE", lambda g: [g.key(), g.offset(), g.offset()], 4),
+    ("SUBSTR", lambda g: [g.key(), g.offset(), g.offset()], 1),
+    ("LCS", _lcs, 3), ("DEL", _many, 3), ("UNLINK", _many, 1), ("EXISTS", _many, 2), ("TOUCH", _many, 1),
+    ("TYPE", _one, 1),
     ("RENAME", _two, 3), ("RENAMENX", _two, 3), ("COPY", _copy, 3), ("MOVE", lambda g: [g.key(), g.database()], 2),
-    ("SELECT", lambda g: [g.database()], 3), ("SWAPDB", lambda g: [g.database(), g.database()], 1), ("RANDOMKEY", lambda g: [], 1),
+    ("SELECT", lambda g: [g.database()], 3), ("SWAPDB", lambda g: [g.database(), g.database()], 1),
+    ("RANDOMKEY", lambda g: [], 1),
     ("DBSIZE", lambda g: [], 2), ("KEYS", _keys, 1), ("SCAN", _scan, 1), ("EXPIRE", _expire(1000, False), 3),
-    ("PEXPIRE", _expire(1, False), 3), ("EXPIREAT", _expire(1000, True), 3), ("PEXPIREAT", _expire(1, True), 3), ("TTL", _one, 2),
+    ("PEXPIRE", _expire(1, False), 3), ("EXPIREAT", _expire(1000, True), 3), ("PEXPIREAT", _expire(1, True), 3),
+    ("TTL", _one, 2),
     ("PTTL", _one, 2), ("EXPIRETIME", _one, 2), ("PEXPIRETIME", _one, 2), ("PERSIST", _one, 3),
     ("OBJECT", lambda g: [g.rng.choice([b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"]), g.key()], 3),
     ("MEMORY", lambda g: [b"USAGE", g.key()], 1), ("ECHO", lambda g: [g.value()], 1), ("PING", lambda g: [], 1),

@@ -25,7 +25,8 @@ def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = Fals
     name = command[0].decode("latin-1").upper()
     if name in SECONDS or name in MILLISECONDS:
         near = NEAR_S * (1000 if name in MILLISECONDS else 1)
-        return type(ours) is type(theirs) is int and (ours == theirs if min(ours, theirs) < 0 else abs(ours - theirs) <= near)
+        return type(ours) is type(theirs) is int and (ours == theirs if min(ours,
+                                                                            theirs) < 0 else abs(ours - theirs) <= near)
     if name in UNORDERED:
         return type(ours) is type(theirs) and sorted(ours) == sorted(theirs)
     if name in KIND or (name == "OBJECT" and len(command) > 1 and command[1].decode("latin-1").upper() in KIND_OBJECT):
@@ -34,7 +35,7 @@ def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = Fals
 
 
 def keyspace(conn: Conn, databases: int = 16) -> dict[tuple[int, bytes], tuple]:
-    """(database, key) -> (type, value, expiry in Unix ms, encoding) of everything there is. Leaves database 0 selected."""
+    """(database, key) -> (type, value, expiry in Unix ms, encoding) of everything. Leaves database 0 selected."""
     found = {}
     conn.must("HELLO 2")
     for db in range(databases):

@@ -1,4 +1,4 @@
-"""Many commands at once against both servers: bulk comparison, the first difference, and the shortest run that shows it.
+"""Many commands at once against both servers: bulk comparison, the first difference, the shortest run that shows it.
 
 An episode starts from empty servers. Its commands go out in chunks; a chunk whose replies are equal byte by byte is
 done, any other is parsed and compared reply by reply. A difference is shrunk by leaving out commands while it stays.

@@ -1,4 +1,4 @@
-"""A hypothesis state machine: it invents the commands, drives us and the real Redis with them, and shrinks what differs.
+"""A hypothesis state machine: it invents the commands, drives us and the real Redis with them, shrinks what differs.
 
 It adds to the episodes what those cannot do in bulk: two connections that see each other's writes in their own database
 and protocol, whole SCANs, keys that fall due between commands, and hypothesis's taste for the edges of numbers.
@@ -17,17 +17,19 @@ from differential.episode import show
 from harness import Conn, Error, same
 
 STEPS = 40
-EXAMPLES = 40
+EXAMPLES = 30
 KEYS = st.sampled_from([b"{t}1", b"{t}2", b"{t}3"])
 NUMBERS = st.one_of(st.integers(-(2**63) - 1, 2**63), st.integers(-5, 20))
 BYTES = st.binary(max_size=80)
 # hypothesis-made words for commands whose reply does not hang on the clock
 SHAPES = st.one_of(
-    st.tuples(st.just(b"SET"), KEYS, BYTES), st.tuples(st.just(b"SET"), KEYS, NUMBERS), st.tuples(st.just(b"GET"), KEYS),
+    st.tuples(st.just(b"SET"), KEYS, BYTES), st.tuples(st.just(b"SET"), KEYS, NUMBERS),
+    st.tuples(st.just(b"GET"), KEYS),
     st.tuples(st.sampled_from([b"INCRBY", b"DECRBY", b"SETNX", b"GETSET", b"APPEND"]), KEYS, NUMBERS),
     st.tuples(st.just(b"INCRBYFLOAT"), KEYS, st.floats(-1e15, 1e15).map(repr)),
     st.tuples(st.sampled_from([b"GETRANGE", b"SUBSTR"]), KEYS, NUMBERS, NUMBERS),
-    st.tuples(st.just(b"SETRANGE"), KEYS, st.integers(-2, 3000), BYTES), st.tuples(st.just(b"PEXPIREAT"), KEYS, NUMBERS),
+    st.tuples(st.just(b"SETRANGE"), KEYS, st.integers(-2, 3000), BYTES),
+    st.tuples(st.just(b"PEXPIREAT"), KEYS, NUMBERS),
     st.tuples(st.just(b"LCS"), KEYS, KEYS, st.sampled_from([b"LEN", b"IDX"])),
     st.tuples(st.sampled_from([b"RENAME", b"RENAMENX", b"COPY", b"MGET", b"DEL", b"EXISTS"]), KEYS, KEYS),
     st.tuples(st.sampled_from([b"STRLEN", b"INCR", b"DECR", b"GETDEL", b"PERSIST", b"PEXPIRETIME", b"TYPE"]), KEYS))
@@ -124,15 +126,16 @@ def test_the_machine_finds_a_lie(oracle, fleet):
     class Lying(Conn):
         def __call__(self, *args):
             reply = super().__call__(*args)
-            return reply + 1 if args[:1] == (b"STRLEN",) and isinstance(reply, int) and reply > 2 else reply
+            return reply + 1 if args[:1] == (b"APPEND",) and isinstance(reply, int) and reply > 9 else reply
 
     class Run(Machine):
         ours = staticmethod(lambda: Lying(oracle.server.port))
         theirs = staticmethod(fleet.server("reference").conn)
 
-    with pytest.raises(AssertionError, match="STRLEN"):
+    with pytest.raises(AssertionError, match="APPEND"):
         run_state_machine_as_test(Run, settings=settings(
-            max_examples=200, stateful_step_count=STEPS, deadline=None, derandomize=True, phases=[Phase.generate],
+            max_examples=100, stateful_step_count=STEPS, deadline=None, derandomize=True, phases=[Phase.generate],
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck)))
 
 

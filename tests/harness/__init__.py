@@ -11,7 +11,8 @@ Nothing here imports the package under test: the harness would otherwise share i
 """
 
 from harness.conn import Closed, Conn
-from harness.resp import (NULL_ARRAY, OK, BigNumber, Double, Error, Push, SetReply, Status, Verbatim, encode, same, words)
+from harness.resp import (NULL_ARRAY, OK, BigNumber, Double, Error, Push, SetReply, Status, Verbatim, encode, same,
+                          words)
 
 __all__ = ["NULL_ARRAY", "OK", "BigNumber", "Closed", "Conn", "Double", "Error", "Push", "SetReply", "Status",
            "Verbatim", "encode", "same", "words"]

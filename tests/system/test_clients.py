@@ -33,7 +33,7 @@ def info(r, name: str) -> int:
     return int(r("INFO").partition(f"\r\n{name}:".encode())[2].split(b"\r\n")[0])
 
 
-# --- slow readers ------------------------------------------------------------------------------------------------------------
+# --- slow readers -----------------------------------------------------------------------------------------------------
 
 def flood(conn: Conn, key: str, times: int) -> None:
     """Asks for `key` many times and reads nothing; returns when all is sent or the server has had enough."""
@@ -91,7 +91,7 @@ def test_output_that_waits_is_given_back(r):
     assert eventually(lambda: info(r, "used_memory") < 16 * MB)
 
 
-# --- huge requests -----------------------------------------------------------------------------------------------------------
+# --- huge requests ----------------------------------------------------------------------------------------------------
 
 def send_in_pieces(conn: Conn, data: bytes, rng: random.Random, pieces: int) -> None:
     cuts = sorted(rng.randrange(len(data)) | 1 for _ in range(pieces))
@@ -101,7 +101,8 @@ def send_in_pieces(conn: Conn, data: bytes, rng: random.Random, pieces: int) -> 
             conn.sock.sendall(view[start:end])
 
 
-@pytest.mark.parametrize("size, pieces", [(MB + 1, 500), (10 * MB + 7, 1000), (100 * MB + 3, 200)], ids=["1MB", "10MB", "100MB"])
+@pytest.mark.parametrize("size, pieces", [(MB + 1, 500), (10 * MB + 7, 1000), (100 * MB + 3, 200)],
+                         ids=["1MB", "10MB", "100MB"])
 def test_huge_values_cut_at_odd_bytes(r, size, pieces):
     rng = random.Random(size)
     value = rng.randbytes(min(size, 3 * MB + 1)) * (size // (3 * MB + 1) + 1)
@@ -166,7 +167,7 @@ def test_a_bulk_longer_than_the_limit_is_a_protocol_error(r):
         assert r.conn()("ECHO", b"x" * 2 * MB) == b"x" * 2 * MB
 
 
-# --- many clients ------------------------------------------------------------------------------------------------------------
+# --- many clients -----------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def many_files():
@@ -266,7 +267,7 @@ def test_the_idle_timeout(r):
         assert busy("PING") == PONG
 
 
-# --- half-open and gone --------------------------------------------------------------------------------------------------------
+# --- half-open and gone -----------------------------------------------------------------------------------------------
 
 def test_half_closed_clients_get_their_replies(r):
     r.must("SET k v")
@@ -307,7 +308,7 @@ def test_clients_that_vanish(r):
 
 
 def test_replies_never_cross(r):
-    """Many clients with pipelines of their own, some of which break off in the middle: each sees its own replies, in order."""
+    """Many clients with pipelines of their own, some of which break off midway: each sees its own replies, in order."""
     errors = []
 
     def live(number: int) -> None:
@@ -369,7 +370,7 @@ def test_a_deep_pipeline_that_is_read_late(r):
     sender.join()
 
 
-# --- addresses -----------------------------------------------------------------------------------------------------------------
+# --- addresses --------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("kind", ["oracle", "engine", "tree"])
 def test_a_unix_socket(start, kind, tmp_path):
@@ -390,12 +391,14 @@ def outside_address() -> str | None:
     return None
 
 
-DENIED = "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user."
+DENIED = ("DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
+          "default user.")
 
 
 @pytest.mark.skipif(outside_address() is None, reason="the machine has the loopback address alone")
 @pytest.mark.parametrize("kind", ["oracle", "engine", "tree"])
-@pytest.mark.parametrize("options, allowed", [({}, False), ({"protected_mode": "no"}, True), ({"requirepass": "secret"}, True)],
+@pytest.mark.parametrize("options, allowed",
+                         [({}, False), ({"protected_mode": "no"}, True), ({"requirepass": "secret"}, True)],
                          ids=["default", "off", "password"])
 def test_protected_mode(start, kind, options, allowed):
     server = start(kind, bind="0.0.0.0", **options)
