@@ -9,8 +9,8 @@ from harness.texts import NOAUTH, SYNTAX, arity, unknown_subcommand
 
 PONG = Status("PONG")
 BAD_NAME = Error("ERR Client names cannot contain spaces, newlines or special characters.")
-FIELDS = ("id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll "
-          "omem tot-mem events cmd user redir resp lib-name lib-ver").split()
+FIELDS = ("id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl "
+          "oll omem tot-mem events cmd user redir resp lib-name lib-ver").split()
 ONE_CONFIG = "the engines' configuration is set through the proxy"
 ONE_DB = "redis-py's RedisCluster knows no SELECT"
 
