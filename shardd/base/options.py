@@ -21,8 +21,8 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from shardd.base.errors import (CONFIG_NO_FILE, SYNTAX, CommandError, ConfigError, config_rewrite_failed,
-                                config_set_failed, config_set_unknown)
+from shardd.base.errors import (CONFIG_NO_FILE, CommandError, ConfigError, config_rewrite_failed, config_set_failed,
+                                config_set_unknown)
 from shardd.base.limits import CONFIG_INCLUDE_DEPTH_MAX, CONFIG_LINE_BYTES_MAX, REDIS_VERSION
 from shardd.base.option_table import BY_NAME, OPTIONS, UNSUPPORTED, Option
 from shardd.base.option_types import Value
@@ -176,7 +176,8 @@ class _Loader:
 
     def _include(self, pattern: str, where: str, depth: int) -> None:
         if depth >= CONFIG_INCLUDE_DEPTH_MAX:
-            raise ConfigError(f"{where}: include: more than {CONFIG_INCLUDE_DEPTH_MAX} levels deep")
+            raise ConfigError(f"{where}: include: more than {CONFIG_INCLUDE_DEPTH_MAX} levels deep; does a file include "
+                              "itself?")
         paths = [pattern]
         if any(char in pattern for char in "*?["):
             paths = sorted(files_by_glob.glob(pattern))
@@ -212,8 +213,8 @@ class Config:
     """The live configuration of one process.
 
     values: name -> typed value (bool, int, str, tuple, dict; see the option's kind). Reading it, or `config[name]`,
-    costs one dict lookup; only `set_many` and `lower` write. path: the absolute path of the file, or None. program: "shardd",
-    "shardd-engine" or "shardd-proxy". set_names: what CONFIG SET has changed since the start.
+    costs one dict lookup; only `set_many` and `lower` write. path: the absolute path of the file, or None. program:
+    "shardd", "shardd-engine" or "shardd-proxy". set_names: what CONFIG SET has changed since the start.
     """
 
     def __init__(self, settings: Mapping[str, str] | None = None, path: str | None = None,
@@ -267,6 +268,12 @@ class Config:
     def origin(self, name: str) -> str:
         """Where the option got its value at start: "file:line", "command line" or "default"."""
         return self.origins.get(name, "default")
+
+    def mistake(self, name: str, reason: str) -> ConfigError:
+        """The error for a value that is valid and still of no use here, in the form of all others."""
+        origin = self.origin(name)
+        dashes = "--" if origin == "command line" else ""
+        return ConfigError(f"{origin}: {dashes}{name} '{self.get_text(name)}': {reason}")
 
     def get_text(self, name: str) -> str:
         """What CONFIG GET answers for `name`. Raises KeyError where there is no such option."""
@@ -377,8 +384,8 @@ class Config:
     def rewrite(self, path: str | None = None, only: Collection[str] | None = None) -> None:
         """CONFIG REWRITE: bring a file up to date, keeping its comments and its order.
 
-        path: None for the one that was read; only: the options to write, None for all. A line whose option still has the
-        value it says stays as it is. Options that differ from their default and have no line are appended under
+        path: None for the one that was read; only: the options to write, None for all. A line whose option still has
+        the value it says stays as it is. Options that differ from their default and have no line are appended under
         REWRITE_MARK. The file is replaced in one step. Raises CommandError.
         """
         path = path or self.path

@@ -2,15 +2,16 @@
 
     shardd-engine [CONF] [--option value ...]
 
-By itself it is a single instance that owns all slots; with --cluster-enabled yes it answers the cluster commands and, for slots
-that a topology gives to others, redirects. Under the supervisor (base/child.py) its topology comes over the control socket, and it
-serves nobody before it has one.
+By itself it is a single instance that owns all slots; with --cluster-enabled yes it answers the cluster commands and,
+for slots that a topology gives to others, redirects. Under the supervisor (base/child.py) its topology comes over the
+control socket, and it serves nobody before it has one.
 """
 import asyncio
 import contextlib
 import gc
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -57,14 +58,17 @@ class Engine:
         listening = []
         # a supervisor's engine is always reachable over TCP; by itself port 0 means no TCP, as in Redis
         if config["port"] or self.parent:
-            for sock in tcp_sockets(config["bind"], config["port"], backlog):
+            for sock in self._tcp_sockets():
                 self.server.port = sock.getsockname()[1]
                 listener = reactor.listen(sock, self._accept, backlog)
                 listener.keepalive_s = config["tcp-keepalive"]
                 config.subscribe("tcp-keepalive", _set_keepalive(listener))
                 listening.append(f"{sock.getsockname()[0]}:{self.server.port}")
         if config["unixsocket"]:
-            sock = unix_socket(config["unixsocket"], config["unixsocketperm"], backlog)
+            try:
+                sock = unix_socket(config["unixsocket"], config["unixsocketperm"], backlog)
+            except ConfigError as error:
+                raise config.mistake("unixsocket", str(error)) from None
             reactor.listen(sock, self._accept, backlog)
             self._unix_paths.append(config["unixsocket"])
             listening.append(config["unixsocket"])
@@ -76,8 +80,15 @@ class Engine:
             for name in ("cluster-announce-ip", "cluster-announce-port", "cluster-announce-hostname"):
                 config.subscribe(name, lambda value: self._announce())
         if not listening and not self.parent:
-            raise ConfigError("port 0 and no unixsocket: there is no way to reach the server")
+            raise config.mistake("port", "without a port and without a unixsocket there is no way to reach the server")
         self.log.notice(f"Engine listens on {', '.join(listening)}")
+
+    def _tcp_sockets(self) -> list[socket.socket]:
+        config = self.server.config
+        try:
+            return tcp_sockets(config["bind"], config["port"], config["tcp-backlog"])
+        except ConfigError as error:
+            raise config.mistake("port", str(error)) from None
 
     def _announce(self) -> None:
         """The topology of a cluster node by itself: one engine, with the address that the options say."""
@@ -145,8 +156,9 @@ class Engine:
 
     def stop(self) -> None:
         """Close everything."""
-        self.log.notice(f"Bye: the engine stops; its longest batch of clients took {self.server.reactor.longest_us} us, its "
-                        f"longest step of own work {self.server.longest_step_us} us")
+        server = self.server
+        self.log.notice(f"Bye: the engine stops; its longest batch of clients took {server.reactor.longest_us} us, its "
+                        f"longest step of own work {server.longest_step_us} us")
         self.cron.stop()
         self.loop.remove_reader(self.server.reactor.fileno())
         self.server.journal.flush()

@@ -99,10 +99,7 @@ class Plan:
     # --- checks ---------------------------------------------------------------------------------------------------
 
     def _fail(self, option: str, reason: str) -> ConfigError:
-        """The same form as the messages of base.options."""
-        origin = self.config.origin(option)
-        dashes = "--" if origin == "command line" else ""
-        return ConfigError(f"{origin}: {dashes}{option} '{self.config.get_text(option)}': {reason}")
+        return self.config.mistake(option, reason)
 
     def _check_directory(self) -> None:
         if not os.access(self.directory, os.W_OK | os.X_OK):
