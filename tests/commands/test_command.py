@@ -14,9 +14,10 @@ OTHERS = """auth client cluster command config debug echo hello info memory ping
     slowlog asking time""".split()
 SUBCOMMANDS = """client|getname client|id client|info client|kill client|list client|no-evict client|reply
     client|setname cluster|countkeysinslot cluster|getkeysinslot cluster|info cluster|keyslot cluster|myid cluster|nodes
-    cluster|shards cluster|slots command|count command|docs command|getkeys command|getkeysandflags command|info command|list
-    config|get config|resetstat config|rewrite config|set memory|usage object|encoding object|freq object|idletime
-    object|refcount slowlog|get slowlog|len slowlog|reset""".split()
+    cluster|shards cluster|slots
+    command|count command|docs command|getkeys command|getkeysandflags command|info
+    command|list config|get config|resetstat config|rewrite config|set memory|usage object|encoding object|freq
+    object|idletime object|refcount slowlog|get slowlog|len slowlog|reset""".split()
 # what Redis changed in these rows between 7.0 and 7.2, by the place in the row: arity, flags, tips
 CHANGED = {"command|getkeys": 1, "command|getkeysandflags": 1, "cluster|shards": 2, "cluster|slots": 2, "msetnx": 7,
            "randomkey": 7,

@@ -32,7 +32,8 @@ DEFAULT_SECTIONS = ["server", "clients", "memory", "persistence", "stats", "repl
                     "cluster", "keyspace"]
 # what redis_exporter, redis-cli and client libraries read
 NEEDED = """redis_version redis_mode os arch_bits multiplexing_api process_id run_id tcp_port uptime_in_seconds
-    uptime_in_days hz connected_clients maxclients blocked_clients used_memory used_memory_human used_memory_rss used_memory_peak
+    uptime_in_days hz connected_clients maxclients blocked_clients used_memory
+    used_memory_human used_memory_rss used_memory_peak
     used_memory_dataset used_memory_overhead maxmemory maxmemory_human maxmemory_policy mem_fragmentation_ratio
     mem_allocator loading rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status
     aof_enabled aof_rewrite_in_progress total_connections_received total_commands_processed instantaneous_ops_per_sec
