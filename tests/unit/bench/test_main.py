@@ -1,0 +1,64 @@
+"""The command line, and both commands once, in small: that they measure what they say. What they find is nobody's affair here."""
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from bench import __main__ as main
+from bench import machine
+from harness import build
+
+
+def bench(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bench", *argv], cwd=build.ROOT, env=build.environment(), text=True,
+                          capture_output=True, timeout=110)
+
+
+def test_a_command_that_repeats_it():
+    argv = ["cost", "--peer", "v=run --save '' {port} $x"]
+    assert shlex.split(main.repeat(argv)) == [".venv/bin/python", "-m", "bench", *argv]
+
+
+@pytest.mark.parametrize("argv, code, error", [
+    (["cost", "--server-cores", "9999"], 1, "bench: this process may not use core 9999"),
+    (["pauses", "--situations", "fill,none"], 1, "'none'; known: fill, flush, expire"),
+    (["cost", "--keys", "none"], 2, "argument --keys"), (["what"], 2, "invalid choice")])
+def test_mistakes(argv, code, error, capsys):
+    try:
+        assert main.main(argv) == code
+    except SystemExit as end:
+        assert end.code == code
+    assert error in capsys.readouterr().err
+
+
+def test_cost_in_small(fresh, tmp_path):
+    path = tmp_path / "cost.json"
+    done = bench("cost", "--no-pin", "--keys", "1000", "--rounds", "1", "--requests", "1000", "--pipeline", "1,8", "--tree",
+                 "--tree-options=--engines 1", "--loader", "redis-benchmark", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    assert [one["server"] for one in found["memory"]] == ["redis", "shardd-engine", "shardd"]
+    assert len(found["cpu"]) == 3 * 2 * 2 and all(one["total_us"] > 0 and one["rps"] > 0 for one in found["cpu"])
+    assert {one["ratio"] for one in found["cpu"] if one["server"] == "redis"} == {1.0}
+    assert done.stdout.count("| GET, pipeline 8 ") == 3 and "bytes per key" in done.stdout
+    assert "`.venv/bin/python -m bench cost --no-pin --keys 1000" in done.stdout
+
+
+def test_pauses_in_small(fresh, tmp_path):
+    path = tmp_path / "pauses.json"
+    done = bench("pauses", "--no-pin", "--keys", "3000", "--due", "1000", "--clients", "3", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())["pauses"]
+    assert [(one["situation"], one["keys"]) for one in found] == [("fill", 3000), ("flush", 3000), ("expire", 1000)]
+    assert all(one["batch_us"] >= one["batch_cpu_us"] > 0 for one in found)
+    assert "FLUSHALL of 3,000 keys" in done.stdout
+
+
+def test_the_machine():
+    assert machine.cpu_model("processor : 0\nmodel name\t: Z80   at 4 MHz\nmodel name : other\n") == "Z80 at 4 MHz"
+    assert machine.cpu_model("") == os.uname().machine
+    facts = machine.facts()
+    assert facts["cores"] == len(os.sched_getaffinity(0)) and facts["cpu"] and facts["kernel"]
