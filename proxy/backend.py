@@ -21,14 +21,14 @@ ready for it, it is passed on in pieces.
 When a link is lost, its commands are of two kinds, told apart by how many bytes the kernel took:
 
 - taken as a whole: perhaps executed. Never sent again; the owner gets errors.engine_lost.
-- not taken as a whole: certainly not executed. They stay in `buf` for the next connection, for limits.PROXY_RETRY_MS, and
-  so do new ones; then the owner gets errors.engine_unreachable. A link connects again with a growing pause.
+- not taken as a whole: certainly not executed. They stay in `buf` for the next connection, for limits.PROXY_RETRY_MS,
+  and so do new ones; then the owner gets errors.engine_unreachable. A link connects again with a growing pause.
 
 A -MOVED or -ASK is never passed on: the command goes once to the engine that it names, or to the owner by our own
 topology. Where that redirects again, or does not exist, the owner gets CLUSTERDOWN.
 
-Invariants: 0 <= start <= written <= end <= buf_cap. The bytes of ring[head..tail) are buf[start..end) in order. `greeting`
-replies of the handshake come before any of the ring's. A link whose state is not LINK_UP has written == start.
+Invariants: 0 <= start <= written <= end <= buf_cap. The bytes of ring[head..tail) are buf[start..end) in order.
+`greeting` replies of the handshake come before any of the ring's. Where the state is not LINK_UP, written == start.
 """
 import errno
 import os
@@ -98,8 +98,8 @@ class Link(Protocol):
     @cython.exceptval(-1, check=False)
     def send(self, owner: Receiver, seq: uint64_t, raw: bytep, n: cython.Py_ssize_t, db: cython.int,
              tries: cython.int) -> cython.int:
-        """Send a request, n bytes of RESP at raw, in database db; owner.reply(seq, ...) follows, never before this returns
-        except where the request cannot even wait. MemoryError.
+        """Send a request, n bytes of RESP at raw, in database db; owner.reply(seq, ...) follows, never before this
+        returns except where the request cannot even wait. MemoryError.
         """
         text: bytes
         if self.state != LINK_UP:
@@ -395,7 +395,8 @@ class Link(Protocol):
             self.backoff_ms = _BACKOFF_MIN_MS
         elif p[0] == _DASH and self.engine.backends.on_warning is not None:
             text: bytes = cython.cast(cython.p_char, p)[1:n - 2]
-            self.engine.backends.on_warning(f"Engine {self.engine.index} refused the proxy's handshake: {text.decode('utf-8', 'replace')}")
+            self.engine.backends.on_warning(
+                f"Engine {self.engine.index} refused the proxy's handshake: {text.decode('utf-8', 'replace')}")
         return 0
 
     @cython.cfunc

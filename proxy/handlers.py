@@ -121,7 +121,7 @@ _DEBUG_ON_ONE: Final = frozenset((b"sleep", b"help", b"protocol", b"log", b"erro
 
 
 async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
-    """DEBUG: what names keys goes to their engines, SLEEP to one engine, what changes or checks engines to all of them."""
+    """DEBUG: what names keys goes to their engines, SLEEP to one engine, what changes or checks engines to all."""
     allowed = server.config["enable-debug-command"]
     if allowed == "no" or (allowed == "local" and not is_local(client)):
         raise CommandError(errors.PROTECTED_DEBUG)
@@ -174,7 +174,8 @@ async def getkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
 
 SHARED: Final = connection.HANDLERS | introspect.HANDLERS | cluster.HANDLERS | acl.HANDLERS | {
     name: handler for name, handler in shared.HANDLERS.items()
-    if name in ("time", "role", "replicaof", "slaveof", "shutdown", "lolwut", "config|help", "config|rewrite", "slowlog|help")}
+    if name in ("time", "role", "replicaof", "slaveof", "shutdown", "lolwut", "config|help", "config|rewrite",
+                "slowlog|help")}
 """What the proxy answers by the same code as an engine."""
 
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {

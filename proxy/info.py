@@ -1,7 +1,7 @@
 """INFO: the engines' answers and the proxy's own figures as one server's.
 
-Owns: which fields are added up, which are the proxy's, and the section `# Engines`. Pure functions over parsed text, and one
-coroutine that asks.
+Owns: which fields are added up, which are the proxy's, and the section `# Engines`. Pure functions over parsed text,
+and one coroutine that asks.
 
     field                     becomes
     counters, sizes           the sum                       used_memory, keyspace_hits, expired_keys ...
@@ -32,8 +32,8 @@ _NOT_DEFAULT: Final = frozenset(("modules", "commandstats", "latencystats"))
 _SUMMED_SECTIONS: Final = frozenset(("Memory", "Persistence", "Stats", "CPU", "Clients"))
 _FIRST: Final = frozenset((
     "total_system_memory", "rdb_last_save_time", "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec",
-    "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "aof_enabled", "maxmemory_policy", "expired_stale_perc",
-    "latest_fork_usec", "current_fork_perc", "active_defrag_running", "server_time_usec"))
+    "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "aof_enabled", "maxmemory_policy",
+    "expired_stale_perc", "latest_fork_usec", "current_fork_perc", "active_defrag_running", "server_time_usec"))
 """Numbers that are alike on all engines, or make no sum."""
 
 _HIGHEST: Final = frozenset((
@@ -97,7 +97,8 @@ def _pairs(text: str) -> dict[str, int | float]:
 
 
 def _joined(pairs: dict[str, Any]) -> str:
-    return ",".join(f"{name}={value:.2f}" if isinstance(value, float) else f"{name}={value}" for name, value in pairs.items())
+    return ",".join(f"{name}={value:.2f}" if isinstance(value, float) else f"{name}={value}"
+                    for name, value in pairs.items())
 
 
 def _added(texts: list[str]) -> dict[str, int | float]:
@@ -141,7 +142,8 @@ def combine(parts: list[Sections]) -> Sections:
         names = dict.fromkeys(name for part in parts for name in part.get(section, {}))
         if names or any(section in part for part in parts):
             combined[section] = {
-                name: combine_field(section, name, [part[section][name] for part in parts if name in part.get(section, {})])
+                name: combine_field(section, name, [
+                    part[section][name] for part in parts if name in part.get(section, {})])
                 for name in names}
     memory = combined.get("Memory", {})
     for name in memory:
@@ -168,8 +170,9 @@ def _percent(fields: dict[str, str], name: str, above: str, below: str) -> None:
 def own_server(server: Any) -> dict[str, str]:
     """The section Server."""
     config = server.config
-    own = facts.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started, hz=config["hz"],
-                       config_file=server.rewrite_path, bind=config["bind"], unixsocket=config["unixsocket"])
+    own = facts.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started,
+                       hz=config["hz"], config_file=server.rewrite_path, bind=config["bind"],
+                       unixsocket=config["unixsocket"])
     own |= {"shardd_role": "proxy", "shardd_engines": len(server.engines),
             "shardd_epoch": server.topology.epoch if server.topology else 0}
     return {name: str(value) for name, value in own.items()}
@@ -204,8 +207,8 @@ def own_cpu(fields: dict[str, str]) -> dict[str, str]:
 
 
 def own_commandstats(server: Any, theirs: dict[str, str]) -> dict[str, str]:
-    """Engines count what reached them; only here it is known how often a command was asked for that has several parts or
-    is answered here, and what was refused before it was sent."""
+    """Engines count what reached them; only here it is known how often a command was asked for that has several parts
+    or is answered here, and what was refused before it was sent."""
     for name, (calls, rejected, is_parted) in server.router.statistics().items():
         total = _pairs(theirs.get(f"cmdstat_{name}", ""))
         if is_parted:

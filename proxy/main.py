@@ -2,11 +2,11 @@
 
     python -m proxy.main CONF                           a child of the supervisor (base/child.py); not started by hand
     python -m proxy.main --topology FILE [CONF] [--option value ...]
-                                                        by itself, in front of engines that somebody else keeps running; FILE
-                                                        holds a topology in the form of cluster/topology.py
+                                                        by itself, in front of engines that somebody else keeps running;
+                                                        FILE holds a topology in the form of cluster/topology.py
 
-Owns: the process - its listeners, its timers, signals, its end. Does not own what the sockets' bytes mean (session), or the
-object that commands see (server).
+Owns: the process - its listeners, its timers, signals, its end. Does not own what the sockets' bytes mean (session), or
+the object that commands see (server).
 
 Under the supervisor its topology comes over the control socket. It listens for clients when it has one and its engines
 answer, or limits.ENGINES_WAIT_MS after the start, so that a client that got in does not meet CLUSTERDOWN at once.
@@ -67,7 +67,7 @@ class Proxy:
         self._unix_paths: list[str] = []
 
     async def run(self) -> None:
-        """Serve until a signal, the supervisor's end or SHUTDOWN. Raises ConfigError where a socket cannot be opened."""
+        """Serve until a signal, the supervisor's end or SHUTDOWN. Raises ConfigError where a socket does not open."""
         reactor = self.server.reactor
         reactor.on_error = lambda where, error: self.log.warning(f"Unexpected {type(error).__name__}: {error}")
         reactor.on_warning = self.log.warning

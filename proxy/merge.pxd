@@ -48,6 +48,8 @@ cdef class Task(Receiver):
     cdef int ask(self, list parts) except -1
     cdef int finish(self, object value) except -1
 
-cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, uint8_t* raw, Py_ssize_t n, int db, int resp) except -1
-cdef int split(Backends backends, ReplyQueue queue, uint64_t seq, int join, Arg* argv, int argc, int step, int db, int resp) except -1
+cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, uint8_t* raw,
+                   Py_ssize_t n, int db, int resp) except -1
+cdef int split(Backends backends, ReplyQueue queue, uint64_t seq, int join, Arg* argv, int argc,
+               int step, int db, int resp) except -1
 cdef object decode(uint8_t* p, Py_ssize_t n)

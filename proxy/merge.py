@@ -303,7 +303,8 @@ class Task(Receiver):
     client: its db and resp hold for what is asked.
     """
 
-    def __cinit__(self, backends: Backends, queue: ReplyQueue, seq: uint64_t, client: object, coroutine: object) -> None:
+    def __cinit__(self, backends: Backends, queue: ReplyQueue, seq: uint64_t, client: object,
+                  coroutine: object) -> None:
         self.backends = backends
         self.queue = queue
         self.seq = seq

@@ -13,8 +13,8 @@ the wake-up ends. Does not own what was asked or where (session, router, backend
 
 A reply for `head` is appended to `out` straight from the engine's read buffer, and so are the stored ones behind it;
 any other is copied to `side` until its turn. `out` is sent once per wake-up, by Outbox.flush. Large replies skip `out`:
-they are written to the transport, and one that is first in line may even come in pieces (`streams`), so that it is never
-held here as a whole.
+they are written to the transport, and one that is first in line may even come in pieces (`streams`), so that it is
+never held here as a whole.
 
 Invariants: head <= tail. A slot is answered once; then it is `head`'s turn or its reply is in `side`. A slot that is
 `silent` takes its turn but sends nothing. After `abandon` (the client is gone) every answer is dropped. A queue that

@@ -1,4 +1,5 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
+from shardd.structures.names cimport NameTable
 from shardd.wire.request cimport Arg
 
 cdef enum RouteKind:
@@ -14,23 +15,20 @@ cdef enum RouteKind:
     ROUTE_ANY = 9           # the same on every engine
 
 ctypedef struct Route:
-    uint64_t head           # first eight bytes of the name, lower case, zero-padded
-    uint8_t name[40]        # lower case, "client|list" form
-    int name_len
     int index               # into the router's lists
     int arity               # negative: at least so many
     int kind, join
     int first_key, last_key, key_step
-    bint no_auth, container
+    bint no_auth, container, sub
     bint built              # exists for clients
     uint64_t calls, rejected
 
 ctypedef Route* RouteP
 
 cdef class Router:
-    cdef Route* routes
+    cdef Route* routes              # by the number of the name
     cdef int count
-    cdef int* buckets               # open addressing over the names: index + 1, 0 is free
+    cdef NameTable table
     cdef readonly list rows         # table.Row by index
     cdef readonly list names        # str by index
     cdef readonly list handlers     # of ROUTE_LOCAL and ROUTE_TASK, by index

@@ -24,24 +24,20 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import memcpy
 from cython.cimports.proxy.merge import (
     JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_NONE, JOIN_OK, JOIN_ORDER, JOIN_SUM)
 from cython.cimports.proxy.router import (
     ROUTE_ANY, ROUTE_CONTAINER, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_REFUSED,
     ROUTE_SPLIT, ROUTE_TASK, Route, RouteP)
 from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.structures.names import NameTable
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.commands import table
 from shardd.commands.table import Row
 
-_CAPACITY = cython.declare(cython.int, 1024)        # commands: Redis 7.2 has 380 with all subcommands
-_BUCKETS = cython.declare(cython.int, 4096)
-_NAME_MAX = cython.declare(cython.Py_ssize_t, 40)
-_SPREAD = cython.declare(uint64_t, 0x9E3779B97F4A7C15)
+_CAPACITY = cython.declare(cython.int, 1024)        # as many as there can be names
 
 KINDS = {
     ROUTE_KEY: "key", ROUTE_KEYS: "keys", ROUTE_MOVABLE: "movable", ROUTE_SPLIT: "split", ROUTE_EVERY: "every",
@@ -83,30 +79,6 @@ def all_rows() -> Iterable[Row]:
         yield from row.subcommands.values()
 
 
-@cython.cfunc
-@cython.inline
-@cython.overflowcheck(False)
-@cython.exceptval(check=False)
-def _head(name: bytep, n: cython.Py_ssize_t) -> uint64_t:
-    head: uint64_t = 0
-    i: cython.Py_ssize_t
-    c: uint64_t
-    for i in range(n if n < 8 else 8):
-        c = name[i]
-        if 65 <= c <= 90:
-            c += 32
-        head |= c << (8 * i)
-    return head
-
-
-@cython.cfunc
-@cython.inline
-@cython.overflowcheck(False)
-@cython.exceptval(check=False)
-def _bucket(head: uint64_t, n: cython.Py_ssize_t, last: uint8_t) -> cython.int:
-    return cython.cast(cython.int, ((head ^ (cython.cast(uint64_t, n) << 56) ^ (last | 32)) * _SPREAD) >> 52)
-
-
 @cython.final
 @cython.cclass
 class Router:
@@ -114,9 +86,9 @@ class Router:
 
     def __cinit__(self, handlers: Mapping[str, Callable]) -> None:
         self.routes = cython.cast(RouteP, calloc(_CAPACITY, cython.sizeof(Route)))
-        self.buckets = cython.cast(cython.p_int, calloc(_BUCKETS, cython.sizeof(cython.int)))
-        if self.routes == cython.NULL or self.buckets == cython.NULL:
+        if self.routes == cython.NULL:
             raise MemoryError
+        self.table = NameTable()
         self.rows = []
         self.names = []
         self.handlers = []
@@ -129,24 +101,16 @@ class Router:
 
     def __dealloc__(self) -> None:
         free(self.routes)
-        free(self.buckets)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def add(self, row: object, handler: object) -> cython.int:
         """Register a row."""
-        name: bytes = row.name.encode()
-        n: cython.Py_ssize_t = len(name)
-        text: bytep = cython.cast(bytep, cython.cast(cython.p_char, name))
         route: RouteP
-        at: cython.int
-        assert self.count < _CAPACITY and n < _NAME_MAX, row.name
-        assert self.find(text, n) == cython.NULL, row.name
+        number: cython.int = self.table.add(row.name.encode())
+        assert number == self.count < _CAPACITY
         kind, join = classify(row, handler)
         route = self.routes + self.count
-        memcpy(route.name, text, n)
-        route.name_len = n
-        route.head = _head(text, n)
         route.index = self.count
         route.arity = row.arity
         route.kind = next(number for number, known in KINDS.items() if known == kind)
@@ -154,59 +118,32 @@ class Router:
         route.first_key, route.last_key, route.key_step = row.first_key, row.last_key, row.key_step
         route.no_auth = "no_auth" in row.flags
         route.container = bool(row.subcommands)
+        route.sub = row.container is not None
         self.rows.append(row)
         self.names.append(row.name)
         self.handlers.append(handler)
-        at = _bucket(route.head, n, text[n - 1])
-        while self.buckets[at]:
-            at = (at + 1) & (_BUCKETS - 1)
-        self.buckets[at] = self.count + 1
         self.count += 1
         return 0
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def find(self, name: bytep, n: cython.Py_ssize_t) -> RouteP:
-        """The route of this name in either case, or NULL."""
-        head: uint64_t
-        at: cython.int
-        i: cython.Py_ssize_t
-        c: uint8_t
-        route: RouteP
-        if n <= 0 or n >= _NAME_MAX:
+        """The route of a command by its name in either case, or NULL; "client|list" is no name that may be sent."""
+        number: cython.int = self.table.find(name, n)
+        if number < 0 or self.routes[number].sub:
             return cython.NULL
-        head = _head(name, n)
-        at = _bucket(head, n, name[n - 1])
-        while self.buckets[at]:
-            route = self.routes + (self.buckets[at] - 1)
-            if route.head == head and route.name_len == n:
-                i = 8
-                while i < n:
-                    c = name[i]
-                    if (c + 32 if 65 <= c <= 90 else c) != route.name[i]:
-                        break
-                    i += 1
-                if i >= n:
-                    return route
-            at = (at + 1) & (_BUCKETS - 1)
-        return cython.NULL
+        return self.routes + number
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def lookup(self, argv: cython.pointer(Arg), argc: cython.int) -> RouteP:
         """The route of a request: its subcommand's where it names one that exists, the container's otherwise."""
-        full: uint8_t[40]
         route: RouteP = self.find(argv[0].p, argv[0].n)
-        sub: RouteP
+        number: cython.int
         if route == cython.NULL or not route.container or argc < 2:
             return route
-        if route.name_len + 1 + argv[1].n >= _NAME_MAX:
-            return route
-        memcpy(full, route.name, route.name_len)
-        full[route.name_len] = 124
-        memcpy(cython.address(full[route.name_len + 1]), argv[1].p, argv[1].n)
-        sub = self.find(full, route.name_len + 1 + argv[1].n)
-        return sub if sub != cython.NULL else route
+        number = self.table.find_pair(route.index, argv[1].p, argv[1].n)
+        return route if number < 0 else self.routes + number
 
     def set_built(self, engines_have: frozenset[str] | None) -> None:
         """What the engines have handlers for (full names); None while that is not known: they will say themselves.

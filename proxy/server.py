@@ -1,7 +1,7 @@
 """The proxy as plain handlers see it: its configuration, its clients, its engines, its figures.
 
-Owns: the object that handlers get as `server`, the topology that is installed, what the control socket answers. Does not
-own sockets and signals (main), or any command (handlers, aggregate, commands.connection, commands.introspect).
+Owns: the object that handlers get as `server`, the topology that is installed, what the control socket answers. Does
+not own sockets and signals (main), or any command (handlers, aggregate, commands.connection, commands.introspect).
 
 The first attributes are those of engine.server.Server (config, clients, mode, databases, built), so that the
 shared handlers run here too.
@@ -80,17 +80,18 @@ class _Nobody:
 class ProxyServer:
     """One proxy.
 
-    config: the user's options, all of them; clients; mode: "cluster", since smart clients may start here too; databases;
-    built: names of all commands that exist for clients. topology: the one in force, None before the first; view: how
-    clients see it; node_id: "", a proxy is none of the engines. rewrite_path: the file of CONFIG REWRITE. index: which
-    proxy of the tree this is; proxies: how many there are.
+    config: the user's options, all of them; clients; mode: "cluster", since smart clients may start here too;
+    databases; built: names of all commands that exist for clients. topology: the one in force, None before the first;
+    view: how clients see it; node_id: "", a proxy is none of the engines. rewrite_path: the file of CONFIG REWRITE.
+    index: which proxy of the tree this is; proxies: how many there are.
     """
 
     mode = "cluster"
     view = view
     node_id = ""
 
-    def __init__(self, config: Config, log: Log, rewrite_path: str | None = None, index: int = 0, proxies: int = 1) -> None:
+    def __init__(self, config: Config, log: Log, rewrite_path: str | None = None, index: int = 0,
+                 proxies: int = 1) -> None:
         self.config, self.log = config, log
         self.rewrite_path = rewrite_path
         self.index = index
@@ -141,8 +142,8 @@ class ProxyServer:
 
     def warn_http(self, client: ProxySession) -> None:
         """Somebody speaks HTTP to us, or makes a browser do it."""
-        self.log.warning("Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to "
-                         f"Redis. Connection from {client.transport.peer} aborted.")
+        self.log.warning("Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands "
+                         f"to Redis. Connection from {client.transport.peer} aborted.")
 
     # --- topology and engines -------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """One client of the proxy: requests in, each sent where it belongs, replies out in their order.
 
 Owns: the order of checks (does the command exist, arity, authentication, route), what a command of each class does,
-back-pressure, and the end of a connection. Does not own the classes (router), the engines (backend), joining (merge), the
-order of replies (replies) or what is answered here (handlers). It is sans-IO: bytes come by data(), and go by the queue.
+back-pressure, and the end of a connection. Does not own the classes (router), the engines (backend), joining (merge),
+the order of replies (replies) or what is answered here (handlers). It is sans-IO: bytes come by data(), and go by the
+queue.
 
     transport -> data -> parser -> request -> on_key    -> Link.send         most commands: no Python object is made
                                            -> on_keys   -> Link.send         where all keys are on one engine
@@ -16,10 +17,11 @@ topology (a slot may have another engine), and what follows a Task. `request` th
 pauses, and the queue resumes it when it is empty.
 
 Bounds: a client with limits.PROXY_PIPELINE_MAX commands in flight, or that leaves limits.PROXY_UNSENT_BYTES_MAX of
-replies unread, is not read from. One that goes away with commands in flight leaves them to run; their replies are dropped.
+replies unread, is not read from. One that goes away with commands in flight leaves them to run; their replies are
+dropped.
 
-Invariants: a request opens at most one slot, and every slot that is opened is answered once, if only by an error. Slices
-of the input are not used after `request` has returned.
+Invariants: a request opens at most one slot, and every slot that is opened is answered once, if only by an error.
+Slices of the input are not used after `request` has returned.
 """
 import cython
 from cython.cimports.libc.stdint import uint64_t
@@ -341,7 +343,8 @@ class ProxySession(Client):
             place += step
         if same:
             return self.pass_to(first, request, argv, silent)
-        return split(backends, self.queue, self.queue.open(silent), route.join, argv, request.argc, step, self.db, self.resp)
+        return split(backends, self.queue, self.queue.open(silent), route.join, argv, request.argc, step, self.db,
+                     self.resp)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -352,7 +355,8 @@ class ProxySession(Client):
             return self.refuse(errors.CLUSTERDOWN, silent)
         if request.inline_form:
             self.rewrite(request, argv)
-        return ask_every(backends, self.queue, self.queue.open(silent), route.join, request.raw, request.raw_n, self.db, self.resp)
+        return ask_every(backends, self.queue, self.queue.open(silent), route.join, request.raw, request.raw_n,
+                         self.db, self.resp)
 
     # --- answered here --------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A proxy inside the test process, in front of engines that the test plays itself: each step happens when the test says so.
+"""A proxy inside the test process, in front of engines that the test plays: each step happens when the test says so.
 
 Engines listen on Unix sockets and answer nothing by themselves; `Engine.requests` is what they have got, `reply` sends
 bytes. The handshake (SHARDD PROXY, HELLO, AUTH) is answered as it comes and kept out of `requests`.

@@ -278,7 +278,8 @@ def test_two_redirects_are_an_error_that_is_no_moved(rig):
     assert c.read() == Error("CLUSTERDOWN Hash slot not served")
 
 
-@pytest.mark.parametrize("target", [b"-MOVED 1 127.0.0.1:1\r\n", b"-MOVED 1 x\r\n", b"-MOVED 99999 :0\r\n", b"-ASK 1 ?\r\n"])
+@pytest.mark.parametrize("target", [
+    b"-MOVED 1 127.0.0.1:1\r\n", b"-MOVED 1 x\r\n", b"-MOVED 99999 :0\r\n", b"-ASK 1 ?\r\n"])
 def test_a_redirect_to_nowhere_is_an_error_that_is_no_moved(rig, target):
     c = rig.client()
     c.send("GET", rig.key(0))

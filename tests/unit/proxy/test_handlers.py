@@ -212,7 +212,8 @@ def test_config_set_is_applied_here_and_by_all_engines_that_read_it(rig):
         engine.auto = lambda request: b"+OK\r\n"
     c = rig.client()
     assert c("CONFIG", "SET", "lfu-log-factor", "3", "timeout", "7") == OK
-    assert all(engine.take() == [[b"CONFIG", b"SET", b"lfu-log-factor", b"3", b"timeout", b"7"]] for engine in rig.engines)
+    sent = [[b"CONFIG", b"SET", b"lfu-log-factor", b"3", b"timeout", b"7"]]
+    assert all(engine.take() == sent for engine in rig.engines)
     assert rig.server.config["timeout"] == 7
     assert c("CONFIG", "SET", "nosuch", "1").startswith("ERR Unknown option")
     assert c("CONFIG", "SET", "maxmemory") == Error("ERR wrong number of arguments for 'config|set' command")
@@ -284,13 +285,17 @@ def test_which_sections_are_meant():
 
 
 def test_fields_of_several_engines_become_one():
-    one = info.parse("# Memory\r\nused_memory:100\r\nused_memory_human:100B\r\nused_memory_rss:300\r\nmem_fragmentation_ratio:3.00\r\n"
+    one = info.parse("# Memory\r\nused_memory:100\r\nused_memory_human:100B\r\nused_memory_rss:300\r\n"
+                     "mem_fragmentation_ratio:3.00\r\n"
                      "maxmemory_policy:noeviction\r\n\r\n# Stats\r\nkeyspace_hits:3\r\n\r\n# Commandstats\r\n"
-                     "cmdstat_get:calls=2,usec=10,usec_per_call=5.00,rejected_calls=1,failed_calls=0\r\n\r\n# Errorstats\r\n"
+                     "cmdstat_get:calls=2,usec=10,usec_per_call=5.00,rejected_calls=1,failed_calls=0\r\n\r\n"
+                     "# Errorstats\r\n"
                      "errorstat_ERR:count=2\r\n\r\n# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=100\r\n")
-    two = info.parse("# Memory\r\nused_memory:2000\r\nused_memory_human:1.95K\r\nused_memory_rss:1800\r\nmem_fragmentation_ratio:0.9\r\n"
+    two = info.parse("# Memory\r\nused_memory:2000\r\nused_memory_human:1.95K\r\nused_memory_rss:1800\r\n"
+                     "mem_fragmentation_ratio:0.9\r\n"
                      "maxmemory_policy:noeviction\r\n\r\n# Stats\r\nkeyspace_hits:4\r\n\r\n# Commandstats\r\n"
-                     "cmdstat_get:calls=2,usec=30,usec_per_call=15.00,rejected_calls=0,failed_calls=1\r\n\r\n# Keyspace\r\n"
+                     "cmdstat_get:calls=2,usec=30,usec_per_call=15.00,rejected_calls=0,failed_calls=1\r\n\r\n"
+                     "# Keyspace\r\n"
                      "db0:keys=7,expires=3,avg_ttl=300\r\ndb1:keys=1,expires=0,avg_ttl=0\r\n")
     joined = info.combine([one, two])
     assert joined["Memory"] == {"used_memory": "2100", "used_memory_human": "2.05K", "used_memory_rss": "2100",

@@ -206,12 +206,13 @@ def test_random_splits_against_one_table(rig):
 # --- decoding -----------------------------------------------------------------------------------------------------
 
 def test_values_of_every_type():
-    raw = b"*12\r\n+OK\r\n-ERR x\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n_\r\n#t\r\n,1.5\r\n(99999999999999999999\r\n=7\r\ntxt:a\nb\r\n" \
-          b"%1\r\n$1\r\nk\r\n*-1\r\n~2\r\n:1\r\n:2\r\n"
+    raw = b"*12\r\n+OK\r\n-ERR x\r\n:-7\r\n$3\r\na\r\n\r\n$-1\r\n_\r\n#t\r\n,1.5\r\n" \
+          b"(99999999999999999999\r\n=7\r\ntxt:a\nb\r\n%1\r\n$1\r\nk\r\n*-1\r\n~2\r\n:1\r\n:2\r\n"
     value = decoded(raw)
     assert value[0] == "OK" and isinstance(value[0], Simple)
     assert isinstance(value[1], CommandError) and value[1].text == b"ERR x"
-    assert value[2:] == [-7, b"a\r\n", None, None, True, 1.5, 99999999999999999999, Verbatim("a\nb"), {b"k": None}, [1, 2]]
+    assert value[2:9] == [-7, b"a\r\n", None, None, True, 1.5, 99999999999999999999]
+    assert value[9:] == [Verbatim("a\nb"), {b"k": None}, [1, 2]]
     assert isinstance(value[9], Verbatim)
     assert decoded(b"|1\r\n+a\r\n+b\r\n:1\r\n") == 1
     assert decoded(b"!5\r\nERR x\r\n").text == b"ERR x"

@@ -42,14 +42,16 @@ def test_the_split_commands_are_those_with_the_tip(router):
 
 
 @pytest.mark.parametrize(("name", "kind"), [
-    ("get", "key"), ("set", "key"), ("object|encoding", "key"), ("memory|usage", "key"), ("move", "key"), ("rename", "keys"),
-    ("copy", "keys"), ("msetnx", "keys"), ("bitop", "keys"), ("eval", "movable"), ("sort", "movable"), ("xread", "refused"),
-    ("dbsize", "every"), ("flushall", "every"), ("flushdb", "every"), ("keys", "every"), ("scan", "task"),
-    ("randomkey", "task"), ("swapdb", "task"), ("info", "task"), ("config|set", "task"), ("slowlog|len", "every"),
-    ("slowlog|reset", "every"), ("ping", "local"), ("hello", "local"), ("client|list", "local"), ("command|docs", "local"),
-    ("cluster|slots", "local"), ("cluster|countkeysinslot", "task"), ("shutdown", "local"), ("object|help", "any"),
-    ("client", "container"), ("multi", "refused"), ("subscribe", "refused"), ("blpop", "refused"), ("monitor", "refused"),
-    ("psync", "refused"), ("wait", "refused"), ("save", "refused"), ("memory|stats", "refused"), ("replicaof", "local"),
+    ("get", "key"), ("set", "key"), ("object|encoding", "key"), ("memory|usage", "key"), ("move", "key"),
+    ("rename", "keys"), ("copy", "keys"), ("msetnx", "keys"), ("bitop", "keys"), ("eval", "movable"),
+    ("sort", "movable"), ("xread", "refused"), ("dbsize", "every"), ("flushall", "every"), ("flushdb", "every"),
+    ("keys", "every"), ("scan", "task"), ("randomkey", "task"), ("swapdb", "task"), ("info", "task"),
+    ("config|set", "task"), ("slowlog|len", "every"), ("slowlog|reset", "every"), ("ping", "local"),
+    ("hello", "local"), ("client|list", "local"), ("command|docs", "local"), ("cluster|slots", "local"),
+    ("cluster|countkeysinslot", "task"), ("shutdown", "local"), ("object|help", "any"), ("client", "container"),
+    ("multi", "refused"), ("subscribe", "refused"), ("blpop", "refused"), ("monitor", "refused"),
+    ("psync", "refused"), ("wait", "refused"), ("save", "refused"), ("memory|stats", "refused"),
+    ("replicaof", "local"),
 ])
 def test_some_by_name(router, name, kind):
     assert router.kind(name) == kind

@@ -106,6 +106,7 @@ def test_unknown_commands_and_arity_are_answered_here(rig):
     assert c("CLIENT", "NOSUCH") == Error("ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.")
     assert c("OBJECT", "ENCODING") == Error("ERR wrong number of arguments for 'object|encoding' command")
     assert c("SHARDD", "STATUS").startswith("ERR unknown command")
+    assert c("client|list") == Error("ERR unknown command 'client|list', with args beginning with: ")
     assert not rig.engines[0].requests and not rig.engines[1].requests
 
 
@@ -166,7 +167,8 @@ def test_pushes_of_an_engine_are_nobodys(rig):
 def test_reply_off_skip_and_on(rig):
     a, key, c = rig.engines[0], rig.key(0), rig.client()
     c.raw(encode("GET", key) + encode("CLIENT", "REPLY", "OFF") + encode("GET", key) + encode("PING")
-          + encode("CLIENT", "REPLY", "ON") + encode("CLIENT", "REPLY", "SKIP") + encode("GET", key) + encode("GET", key))
+          + encode("CLIENT", "REPLY", "ON") + encode("CLIENT", "REPLY", "SKIP") + encode("GET", key)
+          + encode("GET", key))
     assert len(a.take()) == 4
     a.reply(b"".join(bulk(b"%d" % n) for n in range(4)))
     assert [c.read(), c.read(), c.read()] == [b"0", OK, b"3"]
