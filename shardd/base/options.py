@@ -120,6 +120,11 @@ def parse_value(option: Option, words: list[str]) -> Value:
     return value
 
 
+def _shown(text: str) -> str:
+    """`text` for a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _default(option: Option) -> Value:
     words = split_words(option.default) if option.kind.many_words else [option.default]
     return option.kind.parse(words or [""])
@@ -140,11 +145,11 @@ class _Loader:
             return
         option = BY_NAME.get(name)
         if option is None:
-            raise ConfigError(f"{where}: {dashes}{name}: " + UNSUPPORTED.get(name, "unknown option"))
+            raise ConfigError(f"{where}: {dashes}{_shown(name)}: " + UNSUPPORTED.get(name, "unknown option"))
         try:
             value = parse_value(option, words)
         except ConfigError as error:
-            shown = "" if option.sensitive or not words else " '" + " ".join(words) + "'"
+            shown = "" if option.sensitive or not words else f" '{_shown(' '.join(words))}'"
             raise ConfigError(f"{where}: {dashes}{name}{shown}: {error}") from None
         if option.kind.accumulates:
             value = option.kind.merge(self.values[option.name], value)

@@ -74,6 +74,7 @@ def test_names_are_unique():
 
 
 @pytest.mark.parametrize("name, text, engines, share", [
-    ("maxmemory", "1gb", 4, "268435456"), ("maxmemory", "0", 4, "0"), ("maxmemory", "3", 4, "1"), ("hz", "10", 4, "10")])
+    ("maxmemory", "1gb", 4, "268435456"), ("maxmemory", "0", 4, "0"), ("maxmemory", "3", 4, "1"),
+    ("hz", "10", 4, "10")])
 def test_what_an_engine_gets_of_a_trees_value(name, text, engines, share):
     assert engine_share(name, text, engines) == share

@@ -1,5 +1,5 @@
-"""No option promises what nothing does: each is named by code that reads it, has no effect and says so, or takes no value
-that would promise something."""
+"""No option promises what nothing does: each is named by code that reads it, has no effect and says so, or takes no
+value that would promise something."""
 
 import ast
 import re

@@ -33,7 +33,7 @@ def test_a_directory_that_cannot_be_entered_is_named(tmp_path):
 
 
 def fit(clients: int, soft: int, hard: int) -> tuple[int, int]:
-    """room_for_clients in a process with these limits, that may not raise the hard one: (its answer, the soft limit)."""
+    """room_for_clients in a process that may not raise its hard limit: (its answer, the soft limit after it)."""
     code = ("import resource; from shardd.base import process\n"
             "set_limits = resource.setrlimit\n"
             f"set_limits(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"

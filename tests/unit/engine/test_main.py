@@ -60,7 +60,7 @@ def test_keepalive_at_run_time():
 def test_the_backlog_is_the_kernel_s(monkeypatch):
     asked = []
     listen = socket.socket.listen
-    monkeypatch.setattr(socket.socket, "listen", lambda sock, *backlog: (asked.append(*backlog), listen(sock, *backlog))[1])
+    monkeypatch.setattr(socket.socket, "listen", lambda sock, backlog: (asked.append(backlog), listen(sock, backlog)))
     with listening("--port", str(free_port()), "--tcp-backlog", "13"):
         assert set(asked) == {13}
 
@@ -85,7 +85,8 @@ def test_what_a_node_by_itself_announces():
 
         node, epoch = engine.server.node_id, engine.server.topology.epoch
         assert shown() == ("10.1.2.3", port, "")
-        engine.server.config.set_many([(b"cluster-announce-port", b"7777"), (b"cluster-announce-hostname", b"one.example")])
+        engine.server.config.set_many([(b"cluster-announce-port", b"7777"),
+                                       (b"cluster-announce-hostname", b"one.example")])
         assert shown() == ("10.1.2.3", 7777, "one.example")
         assert engine.server.node_id == node and engine.server.topology.epoch > epoch
         engine.server.config.set_many([(b"cluster-announce-port", b"0"), (b"cluster-announce-ip", b"")])
