@@ -1,6 +1,7 @@
 """The command line: python -m bench cost|pauses [options]. The table goes to stdout, progress to stderr.
 
-Exit codes: 0 measured (whether goals are met is for the reader), 1 it could not be measured, 2 the command line is wrong.
+Exit codes: 0 measured (whether goals are met is for the reader), 1 it could not be measured, 2 the command line is
+wrong.
 """
 import argparse
 import shlex

@@ -2,12 +2,13 @@
 
 Owns: who belongs to a tree, and its sums. Does not own processes (servers.py).
 
-CPU time comes from the process's own CPU clock (clock_getcpuclockid(3)), which counts in nanoseconds and includes threads
-that have ended; the fields of /proc/<pid>/stat count in ticks of 10 ms, too coarse for a run of half a second, and are
-used only to split the time into user and system. Memory is the proportional set size: a page that n processes share
-counts a n-th for each, so a tree of forks is not counted twice.
+CPU time comes from the process's own CPU clock (clock_getcpuclockid(3)), which counts in nanoseconds and includes
+threads that have ended; the fields of /proc/<pid>/stat count in ticks of 10 ms, too coarse for a run of half a second,
+and are used only to split the time into user and system. Memory is the proportional set size: a page that n processes
+share counts one n-th for each, so a tree of forks is not counted twice.
 
-A descendant that ends while a measurement is under way takes its time with it: servers that are measured have none that do.
+A descendant that ends while a measurement is under way takes its time with it: servers that are measured have none
+that do.
 """
 import os
 import time

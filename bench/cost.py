@@ -2,9 +2,9 @@
 
 Owns: the order of things (who is measured when), and the table. The method is described in bench/__init__.py.
 
-Memory first, each server by itself: growth of the tree's proportional set size over `keys` keys, without and then with a
-TTL, in processes that are fresh each time. Then all servers are up at once, filled, and for each command and pipeline the
-load goes to them in turns; who has no turn has nothing to do and takes no time.
+Memory first, each server by itself: growth of the tree's proportional set size over `keys` keys, without and then with
+a TTL, in processes that are fresh each time. Then all servers are up at once, filled, and for each command and pipeline
+the load goes to them in turns; who has no turn has nothing to do and takes no time.
 """
 import argparse
 import contextlib
@@ -74,14 +74,18 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-engine", action="store_true", help="not the single engine (with --tree)")
     parser.add_argument("--engine-options", metavar="WORDS", default="", help="more options for shardd-engine")
     parser.add_argument("--tree-options", metavar="WORDS", default="", help="more options for shardd")
-    parser.add_argument("--loader", metavar="COMMAND", help="the load generator (valkey-benchmark or redis-benchmark on PATH)")
-    parser.add_argument("--tests", type=words, default="get,set", metavar="LIST", help="as the load generator calls them (get,set)")
-    parser.add_argument("--pipeline", type=numbers, default="1,16,64", metavar="LIST", help="commands sent at once (1,16,64)")
+    parser.add_argument("--loader", metavar="COMMAND",
+                        help="the load generator (valkey-benchmark or redis-benchmark on PATH)")
+    parser.add_argument("--tests", type=words, default="get,set", metavar="LIST",
+                        help="as the load generator calls them (get,set)")
+    parser.add_argument("--pipeline", type=numbers, default="1,16,64", metavar="LIST",
+                        help="commands sent at once (1,16,64)")
     parser.add_argument("--keys", type=positive, default=goals.KEYS, help="keys in each server (1000000)")
     parser.add_argument("--value", type=positive, default=goals.VALUE_BYTES, help="bytes of a value (32)")
     parser.add_argument("--clients", type=positive, default=goals.CLIENTS, help="connections (50)")
     parser.add_argument("--rounds", type=positive, default=5, help="turns of each server; medians are shown (5)")
-    parser.add_argument("--requests", type=positive, help=f"commands of a round ({REQUESTS_ALONE} at pipeline 1, else {REQUESTS_PIPELINED})")
+    parser.add_argument("--requests", type=positive,
+                        help=f"commands of a round ({REQUESTS_ALONE} at pipeline 1, else {REQUESTS_PIPELINED})")
     parser.add_argument("--no-memory", action="store_true", help="CPU time only")
     pinning(parser)
 
@@ -222,7 +226,8 @@ def measure_cpu(plan: Plan) -> tuple[list[dict[str, Any]], dict[str, str]]:
                     for server in running:
                         rounds[server.name].append(one_round(server, load, plan))
                 for name, each in rounds.items():
-                    found.append({"server": name, "test": test, "pipeline": pipeline, **report.medians(each), "rounds": each})
+                    found.append({"server": name, "test": test, "pipeline": pipeline, **report.medians(each),
+                                  "rounds": each})
                     say(f"{test} pipeline {pipeline}: {name} {found[-1]['total_us']:.3f} us")
     return found, versions
 
@@ -252,8 +257,9 @@ def cpu_table(plan: Plan, results: Sequence[dict[str, Any]], versions: dict[str,
         value = None if of == row["server"] else ratio(results, row, of)
         shares = f"{row['user_us']:.2f} + {row['system_us']:.2f}"
         spread = report.spread_percent([one["total_us"] for one in row["rounds"]])
-        rows.append([f"{row['test'].upper()}, pipeline {row['pipeline']}", row["server"], f"{row['total_us']:.3f}", shares,
-                     None if value is None else f"{value:.2f} x {of}", goals.verdict(value, goal, judged=is_judged),
+        rows.append([f"{row['test'].upper()}, pipeline {row['pipeline']}", row["server"], f"{row['total_us']:.3f}",
+                     shares, None if value is None else f"{value:.2f} x {of}",
+                     goals.verdict(value, goal, judged=is_judged),
                      number(row["rps"]), number(row["p50_ms"], 2), number(row["p99_ms"], 2), f"{spread:.0f}%"])
     return report.markdown(["command", "server", "CPU, us", "user + system", "ratio", "goal", "commands/s", "p50, ms",
                             "p99, ms", "spread"], rows, right=(2, 3, 4, 6, 7, 8, 9))
@@ -280,9 +286,9 @@ def where(plan: Plan, facts: dict[str, Any], versions: dict[str, str]) -> str:
                f"load on core {','.join(map(str, sorted(plan.loader_cores)))}")
     peers = ", ".join(f"{spec.name} is {versions[spec.name]}" for spec in plan.peers if spec.name in versions)
     return (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, load average "
-            f"{facts['load']:.2f} before; {pin}. {number(plan.keys)} keys of {KEY_BYTES} bytes, values of {plan.value_bytes} "
-            f"bytes, {plan.clients} clients; CPU is user + system of the server's processes per command, the median of "
-            f"{plan.rounds} rounds in turns{'; ' + peers if peers else ''}.")
+            f"{facts['load']:.2f} before; {pin}. {number(plan.keys)} keys of {KEY_BYTES} bytes, values of "
+            f"{plan.value_bytes} bytes, {plan.clients} clients; CPU is user + system of the server's processes per "
+            f"command, the median of {plan.rounds} rounds in turns{'; ' + peers if peers else ''}.")
 
 
 def run(args: argparse.Namespace) -> str:
@@ -294,8 +300,8 @@ def run(args: argparse.Namespace) -> str:
     if args.json:
         peer = the_plan.peers[0].name if the_plan.peers else None
         with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": facts, "versions": versions, "keys": the_plan.keys, "value_bytes": the_plan.value_bytes,
-                       "clients": the_plan.clients, "memory": memory,
+            json.dump({"machine": facts, "versions": versions, "keys": the_plan.keys,
+                       "value_bytes": the_plan.value_bytes, "clients": the_plan.clients, "memory": memory,
                        "cpu": [row | {"ratio": ratio(cpu, row, peer)} for row in cpu]}, file, indent=1)
             file.write("\n")
     tables = [where(the_plan, facts, versions), cpu_table(the_plan, cpu, versions) if cpu else "",

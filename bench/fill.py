@@ -1,7 +1,7 @@
 """Keys, written over plain sockets: key:000000000000 and on, each once, all with values of one size.
 
-The load generators of others pick keys at random; to measure memory, or a pause, every key has to come exactly once. The
-names are those that valkey-benchmark and redis-benchmark ask for with -r, so what is written here is what they find.
+The load generators of others pick keys at random; to measure memory, or a pause, every key has to come exactly once.
+The names are those that valkey-benchmark and redis-benchmark ask for with -r, so that is what they find.
 
 A round sends one pipeline on each connection, then reads all replies: a server always has work from every connection.
 """

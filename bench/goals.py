@@ -41,7 +41,7 @@ def is_peer(peer_version: str) -> bool:
 
 
 def verdict(value: float | None, goal: float | None, digits: int = 2, judged: bool = True) -> str:
-    """A table's cell: "<= 0.80, met". value: None where it was not measured; goal: None where there is none, which gives "".
+    """A table's cell: "<= 0.80, met". value: None where it was not measured; goal: None where there is none: "".
 
     A value is judged as it is, not as it is rounded. judged: False shows the goal alone.
     """

@@ -1,6 +1,7 @@
 """The load generator: valkey-benchmark, redis-benchmark, or what is called like them.
 
-Owns: its command line, the rows it prints, and the proof that the server did what it says. Does not own rounds and medians.
+Owns: its command line, the rows it prints, and the proof that the server did what it says. Does not own rounds and
+medians.
 """
 import csv
 import os
@@ -91,7 +92,8 @@ def run(loader: list[str], port: int, load: Load, cores: Iterable[int] | None) -
     except subprocess.TimeoutExpired:
         raise BenchError(f"the load generator was not done after {RUN_S:.0f} s") from None
     if done.returncode:
-        raise BenchError(f"the load generator failed ({done.returncode}): {(done.stderr or done.stdout).strip()[-300:]}")
+        last_words = (done.stderr or done.stdout).strip()[-300:]
+        raise BenchError(f"the load generator failed ({done.returncode}): {last_words}")
     return parse(done.stdout, load.test)
 
 

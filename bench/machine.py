@@ -11,7 +11,7 @@ def cores() -> list[int]:
 
 
 def facts() -> dict[str, Any]:
-    """cpu, cores, kernel, python, and load: what the machine had to do besides (the load average of the last minute)."""
+    """cpu, cores, kernel, python, and load: what the machine had to do besides (its load average of a minute)."""
     return {"cpu": cpu_model(), "cores": len(cores()), "kernel": platform.release(),
             "python": sys.version.split()[0], "load": round(os.getloadavg()[0], 2)}
 

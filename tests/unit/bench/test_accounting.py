@@ -14,14 +14,16 @@ from bench.accounting import Cpu
 FAMILY = """
 import os, subprocess, sys, time
 work = sys.argv[1]
-child = subprocess.Popen([sys.executable, "-c", work + "\\nprint(os.getpid(), flush=True); sys.stdin.read()"]) if work else None
+work += "\\nprint(os.getpid(), flush=True); sys.stdin.read()"
+child = subprocess.Popen([sys.executable, "-c", work])
 sys.stdin.read()
 """
 HEAD = "import os, sys, time\n"
 
 
 def family(work: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", FAMILY, HEAD + work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", FAMILY, HEAD + work], text=True, stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE)
 
 
 @pytest.fixture

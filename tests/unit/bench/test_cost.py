@@ -18,8 +18,9 @@ def plan_of(*argv: str, pin: bool = False) -> Plan:
 
 
 def test_the_command_line():
-    plan = plan_of("--peer", "a=x {port}", "--peer", "b=y {port}", "--tree", "--tests", "GET,incr", "--pipeline", "2,32",
-                   "--keys", "1_000", "--value", "8", "--clients", "3", "--rounds", "7", "--requests", "9,000", "--no-memory")
+    plan = plan_of("--peer", "a=x {port}", "--peer", "b=y {port}", "--tree", "--no-memory",
+                   *"--tests GET,incr --pipeline 2,32 --keys 1_000 --value 8 --clients 3 --rounds 7".split(),
+                   "--requests", "9,000")
     assert [spec.name for spec in plan.specs] == ["a", "b", "shardd-engine", "shardd"]
     assert (plan.tests, plan.pipelines, plan.keys, plan.value_bytes, plan.clients, plan.rounds, plan.memory) == (
         ["get", "incr"], [2, 32], 1000, 8, 3, 7, False)
@@ -112,7 +113,8 @@ def test_the_sentence_above():
     plan = plan_of("--peer", "v=x {port}")
     facts = {"cpu": "Z80", "cores": 2, "kernel": "6.1", "python": "3.11.2", "load": 0.5}
     text = cost.where(plan, facts, {"v": "valkey 9.1.2"})
-    for part in ("Z80, 2 cores", "Linux 6.1", "load average 0.50", "not pinned", "1,000,000 keys of 16 bytes", "v is valkey 9.1.2"):
+    for part in ("Z80, 2 cores", "Linux 6.1", "load average 0.50", "not pinned", "1,000,000 keys of 16 bytes",
+                 "v is valkey 9.1.2"):
         assert part in text
     plan.server_cores, plan.loader_cores = {0, 1}, {2}
     assert "servers on core 0,1, load on core 2" in cost.where(plan, facts, {})

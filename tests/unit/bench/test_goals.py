@@ -16,7 +16,7 @@ def test_whole_numbers():
 
 
 @pytest.mark.parametrize("version, yes", [
-    ("valkey 9.1.2", True), ("valkey 9.1", True), ("valkey 9.10.0", False), ("valkey 8.1.1", False), ("redis 7.0.15", False),
-    ("", False)])
+    ("valkey 9.1.2", True), ("valkey 9.1", True), ("valkey 9.10.0", False), ("valkey 8.1.1", False),
+    ("redis 7.0.15", False), ("", False)])
 def test_ratios_are_to_one_peer(version, yes):
     assert goals.is_peer(version) == yes

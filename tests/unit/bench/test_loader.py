@@ -9,7 +9,8 @@ from bench import loader
 from bench.loader import Load, Row
 from bench.servers import BenchError
 
-NEW = '''"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
+NEW = '''"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",\
+"max_latency_ms"
 "SET","76923.08","0.162","0.032","0.071","0.199","2.567","4.079"
 "MSET (10 keys)","50000.00","0.301","0.024","0.081","1.327","6.807","6.823"
 '''
@@ -25,7 +26,8 @@ def test_rows(text, test, row):
     assert loader.parse(text, test) == row
 
 
-@pytest.mark.parametrize("text", ["", NEW, '"GET","fast"\n', '"test","speed"\n"GET","5"\n', "Error from server: LOADING"])
+@pytest.mark.parametrize("text", [
+    "", NEW, '"GET","fast"\n', '"test","speed"\n"GET","5"\n', "Error from server: LOADING"])
 def test_what_is_no_row(text):
     with pytest.raises(BenchError, match="printed no row for get"):
         loader.parse(text, "get")
@@ -55,7 +57,8 @@ def test_which_program(tmp_path, monkeypatch):
 
 def test_a_run_gives_its_row_on_the_cores_that_are_asked_for(tmp_path):
     core = min(os.sched_getaffinity(0))
-    path = program(tmp_path / "good", f'echo "\\"GET\\",\\"5.5\\""; grep -q "^Cpus_allowed_list:.{core}$" /proc/self/status')
+    look = f'grep -q "^Cpus_allowed_list:.{core}$" /proc/self/status'
+    path = program(tmp_path / "good", f"""echo '"GET","5.5"'; {look}""")
     assert loader.run([str(path)], 7000, LOAD, {core}) == Row(5.5, None, None)
 
 
@@ -86,8 +89,8 @@ def test_a_run_that_did_what_it_says():
 
 
 @pytest.mark.parametrize("changes, error", [
-    ({"total_commands_processed": 999}, "the server counted 999"), ({"total_error_replies": 2}, "2 of 1000 commands failed"),
-    ({"keyspace_hits": 600}, "600 of 1000 found a key")])
+    ({"total_commands_processed": 999}, "the server counted 999"), 
+    ({"total_error_replies": 2}, "2 of 1000 commands failed"), ({"keyspace_hits": 600}, "600 of 1000 found a key")])
 def test_a_run_that_did_not(changes, error):
     with pytest.raises(BenchError, match=error):
         loader.check(LOAD, ZERO, counters(**changes))

@@ -26,7 +26,8 @@ def test_the_worst_is_whoever_s():
 
 @pytest.mark.parametrize("one, pipeline, text", [
     (pause(), 64, "<= 5, met"), (pause(batch_us=5001), 64, "<= 5, missed (CPU time: met)"),
-    (pause(batch_us=5001, batch_cpu_us=5001), 64, "<= 5, missed"), (pause(step_us=7000), 64, "<= 5, missed (CPU time: met)"),
+    (pause(batch_us=5001, batch_cpu_us=5001), 64, "<= 5, missed"),
+    (pause(step_us=7000), 64, "<= 5, missed (CPU time: met)"),
     (pause(keys=1_000_000), 64, "<= 5"), (pause(keys=1_000_000, name="expire"), 64, "<= 5, met"), (pause(), 16, "<= 5"),
     (pause(keys=10, batch_us=5001), 64, "<= 5")])
 def test_met_or_missed(one, pipeline, text):

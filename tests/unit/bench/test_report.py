@@ -32,6 +32,7 @@ def test_spread():
     assert report.spread_percent([0.0, 0.0]) == 0
 
 
-@pytest.mark.parametrize("value, digits, text", [(None, 0, "-"), (1234567.0, 0, "1,234,567"), (0.125, 2, "0.12"), (0, 0, "0")])
+@pytest.mark.parametrize("value, digits, text", [
+    (None, 0, "-"), (1234567.0, 0, "1,234,567"), (0.125, 2, "0.12"), (0, 0, "0")])
 def test_numbers(value, digits, text):
     assert report.number(value, digits) == text

@@ -9,10 +9,11 @@ import pytest
 from bench import accounting, servers
 from bench.servers import BenchError, Server, Spec
 
-# answers every command with what it expects: PING with PONG, DBSIZE with 0; leaves a child behind when it is asked to go
+# answers PING with PONG and all else with 0; leaves a child behind when it is asked to go
 FAKE = """
 import socket, subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"])
+deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", deaf])
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print("listening", flush=True)
 while True:
