@@ -140,11 +140,6 @@ class ProxyServer:
         self.stats.closed_bytes_in += client.transport.bytes_in
         self.stats.closed_bytes_out += client.transport.bytes_out
 
-    def warn_http(self, client: ProxySession) -> None:
-        """Somebody speaks HTTP to us, or makes a browser do it."""
-        self.log.warning("Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands "
-                         f"to Redis. Connection from {client.transport.peer} aborted.")
-
     # --- topology and engines -------------------------------------------------------------------------------------
 
     @property

@@ -27,7 +27,6 @@ cdef class ProxySession(Client):
     cdef Shared shared
     cdef InputState input
     cdef int seen                       # epoch and protocol of what is in flight: see `fresh`
-    cdef public double over_soft_since  # net.policy's: when its unsent replies passed the soft limit
     cdef bint alone                     # nothing else may start before what is in flight has ended
     cdef int request(self, Request* request) except -1
     cdef bint fresh(self, int stamp) noexcept
@@ -45,4 +44,4 @@ cdef class ProxySession(Client):
     cdef int rewrite(self, Request* request, Arg* argv) except -1
     cdef list words(self, Request* request, Arg* argv)
     cdef int check_input(self, Py_ssize_t size) except -1
-    cdef int protocol_error(self, const char* text) except -1
+    cdef int protocol_error(self, bytes text) except -1

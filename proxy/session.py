@@ -33,7 +33,7 @@ from cython.cimports.proxy.router import (
     ROUTE_ANY, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_SPLIT, ROUTE_TASK, Route, RouteP,
     Router)
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.net.client import Client, Clients
+from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
 from cython.cimports.shardd.net.reactor import Reactor
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.reply import Reply
@@ -49,14 +49,13 @@ ArgP = cython.typedef(cython.pointer(Arg))
 _PIPELINE_MAX = cython.declare(uint64_t, limits.PROXY_PIPELINE_MAX)
 _PARSE_MAX = cython.declare(cython.int, limits.PROXY_PARSE_MAX)
 _UNSENT_MAX = cython.declare(cython.Py_ssize_t, limits.PROXY_UNSENT_BYTES_MAX)
-_LARGE_INPUT = cython.declare(cython.Py_ssize_t, limits.MIB)       # client-query-buffer-limit cannot be set lower
-# Bits of net.client.ClientFlag.
-_REPLY_OFF = cython.declare(cython.uint, 1)
-_REPLY_SKIP = cython.declare(cython.uint, 2)
-_REPLY_SKIP_NEXT = cython.declare(cython.uint, 4)
-_REPLY_BITS = cython.declare(cython.uint, 7)
-_CLOSE_AFTER_REPLY = cython.declare(cython.uint, 128)
-_INTERNAL = cython.declare(cython.uint, 256)
+_LARGE_INPUT = cython.declare(cython.Py_ssize_t, limits.QUERY_BUFFER_BYTES_MIN)      # below it no limit has to be asked
+_REPLY_OFF = cython.declare(cython.uint, ClientFlag.REPLY_OFF)
+_REPLY_SKIP = cython.declare(cython.uint, ClientFlag.REPLY_SKIP)
+_REPLY_SKIP_NEXT = cython.declare(cython.uint, ClientFlag.REPLY_SKIP_NEXT)
+_REPLY_BITS = cython.declare(cython.uint, _REPLY_OFF | _REPLY_SKIP | _REPLY_SKIP_NEXT)
+_CLOSE_AFTER_REPLY = cython.declare(cython.uint, ClientFlag.CLOSE_AFTER_REPLY)
+_INTERNAL = cython.declare(cython.uint, ClientFlag.INTERNAL)
 # What ends CLIENT REPLY OFF, and says so.
 _UNSILENCE = cython.declare(tuple, ("client|reply", "reset"))
 
@@ -149,7 +148,7 @@ class ProxySession(Client):
                 if queue.closing or self.transport.closing:
                     return n
             pos += used
-            if parser.error != cython.NULL:
+            if parser.error is not None:
                 self.protocol_error(parser.error)
                 return n
             if parser.count < most:
@@ -172,12 +171,11 @@ class ProxySession(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def protocol_error(self, text: cython.pointer(cython.const[cython.char])) -> cython.int:
+    def protocol_error(self, text: bytes) -> cython.int:
         """The input is not RESP: say so, behind what is in flight, and close."""
-        line: bytes = cython.cast(bytes, text)
         self.shared.limits.stats.protocol_errors += 1
-        self.shared.limits.log_protocol_error(self, line)
-        self.refuse(line[1:], False)
+        self.shared.limits.log_protocol_error(self, text)
+        self.refuse(text, False)
         return self.queue.close_when_empty()
 
     @cython.cfunc
@@ -432,8 +430,8 @@ class ProxySession(Client):
                 return self.answer(self.shared.server.control(self, args), silent)
             except CommandError as error:
                 return self.refuse(error.text, silent)
-        if name == b"post" or name == b"host:":     # a browser was led to us: run nothing of what follows
-            self.shared.server.warn_http(self)
+        if name in errors.HTTP_WORDS:       # a browser was led to us: run nothing of what follows
+            self.shared.limits.log_browser(self)
             return self.transport.close("HTTP")
         if top != cython.NULL and top.built and top.container and request.argc > 1:
             return self.refuse(errors.unknown_subcommand(args[0], args[1]), silent)
