@@ -314,7 +314,15 @@ class Transport:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def on_eof(self) -> cython.int:
-        """The peer shut its side: over, unless the protocol has something to write."""
+        """The peer shut its side: over, unless the protocol has something to write.
+
+        What was left over while reading paused comes first. Where that pauses again, the end is reported again later.
+        """
+        while self.resume_queued and self.in_len > 0:
+            self.resume_queued = False
+            self.feed(self.inbuf, self.in_len)
+            if self.closing or self.reading_paused:
+                return 0
         if self.protocol is not None and self.protocol.eof() == 1 and not self.closing:
             self.ended = True
             return self.watch(self.events & ~EPOLLIN)

@@ -503,6 +503,21 @@ def test_pause_and_resume_inside_data(net: Net) -> None:
     assert peer.pieces == [b"a", b"b", b"c", b"d"]
 
 
+def test_the_end_of_the_input_comes_behind_what_was_left_over(net: Net) -> None:
+    def one(peer: Peer, data: bytes) -> int:
+        peer.transport.pause_reading()
+        return 1
+
+    sock, peer = net.pair(one)
+    net.reactor.after_batch = lambda: peer.transport.resume_reading()
+    sock.sendall(b"abcdef")
+    sock.shutdown(socket.SHUT_WR)
+    net.until(lambda: "lost" in peer.events)
+    net.reactor.after_batch = None
+    assert peer.received == b"abcdef"
+    assert peer.events == ["made", "eof", "lost"]
+
+
 def test_a_paused_connection_does_not_spin(net: Net) -> None:
     sock, peer = net.pair()
     peer.transport.pause_reading()
