@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import psutil
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_SPLIT_TICKS_MIN = 10   # below that a share is off by more than a tenth
 _CPUCLOCK_SCHED = 2     # linux/posix-timers.h: the clock of all CPU time of a process
 
 
@@ -31,12 +32,14 @@ class Cpu:
     def __sub__(self, earlier: "Cpu") -> "Cpu":
         return Cpu(self.total_s - earlier.total_s, self.user_s - earlier.user_s, self.system_s - earlier.system_s)
 
-    def per_command(self, count: int) -> dict[str, float]:
-        """Microseconds per command: total_us, and user_us and system_us, which are its two shares."""
-        ticked_s = self.user_s + self.system_s
+    def per_command(self, count: int) -> dict[str, float | None]:
+        """Microseconds per command: total_us, and its shares user_us and system_us; None: too short to be split."""
         total_us = self.total_s / count * 1e6
-        user_us = total_us * self.user_s / ticked_s if ticked_s else 0.0
-        return {"total_us": total_us, "user_us": user_us, "system_us": total_us - user_us if ticked_s else 0.0}
+        ticked_s = self.user_s + self.system_s
+        if ticked_s < _SPLIT_TICKS_MIN * tick_s():
+            return {"total_us": total_us, "user_us": None, "system_us": None}
+        user_us = total_us * self.user_s / ticked_s
+        return {"total_us": total_us, "user_us": user_us, "system_us": total_us - user_us}
 
 
 def tree(pid: int) -> list[int]:

@@ -255,7 +255,7 @@ def cpu_table(plan: Plan, results: Sequence[dict[str, Any]], versions: dict[str,
         elif row["server"] == tree and ratio(results, row, engine) is not None:
             of, goal, is_judged = engine, goals.TREE_RATIO.get(row["pipeline"]), plan.has_size_of_goals
         value = None if of == row["server"] else ratio(results, row, of)
-        shares = f"{row['user_us']:.2f} + {row['system_us']:.2f}"
+        shares = None if row["user_us"] is None else f"{row['user_us']:.2f} + {row['system_us']:.2f}"
         spread = report.spread_percent([one["total_us"] for one in row["rounds"]])
         rows.append([f"{row['test'].upper()}, pipeline {row['pipeline']}", row["server"], f"{row['total_us']:.3f}",
                      shares, None if value is None else f"{value:.2f} x {of}",

@@ -2,6 +2,7 @@
 import os
 import shlex
 import sys
+import tempfile
 
 import psutil
 import pytest
@@ -70,10 +71,12 @@ def test_a_server_ends_with_everything_it_spawned():
 @pytest.mark.parametrize("command, error", [
     (python("raise SystemExit('no luck today')"), "broken did not come up: no luck today"),
     ("/nonexistent/server", "broken cannot be run")])
-def test_a_server_that_does_not_come_up(command, error):
+def test_a_server_that_does_not_come_up(command, error, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(BenchError, match=error):
         with Server(Spec("broken", command)):
             pass
+    assert list(tmp_path.glob("shardd-bench-*/server.log")), "it stays, for whoever wants to know why"
 
 
 def test_info():
