@@ -15,11 +15,13 @@ The command line follows redis-server: `[CONF | -] [--option value ...]`. What c
 input (`-`), then the options. Every mistake is a ConfigError that names file and line (or the option), and the reason.
 """
 
+import contextlib
 import glob as files_by_glob
 import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
 from shardd.base.errors import (CONFIG_NO_FILE, CommandError, ConfigError, config_rewrite_failed, config_set_failed,
                                 config_set_unknown)
@@ -478,12 +480,24 @@ def _version() -> str:
         return "0"
 
 
+def example_file() -> str:
+    """The path of conf/shardd.conf, in the source tree or as it was installed; empty where neither is there."""
+    from importlib import metadata
+
+    places = [Path(__file__).parents[2] / "conf" / "shardd.conf"]
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        places += [Path(str(file.locate())) for file in metadata.files("shardd") or () if file.name == "shardd.conf"]
+    return next((os.path.realpath(place) for place in places if place.is_file()), "")
+
+
 def usage(program: str) -> str:
     """What --help prints: the calling convention and the options that this program reads."""
     reader = {"shardd": "supervisor", "shardd-engine": "engine"}.get(program, "proxy")
     lines = [f"Usage: {program} [CONF | -] [--option value ...]", f"       {program} --version | --help", "",
-             "CONF is a file in redis.conf's format, - reads one from standard input; options come after it and win.",
-             "", "Options:"]
+             "CONF is a file in redis.conf's format, - reads one from standard input; options come after it and win."]
+    if path := example_file():
+        lines.append(f"All options are explained in {path}: a copy of it is a good start.")
+    lines += ["", "Options:"]
     for name, option in OPTIONS.items():
         if not option.idle and not option.only and (reader in option.readers or program == "shardd"):
             lines.append(f"  --{name:<32} {option.help} [{option.default}]")

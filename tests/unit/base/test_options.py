@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shardd.base.errors import CommandError, ConfigError
 from shardd.base.option_table import BY_NAME, OPTIONS
-from shardd.base.options import REWRITE_MARK, Config, glob_matcher, rewritten, split_words, usage
+from shardd.base.options import REWRITE_MARK, Config, example_file, glob_matcher, rewritten, split_words, usage
 
 
 def load(tmp_path, text, *arguments):
@@ -221,6 +221,7 @@ def test_help_lists_the_options_of_the_program(capsys):
     shown = capsys.readouterr().out
     assert "--maxmemory " in shown and "--engines " not in shown
     assert "--engines " in usage("shardd")
+    assert example_file() in usage("shardd") and Config.load([example_file()], "shardd")["port"] == 6379
 
 
 # --- CONFIG GET ---------------------------------------------------------------------------------------------------
