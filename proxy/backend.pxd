@@ -34,7 +34,7 @@ cdef class Link(Protocol):
     cdef int greeting                       # replies of the handshake that are due
     cdef uint64_t greeting_bytes, acked     # bytes of this connection: the handshake's, and of answered commands
     cdef ScanState scan
-    cdef bint streaming, is_dirty, retired
+    cdef bint streaming, is_dirty, retired, timer_set
     cdef int64_t retry_at_ms, held_since_ms
     cdef int backoff_ms
     cdef int send(self, Receiver owner, uint64_t seq, uint8_t* raw, Py_ssize_t n, int db, int tries) except -1
@@ -51,6 +51,7 @@ cdef class Link(Protocol):
     cdef int redirect(self, Pending* entry, uint8_t* p, Py_ssize_t n) except -1
     cdef int fail_held(self) except -1
     cdef int later(self) except -1
+    cdef int set_timer(self, int64_t delay_ms) except -1
 
 # One engine, whatever connections there are to it.
 cdef class Engine:

@@ -357,14 +357,36 @@ class Link(Protocol):
     def later(self) -> cython.int:
         """Try again after a pause, which doubles each time."""
         self.retry_at_ms = monotonic_ms() + self.backoff_ms
-        if self.engine.backends.schedule is not None:
-            self.engine.backends.schedule(self.backoff_ms, self.retry)
+        self.set_timer(self.backoff_ms)
         self.backoff_ms = min(2 * self.backoff_ms, _BACKOFF_MAX_MS)
         return 0
 
-    def retry(self) -> None:
-        """The pause is over. Links that nobody waits for connect too, so that the next command finds them up."""
-        if self.state == LINK_DOWN and not self.engine.removed and monotonic_ms() >= self.retry_at_ms:
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_timer(self, delay_ms: int64_t) -> cython.int:
+        """Have on_timer called, once; there is one timer per link."""
+        if not self.timer_set and self.engine.backends.schedule is not None:
+            self.timer_set = True
+            self.engine.backends.schedule(delay_ms, self.on_timer)
+        return 0
+
+    def on_timer(self) -> None:
+        """The pause is over, or was when the timer was set. Links that nobody waits for connect too, so that the next
+        command finds them up."""
+        left_ms: int64_t = self.retry_at_ms - monotonic_ms()
+        self.timer_set = False
+        if self.state != LINK_DOWN or self.engine.removed:
+            return
+        if left_ms > 0:
+            self.set_timer(left_ms)
+        else:
+            self.connect()
+
+    def retry_now(self) -> None:
+        """There is reason to believe that the engine is there: no pause."""
+        self.backoff_ms = _BACKOFF_MIN_MS
+        self.retry_at_ms = 0
+        if self.state == LINK_DOWN and not self.engine.removed:
             self.connect()
 
     @cython.cfunc
@@ -491,12 +513,6 @@ class Link(Protocol):
         if self.state != LINK_UP and self.head < self.tail and now_ms - self.held_since_ms >= _RETRY_MS:
             self.fail_held()
 
-    def retry_now(self) -> None:
-        """The engine is back: no pause."""
-        self.backoff_ms = _BACKOFF_MIN_MS
-        self.retry_at_ms = 0
-        self.retry()
-
     def cut(self) -> None:
         """The engine hangs: end the connection, if there is one."""
         if self.transport is not None:
@@ -599,6 +615,7 @@ class Backends:
     def install(self, topology: Topology) -> None:
         """Route by this topology from now on."""
         at: cython.int
+        link: Link
         for engine_id in [known for known in self.by_id if topology.engine(known) is None]:
             self.by_id.pop(engine_id).remove()
         for info in topology.engines:
@@ -612,7 +629,9 @@ class Backends:
         for at in range(SLOTS):
             self.owners[at] = owners[at]
         for engine in self.engines:
-            engine.resp2.retry()
+            link = engine.resp2
+            if link.state == LINK_DOWN and link.retry_at_ms == 0:       # a new one
+                link.retry_now()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
