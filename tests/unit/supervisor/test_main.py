@@ -16,6 +16,8 @@ sys.path.append(os.path.dirname(__file__))
 from trees import Tree, wait_for  # noqa: E402
 
 from harness import OK, Conn, Error, Status  # noqa: E402
+from harness.servers import free_port  # noqa: E402
+from shardd.supervisor.plan import port_trouble  # noqa: E402
 
 
 @pytest.fixture
@@ -287,8 +289,9 @@ def test_another_number_of_engines_splits_the_slots_again(tree):
 
 
 def test_fixed_engine_ports(tree):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        base = probe.getsockname()[1]
+    base = free_port()
+    while port_trouble(("127.0.0.1",), base + 1):
+        base = free_port()
     one = tree(engine_base_port=base).ready()
     assert [c["port"] for c in one.status()["children"][:2]] == [base, base + 1]
 
