@@ -16,7 +16,7 @@ conf/shardd.conf describes the same options for people. Tests hold that the two 
 from typing import Final, NamedTuple
 
 from shardd.base import limits
-from shardd.base.limits import MIB, PORT_MAX
+from shardd.base.limits import PORT_MAX
 from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName,
                                       HostName, Int, Kind, Memory, Octal, Save, SocketPath, String, Words)
 
@@ -81,8 +81,8 @@ def _network() -> list[Option]:
                section, SERVERS),
         Option("proto-max-bulk-len", Memory(limits.BULK_BYTES_MIN, INT64_MAX), "512mb", "Longest argument and longest "
                "string value.", section, SERVERS),
-        Option("client-query-buffer-limit", Memory(MIB, INT64_MAX), "1gb", "Most bytes of unfinished requests kept for "
-               "one client.", section, SERVERS),
+        Option("client-query-buffer-limit", Memory(limits.QUERY_BUFFER_BYTES_MIN, INT64_MAX), "1gb", "Most bytes of "
+               "unfinished requests kept for one client.", section, SERVERS),
         Option("client-output-buffer-limit", BufferLimits(), "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
                "Unsent reply bytes at which a client is closed: class, hard limit, soft limit, seconds above the soft "
                "limit. All clients are normal ones yet.", section, SERVERS),
@@ -257,8 +257,8 @@ def _cluster() -> list[Option]:
                "the supervisor all engines do.", section, SERVERS, mutable=False),
         Option("cluster-announce-ip", Address(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
                "the client came to.", section, ALL),
-        Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name for an engine "
-               "started by itself; 0 for the real one.", section, ENGINE),
+        Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name for an "
+               "engine started by itself; 0 for the real one.", section, ENGINE),
         Option("cluster-announce-hostname", HostName(), "", "Host name that CLUSTER SLOTS and SHARDS add.", section,
                ALL),
         Option("cluster-preferred-endpoint-type", Enum("ip", "hostname", "unknown-endpoint"), "ip", "What CLUSTER "
@@ -365,8 +365,8 @@ def _host() -> list[Option]:
         Option("oom-score-adj-values", Words(3), "0 200 800", "The scores for it.", section, SUPERVISOR, idle=True),
         Option("locale-collate", String(), "", "Locale for comparing strings; no effect yet.", section, ENGINE,
                idle=True),
-        Option("disable-thp", Bool(), "yes", "No transparent huge pages; no effect yet.", section, ENGINE,
-               mutable=False, idle=True),
+        Option("disable-thp", Bool(), "no", "No transparent huge pages behind the keys.", section, ENGINE,
+               mutable=False),
         Option("jemalloc-bg-thread", Bool(), "yes", "Accepted for redis.conf's sake; jemalloc is not used.", section,
                ENGINE, idle=True),
         Option("busy-reply-threshold", Int(0, INT64_MAX), "5000", "Milliseconds after which a script counts as busy.",

@@ -1,10 +1,10 @@
-"""The engine as its plain command handlers see it: configuration, clients, keyspace, topology, statistics, in one object.
+"""The engine as its plain command handlers see it: configuration, clients, keyspace, topology and statistics.
 
-Owns: what happens when the configuration or the topology changes, and a stop on request. Does not own the event loop (main.py), what runs
-by the clock (cron.py) or the order of things in a command (dispatch.py).
+Owns: what happens when the configuration or the topology changes, and a stop on request. Does not own the event loop
+(main.py), what runs by the clock (cron.py) or the order of things in a command (dispatch.py).
 
-One object of this class exists per engine. Plain handlers get it as `server`; the proxy has an object with the same first
-attributes, so that shared handlers (commands/connection.py, introspect.py) run in both.
+One object of this class exists per engine. Plain handlers get it as `server`; the proxy has an object with the same
+first attributes, so that shared handlers (commands/connection.py, introspect.py) run in both.
 """
 import os
 import secrets
@@ -38,9 +38,9 @@ from shardd.wire.reply import Reply
 class Server:
     """One engine.
 
-    config, clients, mode ("standalone" or "cluster"), databases, built (names of all commands, "client|list" included) are
-    what the proxy's object has too; keyspace, registry, journal, stats, dispatcher, reactor, topology, node_id and the rest
-    are the engine's alone.
+    config, clients, mode ("standalone" or "cluster"), databases, built (names of all commands, "client|list" included)
+    are what the proxy's object has too; keyspace, registry, journal, stats, dispatcher, reactor, topology, node_id and
+    the rest are the engine's alone.
     """
 
     def __init__(self, config: Config, log: Log, node_id: str = "", rewrite_path: str | None = None) -> None:
@@ -60,6 +60,7 @@ class Server:
         self.clients = Clients()
         self.stats = Stats()
         self.limits = ConnectionLimits(config, self.clients, log, self.stats)
+        alloc.use_huge_pages(not config["disable-thp"])
         self.keyspace = Keyspace(self.databases)
         self.keyspace.set_time(int(time.time() * 1000))
         self.expirer = Expirer(self.keyspace)
@@ -124,8 +125,8 @@ class Server:
         policy = self.config["maxmemory-policy"]
         expected = bool(self.config["maxmemory"]) and policy != "noeviction"
         if expected and not self._eviction_expected:
-            self.log.warning(f"maxmemory-policy {policy}: nothing is evicted yet. At maxmemory, commands that may need more "
-                             "memory are refused, as with noeviction")
+            self.log.warning(f"maxmemory-policy {policy}: nothing is evicted yet. At maxmemory, commands that may need "
+                             "more memory are refused, as with noeviction")
         self._eviction_expected = expected
 
     def _set_bulk_max(self, size: int) -> None:
@@ -149,7 +150,7 @@ class Server:
         return True
 
     def check_cluster(self) -> None:
-        """Refuse all keys, or those of writes, while the cluster is down; cron asks, since time alone can make it so."""
+        """Refuse all keys, or those of writes, while the cluster is down; cron asks: time alone can make it so."""
         config = self.config
         down = 0
         if (self.topology is not None and config["cluster-require-full-coverage"]

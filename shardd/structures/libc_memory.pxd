@@ -8,3 +8,4 @@ cdef extern from "<stdlib.h>" nogil:
 cdef extern from "<sys/mman.h>" nogil:
     int madvise(void*, size_t, int)
     int MADV_DONTNEED
+    int MADV_HUGEPAGE
