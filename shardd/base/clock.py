@@ -90,7 +90,7 @@ def mono_us() -> int:
 
 
 def thread_cpu_us() -> int:
-    """Microseconds of CPU time, in user space and in the kernel, that the calling thread has used. A system call: 0.5 us."""
+    """Microseconds of CPU time, user and system, that the calling thread has used. A system call: 0.5 us."""
     t: timespec
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, cython.address(t))
     return cython.cast(int64_t, t.tv_sec) * 1000000 + t.tv_nsec // 1000

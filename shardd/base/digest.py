@@ -1,13 +1,14 @@
 """The arithmetic of Redis's dataset digest (debug.c, computeDatasetDigest): DEBUG DIGEST and DIGEST-VALUE.
 
-Owns: how digests of keys make one of a dataset. Does not own the keys (keyspace.inspection walks them). A digest is 20 bytes.
+Owns: how digests of keys make one of a dataset. Does not own the keys (keyspace.inspection walks them). A digest has
+20 bytes.
 
     xor(x, data)    x ^ SHA1(data)          mix(x, data)    SHA1(xor(x, data))
 
     a value         mix(type as big-endian uint32)  mix(string)  xor("!!expire!!") where the key expires
     a key           mix(key), then its value's steps
-    a dataset       for each database that has keys, in order: mix(its number as big-endian uint32), then xor(key's digest)
-                    for all of its keys
+    a dataset       for each database that has keys, in order: mix(its number as big-endian uint32), then
+                    xor(key's digest) for all of its keys
 
 The keys of one database may come in any order, so several engines' keys are joined by adding up (^) what each has of a
 database, before the databases are mixed: the digest of a dataset cannot be had from those of its parts.

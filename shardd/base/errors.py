@@ -42,24 +42,14 @@ WRONG_TYPE = b"WRONGTYPE Operation against a key holding the wrong kind of value
 SYNTAX = b"ERR syntax error"
 NO_SUCH_KEY = b"ERR no such key"
 SAME_OBJECT = b"ERR source and destination objects are the same"
-INDEX_OUT_OF_RANGE = b"ERR index out of range"
 NOT_INTEGER = b"ERR value is not an integer or out of range"
 NOT_FLOAT = b"ERR value is not a valid float"
-OUT_OF_RANGE = b"ERR value is out of range"
-NOT_POSITIVE = b"ERR value is out of range, must be positive"
 INVALID_CURSOR = b"ERR invalid cursor"
 DB_INDEX_OUT_OF_RANGE = b"ERR DB index is out of range"
 INVALID_FIRST_DB = b"ERR invalid first DB index"
 INVALID_SECOND_DB = b"ERR invalid second DB index"
 OOM = b"OOM command not allowed when used memory > 'maxmemory'."
 OOM_ALLOCATION = b"OOM not enough memory for this value"
-LOADING = b"LOADING Redis is loading the dataset in memory"
-BUSY_KEY = b"BUSYKEY Target key name already exists."
-READONLY_REPLICA = b"READONLY You can't write against a read only replica."
-EXECABORT = b"EXECABORT Transaction discarded because of previous errors."
-NOREPLICAS = b"NOREPLICAS Not enough good replicas to write."
-NOSCRIPT = b"NOSCRIPT No matching script. Please use EVAL."
-MASTERDOWN = b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 NO_KEY_ARGUMENTS = b"ERR The command has no key arguments"
 INVALID_COMMAND = b"ERR Invalid command specified"
 INVALID_ARGUMENT_COUNT = b"ERR Invalid number of arguments specified for command"
@@ -72,14 +62,10 @@ OFFSET_OUT_OF_RANGE = b"ERR offset is out of range"
 INCR_OVERFLOW = b"ERR increment or decrement would overflow"
 DECR_OVERFLOW = b"ERR decrement would overflow"
 INCR_NAN = b"ERR increment would produce NaN or Infinity"
-FLOAT_NAN = b"ERR value is NaN or Infinity"
 LCS_NOT_STRINGS = b"ERR The specified keys must contain string values"
 LCS_LEN_AND_IDX = b"ERR If you want both the length and indexes, please just use IDX."
-LCS_TOO_LONG = b"ERR String too long for LCS"
 LCS_OVER_BULK_LIMIT = b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
 LCS_NO_MEMORY = b"ERR Insufficient memory, failed allocating transient memory for LCS"
-BIT_OFFSET = b"ERR bit offset is not an integer or out of range"
-BIT_VALUE = b"ERR bit is not an integer or out of range"
 
 # --- expiry and generic key commands ------------------------------------------------------------------------------
 
@@ -133,18 +119,12 @@ PROTOCOL_UNBALANCED_QUOTES = b"ERR Protocol error: unbalanced quotes in request"
 # --- cluster ------------------------------------------------------------------------------------------------------
 
 CROSSSLOT = b"CROSSSLOT Keys in request don't hash to the same slot"
-TRYAGAIN = b"TRYAGAIN Multiple keys request during rehashing of slot"
 CLUSTERDOWN = b"CLUSTERDOWN The cluster is down"
 CLUSTERDOWN_READ_ONLY = b"CLUSTERDOWN The cluster is down and only accepts read commands"
 CLUSTERDOWN_SLOT = b"CLUSTERDOWN Hash slot not served"
 CLUSTER_DISABLED = b"ERR This instance has cluster support disabled"
-INVALID_SLOT = b"ERR Invalid or out of range slot"
 INVALID_SLOT_NUMBER = b"ERR Invalid slot"
 INVALID_SLOT_OR_COUNT = b"ERR Invalid slot or number of keys"
-SELECT_IN_CLUSTER = b"ERR SELECT is not allowed in cluster mode"
-SWAPDB_IN_CLUSTER = b"ERR SWAPDB is not allowed in cluster mode"
-MOVE_IN_CLUSTER = b"ERR MOVE is not allowed in cluster mode"
-COPY_DB_IN_CLUSTER = b"ERR Copying to another database is not allowed in cluster mode"
 
 # --- server, config, slow log, debug ------------------------------------------------------------------------------
 
@@ -157,7 +137,6 @@ GENPASS_BITS = (
 REPLICAOF_IN_CLUSTER = b"ERR REPLICAOF not allowed in cluster mode."
 REPLICAOF_NOT_YET = b"ERR REPLICAOF other than NO ONE is not supported yet"
 DEBUG_PACKED_THRESHOLD = b"ERR argument must be a memory value bigger than 1 and smaller than 4gb"
-
 
 HTTP_WORDS = frozenset((b"post", b"host:"))
 """Lines of HTTP that a browser would send; Redis ends such a connection without a word."""
@@ -176,7 +155,7 @@ def _shown(raw: bytes, room: int = ARGUMENTS_SHOWN_BYTES) -> bytes:
 
 
 def one_line(text: bytes) -> bytes:
-    """`text` without CR and LF at its end, others replaced by spaces: what a client sent cannot break the reply stream."""
+    """`text` without CR and LF at its end, others replaced by spaces: what a client sent cannot break the replies."""
     return text.rstrip(b"\r\n").translate(_ONE_LINE)
 
 
@@ -214,9 +193,6 @@ def invalid_expire(name: str) -> bytes:
     return b"ERR invalid expire time in '%s' command" % name.encode()
 
 
-INVALID_EXPIRE = invalid_expire
-
-
 def unsupported_option(option: bytes) -> bytes:
     """The EXPIRE family met an option it does not know."""
     return one_line(b"ERR Unsupported option %s" % option.split(b"\0", 1)[0])
@@ -227,9 +203,8 @@ def out_of_range_between(low: int, high: int) -> bytes:
 
 
 def expected_dollar(got: int) -> bytes:
-    """A multibulk request whose item does not start with '$'. got: the byte found there."""
-    shown = b"" if got == 0 else bytes((got,))
-    return one_line(b"ERR Protocol error: expected '$', got '%s'" % shown)
+    """A multibulk request whose item does not start with '$'. got: the byte found there; a NUL ends the text, as in C."""
+    return one_line((b"ERR Protocol error: expected '$', got '%c'" % got).split(b"\0", 1)[0])
 
 
 def moved(slot: int, host: str, port: int) -> bytes:

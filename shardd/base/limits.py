@@ -9,7 +9,6 @@ from typing import Final
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
-GIB: Final = 1024 * MIB
 
 # --- identity -----------------------------------------------------------------------------------------------------
 
@@ -33,11 +32,11 @@ UNAUTH_BULK_BYTES_MAX: Final = 16 * KIB
 BULK_BYTES_MIN: Final = MIB
 """Lowest proto-max-bulk-len that can be set, as in Redis."""
 
+QUERY_BUFFER_BYTES_MIN: Final = MIB
+"""Lowest client-query-buffer-limit that can be set, as in Redis."""
+
 STRING_BYTES_MAX: Final = 2**31 - 1 - KIB
 """Longest value an entry can hold: its length field has 31 bits, and the header needs room beside it."""
-
-KEY_BYTES_MAX: Final = 512 * MIB
-"""Longest key, as Redis documents; a key is one bulk string."""
 
 REQUEST_ARGS_KEPT: Final = 64 * KIB
 """Room for arguments (16 bytes each) that the parser keeps from one read to the next; a giant request's is freed."""
@@ -69,8 +68,8 @@ POLL_US_MAX: Final = 1000
 """Longest time the reactor goes on asking the kernel for more events before timers and signals get their turn."""
 
 CPU_MARK_US: Final = 500
-"""How old the reactor's reading of the thread's CPU clock may be: what it says of a pause is too high by that much at most,
-and the readings, half a microsecond each, cost a thousandth of the time."""
+"""How old the reactor's reading of the thread's CPU clock may be: what it says of a pause is too high by that much at
+most, and the readings, half a microsecond each, cost a thousandth of the time."""
 
 LISTEN_BACKLOG: Final = 511
 """Connections the kernel completes for us before we accept them (tcp-backlog's default, as in Redis)."""
@@ -90,16 +89,13 @@ SCAN_COUNT_DEFAULT: Final = 10
 """Keys that one SCAN looks at where COUNT does not say, as in Redis."""
 
 SCAN_CHAINS_PER_COUNT: Final = 10
-"""Chains that one SCAN looks at per key of COUNT, as Redis's buckets: a table that lost most keys must not hold it up."""
+"""Chains that one SCAN looks at per key of COUNT, as Redis's buckets: a table that lost most keys must not stall it."""
 
 RANDOMKEY_TRIES_MAX: Final = 100
 """Due keys that one RANDOMKEY deletes before it takes any live key: each costs a walk over the slots, some 20 us."""
 
 RANDOMKEY_WALK_KEYS_MAX: Final = 4096
 """Keys of a slot that RANDOMKEY walks over to the one it wants, some 10 us. Of ten million keys a slot has 600."""
-
-EXPIRE_MS_MAX: Final = 2**63 - 1
-"""An absolute time beyond this is an error, as in Redis."""
 
 # --- connections --------------------------------------------------------------------------------------------------
 
@@ -108,9 +104,6 @@ CLIENTS_DEFAULT: Final = 10_000
 
 RESERVED_FDS: Final = 64
 """Descriptors kept back from clients: listeners, log, epoll, children's pipes, links to engines."""
-
-CLIENT_NAME_BYTES_MAX: Final = 64 * KIB
-"""Longest CLIENT SETNAME: it is kept per connection, so a bound well under the query buffer's."""
 
 CLIENTS_PER_CRON: Final = 200
 """Idle connections looked at per cron tick at least, so that `timeout` holds within seconds for many clients."""
@@ -177,7 +170,7 @@ CHILD_PING_MS: Final = 1_000
 """Pause between two PINGs to a child: a stalled process is noticed within seconds, at no cost worth naming."""
 
 CHILD_SUSPECT_MS: Final = 3_000
-"""Without an answer for this long a child is suspect; the log says so once. Long commands do it, so nothing else is done."""
+"""Without an answer for this long a child is suspect; the log says so once, and no more: long commands do it."""
 
 CHILD_HUNG_MS: Final = 120_000
 """Without an answer for this long a child is ended and started again. It holds data that may exist nowhere else, so
@@ -222,14 +215,14 @@ PROXY_STREAM_BYTES_MIN: Final = 32 * KIB
 """A reply of which at least this much has come, and not its end, is passed on in pieces."""
 
 PROXY_RETRY_MS: Final = 1_000
-"""How long a command that could not be sent waits for its engine: most restarts are shorter, and a client is told soon."""
+"""How long a command that could not be sent waits for its engine: most restarts are shorter."""
 
 PROXY_HELD_BYTES_MAX: Final = 16 * MIB
 """Bytes of commands that wait for one engine to come back; beyond it they are refused at once."""
 
 PROXY_LINK_BYTES_MAX: Final = 256 * MIB
-"""Bytes of unanswered commands on one link to an engine that is up; beyond it new ones are refused. A stalled engine must
-not make the proxy collect what all clients go on sending."""
+"""Bytes of unanswered commands on one link to an engine that is up; beyond it new ones are refused. A stalled engine
+must not make the proxy collect what all clients go on sending."""
 
 PROXY_RECONNECT_MIN_MS: Final = 5
 PROXY_RECONNECT_MAX_MS: Final = 250

@@ -1,7 +1,7 @@
 """ACL, as far as it is true of one user: what `default` may (everything) and which categories commands are in.
 
-Owns: the replies, once for the engine and the proxy. Does not own passwords (the option requirepass, commands.connection).
-Subcommands that make or change users, and the log of refusals, do not exist yet.
+Owns: the replies, once for the engine and the proxy. Does not own passwords (the option requirepass,
+commands.connection). Subcommands that make or change users, and the log of refusals, do not exist yet.
 
 What is used of `server`: config and built, as in commands.introspect.
 """

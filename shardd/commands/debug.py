@@ -44,7 +44,7 @@ def _database(server: Any, client: Any) -> Any:
 # --- subcommands --------------------------------------------------------------------------------------------------
 
 def seconds(raw: bytes) -> float:
-    """SLEEP's argument: the number that it starts with, 0 where it starts with none or with a negative one, as in Redis."""
+    """SLEEP's argument: the number that it starts with; 0 where that is negative, or there is none, as in Redis."""
     number = _NUMBER.match(raw)
     return min(max(0.0, float(number[0])), SLEEP_S_MAX) if number else 0.0
 
@@ -87,7 +87,7 @@ def _digest(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def _digest_keys(server: Any, client: Any, args: list[bytes]) -> Any:
-    """The parts that a dataset's digest is made of, for whoever joins several engines: database, sum of its keys, ..."""
+    """What a dataset's digest is made of, for whoever joins several engines: database, sum of its keys, ..."""
     parts = inspection.key_digests(server.keyspace.databases)
     return [item for db, keys in parts.items() for item in (db, f"{keys:0{2 * digest.DIGEST_BYTES}x}".encode())]
 

@@ -7,7 +7,7 @@ Invariants: an expiry is unix time in ms. One that is not in the future deletes 
 stored expiry was ahead of the command that set it. The journal hears of absolute times only.
 """
 import cython
-from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t
+from cython.cimports.libc.stdint import INT64_MAX, int64_t
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context

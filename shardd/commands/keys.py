@@ -32,7 +32,7 @@ from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, Keyspace, key_init, lfu_decayed
 from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM, TYPE_STRING, TYPE_ZSET, entry_access, entry_copy,
-    entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key, entry_key_len, entry_new,
+    entry_encoding, entry_expires, entry_expiry, entry_free_shell, entry_key, entry_key_len, entry_new,
     entry_rebuilt, entry_set_access, entry_type, entry_value)
 from cython.cimports.shardd.structures.glob import glob_match
 from cython.cimports.shardd.structures.slots import key_slot

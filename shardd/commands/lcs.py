@@ -13,14 +13,14 @@ revisited", 2004), with m the places of b that hold the byte a[i - 1]:
     u = row & m;   next row = (row + u) | (row & ~u)        with the carry running through all words
 
 Walking back from (i, j) = (len a, len b), equal bytes belong to the sequence. Else the walk goes up where L(i - 1, j) >
-L(i, j - 1), which for unequal bytes is just where bit j - 1 of row i is clear, and to the left otherwise: Redis's choice,
-so of several sequences of one length we find the same.
+L(i, j - 1), which for unequal bytes is just where bit j - 1 of row i is clear, and to the left otherwise: Redis's
+choice, so of several sequences of one length we find the same.
 
-Rows and places take at most two bits where Redis's table of L takes 32. Redis's bound on that table (proto-max-bulk-len)
-is kept: it decides which strings are too long.
+Rows and places take at most two bits where Redis's table of L takes 32. Redis's bound on that table
+(proto-max-bulk-len) is kept: it decides which strings are too long.
 """
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint16_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_int64, arg_is
@@ -105,7 +105,7 @@ def _next_row(row: word_p, above: word_p, places: word_p, words: cython.Py_ssize
 @cython.nogil
 @cython.exceptval(check=False)
 def _build(a: view_p, b: view_p, keep: cython.bint, rows: cython.pointer(Rows)) -> cython.bint:
-    """Compute all rows, keeping them or only the last; False where there is no memory. `rows.memory` is the caller's then."""
+    """Compute all rows, keeping them or only the last; `rows.memory` is the caller's. False: there is no memory."""
     number: uint16_t[256]           # of each byte of a, from 1 on
     distinct: cython.Py_ssize_t = 0
     i: cython.Py_ssize_t
@@ -163,7 +163,7 @@ def _reply_match(ctx: Context, a_start: cython.Py_ssize_t, b_start: cython.Py_ss
 @cython.exceptval(-1, check=False)
 def _matches(ctx: Context, a: view_p, b: view_p, rows: cython.pointer(Rows), o: cython.pointer(Options),
              reply: cython.bint) -> int64_t:
-    """How many runs of adjacent bytes the sequence has that are long enough; from the last to the first they are replied."""
+    """How many runs of adjacent bytes the sequence has that are long enough; `reply` them, the last one first."""
     i: cython.Py_ssize_t = a.n
     j: cython.Py_ssize_t = b.n
     run: cython.Py_ssize_t = 0
@@ -213,7 +213,8 @@ def _reply_sequence(ctx: Context, a: view_p, b: view_p, rows: cython.pointer(Row
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _reply_lcs(ctx: Context, a: view_p, b: view_p, rows: cython.pointer(Rows), o: cython.pointer(Options)) -> cython.int:
+def _reply_lcs(ctx: Context, a: view_p, b: view_p, rows: cython.pointer(Rows),
+               o: cython.pointer(Options)) -> cython.int:
     if o.length:
         return ctx.reply.integer(rows.length)
     if not o.indexes:

@@ -75,7 +75,7 @@ class Registry:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def hot(self, name: str, handler: Handler) -> cython.int:
-        """Register a hot handler; `name` may be "container|subcommand". Raises KeyError where the table has no such row."""
+        """Register a hot handler; `name` may be "container|subcommand". KeyError where the table has no such row."""
         row = table.find(name)
         if row is None:
             raise KeyError(name)
@@ -96,7 +96,7 @@ class Registry:
         self.add(row, cython.NULL, handler)
 
     def plain(self, name: str, handler: Callable) -> None:
-        """Register a plain handler; `name` may be "container|subcommand". Raises KeyError where the table has no such row."""
+        """Register a plain handler; `name` may be "container|subcommand". KeyError where the table has no such row."""
         row = table.find(name)
         if row is None:
             raise KeyError(name)
@@ -112,7 +112,7 @@ class Registry:
     @cython.cfunc
     @cython.exceptval(check=False)
     def lookup(self, argv: cython.pointer(Arg), argc: cython.int) -> command_p:
-        """The command that a request asks for: the subcommand where it names one that exists, its container otherwise."""
+        """The command that a request asks for: the subcommand if it names one that exists, its container otherwise."""
         number: cython.int = self.known.find(argv[0].p, argv[0].n)
         sub: cython.int
         c: command_p

@@ -3,8 +3,8 @@
 Owns: these commands, once for the engine and the proxy: nothing here knows the keyspace. Does not own what an option
 does (base.options tells whoever subscribed), what is logged as slow (engine.stats), or how a process stops.
 
-What is used of `server`: config (base.options.Config), rewrite_path, node_id ("" for a proxy), log, stats.slowlog, mode,
-reset_statistics() and shutdown(save).
+What is used of `server`: config (base.options.Config), rewrite_path, node_id ("" for a proxy), log, stats.slowlog,
+mode, reset_statistics() and shutdown(save).
 """
 from typing import Any, Final
 
@@ -15,21 +15,19 @@ from shardd.base.limits import REDIS_VERSION
 from shardd.base.option_table import OPTIONS
 from shardd.commands.connection import Handler, help_lines
 from shardd.commands.table import parse_integer
+from shardd.net import policy
 from shardd.net.client import ClientFlag
 from shardd.wire.values import NO_REPLY, OK, Verbatim
 
 SLOWLOG_SHOWN: Final = 10
 """Entries that SLOWLOG GET shows where it is not told how many, as in Redis."""
 
-_LOOPBACK: Final = ("127.", "[::1]")
-
-
 def is_local(client: Any) -> bool:
     """Whether a client is on this host: what the value `local` of the enable-* options means.
 
     A proxy's connection is, since it comes over a Unix socket: the proxy has asked the same about the client behind it.
     """
-    return client.transport.is_unix or client.transport.peer.startswith(_LOOPBACK)
+    return policy.is_local(client.transport)
 
 
 def time(server: Any, client: Any, args: list[bytes]) -> Any:

@@ -1,11 +1,12 @@
-"""The string family: SET and GET in all their forms, counters, ranges, LCS.
+"""The string family: SET and GET in all their forms, counters, ranges. (LCS is in lcs.py.)
 
-All handlers are hot. What they share: a missing key reads as the empty string or null, a key of another type is WRONGTYPE,
-a write keeps or drops the expiry as Redis does. What happened goes to the journal without relative times and without
-results that depend on the machine: SET ... EX becomes PXAT, GETEX becomes PEXPIREAT or PERSIST, INCRBYFLOAT becomes SET.
+All handlers are hot. What they share: a missing key reads as the empty string or null, a key of another type is
+WRONGTYPE, a write keeps or drops the expiry as Redis does. What happened goes to the journal without relative times and
+without results that depend on the machine: SET ... EX becomes PXAT, GETEX becomes PEXPIREAT or PERSIST, INCRBYFLOAT
+becomes SET.
 """
 import cython
-from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.native import bytep, load64
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is, expiry_unix_ms
@@ -16,7 +17,6 @@ from cython.cimports.shardd.keyspace.entry import (
     HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_encoding, entry_expires, entry_type, entry_value,
     entry_value_len, entry_view)
 from cython.cimports.shardd.structures.number import format_long_double, parse_int64, parse_long_double
-from cython.cimports.shardd.wire.reply import format_int
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors

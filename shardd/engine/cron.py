@@ -1,8 +1,8 @@
 """What an engine does by the clock: expiry, freeing, statistics, idle clients.
 
 Each task is short and bounded; what does not fit waits for the next turn, so no client waits for more than a step
-(limits.STEP_US). While expiry, freeing or rehashing has more to do, steps follow at a quarter of the time (a step of work,
-three of rest); active-expire-effort gives expiry more of it.
+(limits.STEP_US). While expiry, freeing or rehashing has more to do, steps follow at a quarter of the time (a step of
+work, three of rest); active-expire-effort gives expiry more of it.
 """
 import asyncio
 from collections.abc import Callable

@@ -23,10 +23,10 @@ cdef class Dispatcher:
     cdef Planned* planned
     cdef int next                       # request of the parser's batch that runs next
     cdef Py_ssize_t reply_start         # where the running command's reply begins
-    cdef uint64_t last_word             # the raw bytes of the last command name, and
-    cdef Py_ssize_t last_n
+    cdef uint64_t last_word             # the raw bytes of the last command name that was looked up,
+    cdef Py_ssize_t last_n              # how many they were,
+    cdef Command* last_command          # and what they meant
     cdef Command* ran                   # the command that ran last in this batch, NULL: none yet
-    cdef Command* last_command          # what they meant
     cdef uint64_t clock_ticks, clock_every  # when the commands' clock was last read, and how often it is
     cdef public bint cluster            # slots are checked
     cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads

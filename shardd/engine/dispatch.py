@@ -7,8 +7,8 @@ What must hold for every command is decided here, in this order, and nowhere els
            reply flags <- slow log <- statistics <- journal, if it changed anything
 
 A batch is what one read brought from one client. Its requests are run in order, but looked up, hashed and prefetched
-first: at a million keys a look-up waits for three lines of memory (slot table, bucket, entry), and those waits overlap when all
-keys of the batch are asked for before the first command runs.
+first: at a million keys a look-up waits for three lines of memory (slot table, bucket, entry), and those waits overlap
+when all keys of the batch are asked for before the first command runs.
 
     plan     name -> command, first key -> slot, hash, prefetch slot table
              then for all: prefetch bucket;  then for all: prefetch entry
@@ -25,7 +25,8 @@ from cython.cimports.shardd.base.native import load64, prefetch, ticks
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import (
-    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SKIP_SLOWLOG, CMD_SUBCOMMAND, CMD_WRITE, Command, Registry)
+    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SKIP_SLOWLOG, CMD_SUBCOMMAND, CMD_WRITE, Command,
+    Registry)
 from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.stats import Stats
 from cython.cimports.shardd.keyspace.database import Database, Key, Keyspace, key_init
@@ -45,7 +46,7 @@ planned_p = cython.typedef(cython.pointer(Planned))
 arg_p = cython.typedef(cython.pointer(Arg))
 
 BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
-FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 65536)      # a reply buffer of this size is sent before the next command
+FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 65536)      # so many bytes of replies go before the next command
 SHOWN_MAX = cython.declare(cython.Py_ssize_t, errors.ARGUMENTS_SHOWN_BYTES + 1)
 CLOCK_US = cython.declare(cython.int, 200)          # the commands' clock may be so much behind
 
@@ -252,7 +253,8 @@ class Dispatcher:
             self.reply.truncate(self.reply_start)
         client.flags &= ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP)
         if client.flags & ClientFlag.REPLY_SKIP_NEXT:
-            client.flags = (client.flags & ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP_NEXT)) | ClientFlag.REPLY_SKIP
+            client.flags = ((client.flags & ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP_NEXT))
+                            | ClientFlag.REPLY_SKIP)
         if before & ClientFlag.ASKING:
             client.flags &= ~cython.cast(cython.uint, ClientFlag.ASKING)
         return 0
@@ -284,8 +286,7 @@ class Dispatcher:
     @cython.exceptval(-1, check=False)
     def cut_off_browser(self, client: Client) -> cython.int:
         """A web page may be making a browser talk to us (cross-protocol scripting): no reply, and the end."""
-        self.context.server.log.warning(
-            f"Possible SECURITY ATTACK detected: POST or Host: from {client.transport.peer}. Connection closed.")
+        self.context.server.limits.log_browser(client)
         client.flags |= ClientFlag.CLOSE_AFTER_REPLY
         client.transport.close("HTTP")
         return 1

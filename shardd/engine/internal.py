@@ -5,8 +5,8 @@
     SHARDD PROXY                +OK; the connection is a proxy's (control connections are internal already)
     SHARDD COMMANDS             the names of all commands that this engine has
 
-They exist on control connections only (ClientFlag.INTERNAL); any other client is told that there is no such command. They are not
-rows of Redis's table and not part of COMMAND.
+They exist on control connections only (ClientFlag.INTERNAL); any other client is told that there is no such command.
+They are not rows of Redis's table and not part of COMMAND.
 """
 import json
 from collections.abc import Callable

@@ -7,7 +7,6 @@ cdef class Session(Client):
     cdef InputState input
     cdef Dispatcher dispatcher
     cdef public object limits           # the server's ConnectionLimits
-    cdef public double over_soft_since  # when the output queue passed the soft limit, monotonic seconds; 0: it has not
     cdef Py_ssize_t serve(self, uint8_t* p, Py_ssize_t n) except -1
     cdef int flush(self) except -1
     cdef int protocol_error(self) except -1

@@ -1,7 +1,7 @@
 """A client's session with the engine: bytes in, commands through dispatch, bytes out.
 
-Sans-IO: it sees bytes handed in by whoever drives it and writes to its transport; sockets are the reactor's. It owns the
-parse state of its connection and nothing else: what the connection is (name, database, protocol) is in net.client.
+Sans-IO: it sees bytes handed in by whoever drives it and writes to its transport; sockets are the reactor's. It owns
+the parse state of its connection and nothing else: what the connection is (name, database, protocol) is in net.client.
 
 What one read brings is parsed whole, run as batches, and answered by one write.
 """
@@ -11,7 +11,10 @@ from cython.cimports.shardd.engine.dispatch import Dispatcher
 from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
 from cython.cimports.shardd.wire.request import input_state_clear
 
+from shardd.base import limits
+
 REQUESTS_MAX = cython.declare(cython.int, 1024)         # parsed at a time: bounds the argument array, not the client
+LARGE_INPUT = cython.declare(cython.Py_ssize_t, limits.QUERY_BUFFER_BYTES_MIN)      # below it no limit has to be asked
 
 
 @cython.final
@@ -19,10 +22,11 @@ REQUESTS_MAX = cython.declare(cython.int, 1024)         # parsed at a time: boun
 class Session(Client):
     """One connection to the engine."""
 
-    def __init__(self, dispatcher: Dispatcher, clients: Clients, limits: object, authenticated: bool) -> None:
+    def __init__(self, dispatcher: Dispatcher, clients: Clients, policy: object, authenticated: bool) -> None:
+        """policy: the server's ConnectionLimits."""
         clients.add(self)
         self.dispatcher = dispatcher
-        self.limits = limits
+        self.limits = policy
         self.authenticated = authenticated
         self.input.bulk = -1
 
@@ -59,14 +63,14 @@ class Session(Client):
                 if self.transport.closing:
                     dispatcher.reply.clear()
                     return n
-            if dispatcher.parser.error != cython.NULL:
+            if dispatcher.parser.error is not None:
                 self.protocol_error()
                 return n
             if dispatcher.parser.count < requests:
                 break
         self.flush()
         self.transport.in_want = self.input.want
-        if n - used > self.limits.query_buffer_bytes_max:
+        if n - used > LARGE_INPUT and n - used > self.limits.query_buffer_bytes_max:
             dispatcher.stats.query_limit_closes += 1
             self.limits.log_query_buffer(self, n - used)
             self.transport.close("client-query-buffer-limit")
@@ -93,9 +97,8 @@ class Session(Client):
         dispatcher: Dispatcher = self.dispatcher
         text: bytes = dispatcher.parser.error
         dispatcher.stats.protocol_errors += 1
-        dispatcher.stats.count_error(text[1:])
-        dispatcher.reply.raw(cython.cast(cython.p_char, text), len(text))
-        dispatcher.reply.raw(b"\r\n", 2)
+        dispatcher.stats.count_error(text)
+        dispatcher.reply.error(text)
         self.limits.log_protocol_error(self, text)
         self.flush()
         self.transport.close_after_flush()

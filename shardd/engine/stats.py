@@ -6,7 +6,7 @@ Owns: what INFO stats and SLOWLOG show. Does not own the counts per command (com
 from collections import deque
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.shardd.base.clock import monotonic_ms, ticks_per_us, unix_ms
 from cython.cimports.shardd.wire.request import Arg
 

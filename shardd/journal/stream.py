@@ -1,15 +1,16 @@
 """The journal: the one ordered stream of effects, which the AOF, replicas and slot migrations read.
 
 An effect is a command that, run again on the state before it, gives the state after it, whatever the time and the
-machine: EXPIRE becomes PEXPIREAT, INCRBYFLOAT becomes SET, an expired key becomes DEL. Dispatch appends after each command
-that changed anything; the keyspace appends the keys that expire. The order in the stream is the order in which they happened.
+machine: EXPIRE becomes PEXPIREAT, INCRBYFLOAT becomes SET, an expired key becomes DEL. Dispatch appends after each
+command that changed anything; the keyspace appends the keys that expire. The order in the stream is the order in which
+they happened.
 
     dispatch --append--> +--------------------------------------+ --flush, once per loop turn--> reader.feed(bytes)
     keyspace --key_deleted-> | *2 SELECT 0 *3 SET k v *2 DEL k ... |                          \\-> reader.feed(bytes)
                          +--------------------------------------+
 
-The bytes are RESP commands, with a SELECT wherever the database changes: the form that the AOF and Redis's replication link share. While
-nobody reads, nothing is encoded. A reader sees whole effects only, from the moment it was added.
+The bytes are RESP commands, with a SELECT wherever the database changes: the form that the AOF and Redis's replication
+link share. While nobody reads, nothing is encoded. A reader sees whole effects only, from the moment it was added.
 """
 from typing import Protocol as TypingProtocol
 
@@ -22,7 +23,7 @@ from cython.cimports.shardd.wire.request import Arg
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
 SELECT_ITEMS = cython.declare(cython.Py_ssize_t, 4)     # a SELECT's header, its two words, and the effect's own header
-ITEM_BYTES_MAX = cython.declare(cython.Py_ssize_t, 40)  # of an item beside its bytes: what Reply.bulk asks room for, and more
+ITEM_BYTES_MAX = cython.declare(cython.Py_ssize_t, 40)  # of an item beside its bytes: more than Reply.bulk asks for
 
 
 class Reader(TypingProtocol):

@@ -37,11 +37,11 @@ cdef class Database:
     cdef bytep read(self, Key* k)                  # for a reading command: hits, misses, access time
     cdef bytep peek(self, Key* k)                  # as read, but the access time stays
     cdef bytep write(self, Key* k)                 # for a writing command: access time
-    cdef int add(self, Key* k, bytep entry) except -1           # the key is absent; the entry is ours now (freed on failure)
-    cdef int replace(self, Key* k, bytep entry) except -1       # the key is there: its entry goes; infallible once called
+    cdef int add(self, Key* k, bytep entry) except -1           # the key is absent; the entry is ours now, also on failure
+    cdef int replace(self, Key* k, bytep entry) except -1       # the key is there; its entry goes
     cdef int exchange(self, Key* k, bytep old, bytep entry) except -1   # as replace, but `old` stays the caller's
     cdef int set_string(self, Key* k, const uint8_t* p, Py_ssize_t n, int64_t expiry, int how) except -1
-    cdef bytep open_heap(self, Key* k, bytep e, Py_ssize_t size)        # the entry as a HeapString with room for `size` bytes
+    cdef bytep open_heap(self, Key* k, bytep e, Py_ssize_t size)        # as a HeapString with room for `size` bytes
     cdef int set_int(self, Key* k, bytep e, int64_t value) except -1    # e: the live entry or NULL; keeps its expiry
     cdef int remove(self, Key* k) except -1                     # 1 where a live key went
     cdef bytep take(self, Key* k)                  # the live entry, out of the table and the caller's
@@ -65,7 +65,7 @@ cdef class Keyspace:
     cdef public int lfu_log_factor, lfu_decay_minutes
     cdef public uint64_t hits, misses, expired, evicted, dirty
     cdef list doomed                    # cleared databases whose memory is given back in steps
-    cdef uint64_t exchanges             # how often a database's tables were swapped or cleared: whoever walks one starts anew
+    cdef uint64_t exchanges             # databases swapped or cleared so far: whoever walks one starts anew
     cdef int touch_entry(self, bytep e) except -1
     cdef int count_access(self, bytep e) except -1
 

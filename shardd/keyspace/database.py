@@ -11,13 +11,14 @@ Whatever must happen whenever a key is read or changed happens here, so that no 
     touched           every change of a key passes through it: `dirty` counts it
     add/drop          key counts, expiry counts, used_memory (by the allocator)
 
-Invariants: an entry lies in the table of its key's slot, and nowhere else. `used` and `volatile_keys` are sums over the slots. A slot's
-`next_expiry` is never later than any expiry in it, but while an expiry sweep of the slot is under way. An entry pointer is good until the next change of the same database.
+Invariants: an entry lies in the table of its key's slot, and nowhere else. `used` and `volatile_keys` are sums over the
+slots. A slot's `next_expiry` is never later than any expiry in it, but while an expiry sweep of the slot is under way.
+An entry pointer is good until the next change of the same database.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.shardd.base.native import bytep, load64, store16, store32, store64
+from cython.cimports.shardd.base.native import bytep, store16, store32, store64
 from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Key, SlotTable
 from cython.cimports.shardd.keyspace.entry import (
     ENTRY_SKIP, HeapString, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_bytes,
@@ -32,18 +33,20 @@ from cython.cimports.shardd.structures.table import (
     Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove, table_sweep,
     table_walk)
 
+from shardd.base import limits
+
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 key_p = cython.typedef(cython.pointer(Key))
 slot_p = cython.typedef(cython.pointer(SlotTable))
 place_p = cython.typedef(cython.pointer(bytep))
 
-EMBSTR_MAX = cython.declare(cython.Py_ssize_t, 44)      # Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT, visible in OBJECT ENCODING
+EMBSTR_MAX = cython.declare(cython.Py_ssize_t, 44)      # Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT
 HEAP_DOUBLE_MAX = cython.declare(cython.Py_ssize_t, 1 << 20)   # as Redis's SDS_MAX_PREALLOC
 NEVER = cython.declare(int64_t, 9223372036854775807)
-LFU_INIT = cython.declare(uint32_t, 5)                  # a new key's counter, so that it is not the first to go
-FREE_AT_ONCE = cython.declare(uint64_t, 20000)          # keys of a cleared database that are freed on the spot, about 2 ms
+LFU_INIT = cython.declare(uint32_t, limits.LFU_COUNTER_INITIAL)
+FREE_AT_ONCE = cython.declare(uint64_t, 20000)          # keys of a cleared database freed on the spot, about 2 ms
 FREE_SLOT_AT_ONCE = cython.declare(cython.longlong, 2000)       # keys of one of its slots that are freed in one go
-FREE_CHAINS = cython.declare(uint64_t, 256)             # chains of a larger slot between two looks at what is left to do
+FREE_CHAINS = cython.declare(uint64_t, 256)             # chains of a larger slot between two looks at what is left
 
 
 @cython.cfunc
@@ -296,7 +299,8 @@ class Database:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def set_string(self, k: key_p, p: const_bytes, n: cython.Py_ssize_t, expiry: int64_t, how: cython.int) -> cython.int:
+    def set_string(self, k: key_p, p: const_bytes, n: cython.Py_ssize_t, expiry: int64_t,
+                   how: cython.int) -> cython.int:
         """Set a key to a string, whatever it was. `expiry` unix ms, -1 none; `how`: SetString bits."""
         keyspace: Keyspace = self.keyspace
         old: bytep = self.find(k)

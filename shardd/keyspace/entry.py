@@ -14,8 +14,8 @@
 A value is inline bytes, an inline int64, or, once a string has been appended to, a HeapString with room to grow. A
 key of 16 and a value of 32 bytes take 56 bytes in all, 64 with an expiry.
 
-An entry never moves by itself; what changes its size (expiry added, longer value) makes a new block, and the caller puts that
-into the table in place of the old one.
+An entry never moves by itself; what changes its size (expiry added, longer value) makes a new block, and the caller
+puts that into the table in place of the old one.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t
@@ -25,8 +25,8 @@ from cython.cimports.shardd.keyspace.entry import (
     ENTRY_SKIP, HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_encoding, entry_expires, entry_key,
     entry_key_len, entry_type, entry_value, entry_value_len)
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
+from cython.cimports.shardd.structures.number import format_int
 from cython.cimports.shardd.structures.table import PAIR_EXPIRES, PAIR_WIDE, pair_head
-from cython.cimports.shardd.wire.reply import format_int
 
 from shardd.base import limits
 
@@ -41,7 +41,7 @@ LENGTH_MAX = cython.declare(cython.Py_ssize_t, limits.STRING_BYTES_MAX)
 @cython.exceptval(check=False)
 def entry_new(key: const_bytes, key_len: cython.Py_ssize_t, value_len: cython.Py_ssize_t, expiry: int64_t,
               type: uint32_t, encoding: uint32_t, access: uint32_t) -> bytep:
-    """A block with its header and key filled in and room for `value_len` bytes; NULL without memory, or where it is too long.
+    """A block with its header and key filled in and room for `value_len` bytes; NULL without memory, or if too long.
 
     `expiry` is unix time in ms, -1 for none.
     """
@@ -135,7 +135,10 @@ def entry_view(e: bytep, view: cython.pointer(View)) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def entry_rebuilt(e: bytep, key: const_bytes, key_len: cython.Py_ssize_t, expiry: int64_t) -> bytep:
-    """A new block with this key and expiry that takes over the value: free `e` with entry_free_shell. NULL without memory."""
+    """A new block with this key and expiry that takes over the value: free `e` with entry_free_shell.
+
+    NULL without memory.
+    """
     n: uint32_t = entry_value_len(e)
     fresh: bytep = entry_new(key, key_len, n, expiry, entry_type(e), entry_encoding(e), 0)
     if fresh != cython.NULL:

@@ -1,14 +1,14 @@
 """Active expiry: deletes keys that are past their time and that nobody asks for.
 
-Each slot knows a time before which none of its keys falls due (`SlotTable.next_expiry`), so a cycle reads 16,384 numbers
-and sweeps only slots that have something to give. Unlike Redis's random sampling this finds every due key, and costs
-nothing while none is due. A sweep works chain by chain and stops when its time is used up; the next cycle goes on there,
-so a million keys that fall due at once are many short cycles, never one long pause.
+Each slot knows a time before which none of its keys falls due (`SlotTable.next_expiry`), so a cycle reads 16,384
+numbers and sweeps only slots that have something to give. Unlike Redis's random sampling this finds every due key, and
+costs nothing while none is due. A sweep works chain by chain and stops when its time is used up; the next cycle goes on
+there, so a million keys that fall due at once are many short cycles, never one long pause.
 
 Lazy expiry (a due key that somebody does ask for) is database.py's.
 """
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Keyspace, SlotTable

@@ -1,5 +1,5 @@
 from libc.stdint cimport uint8_t, int64_t, uint64_t
-from shardd.net.reactor cimport Protocol
+from shardd.net.transport cimport Protocol
 
 cpdef enum ClientFlag:
     REPLY_OFF = 1           # CLIENT REPLY OFF
@@ -25,6 +25,7 @@ cdef class Client(Protocol):
     cdef public int64_t active_ms           # monotonic, last command
     cdef public str last_command            # lower case, "client|list" form, or None
     cdef public uint64_t commands           # executed so far
+    cdef public double over_soft_since      # when its unread replies passed the soft limit, monotonic s; 0: not
     cdef public Clients registry
 
 cdef class Clients:

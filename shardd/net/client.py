@@ -6,12 +6,12 @@ factory), which commands need authentication (dispatch), or what a flag does.
 The engine's and the proxy's sessions derive from Client, so that the connection commands exist once.
 
 Invariants: an id is given once per process and never again; `by_id` holds the clients that were added and not yet
-discarded, in order of arrival, and is what keeps none of them alive longer than its connection.
+discarded, in order of arrival. Whoever adds one discards it when its connection is lost.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t
 from cython.cimports.shardd.base.clock import monotonic_ms, unix_ms
-from cython.cimports.shardd.net.reactor import Protocol
+from cython.cimports.shardd.net.transport import Protocol
 
 
 @cython.cclass

@@ -16,7 +16,12 @@ from shardd.base.options import Config
 from shardd.base.process import room_for_clients
 from shardd.net.client import Client, ClientFlag, Clients
 
-_LOOPBACK: Final = ("127.", "::1", "[::1]", "/")
+_LOOPBACK: Final = ("127.", "[::1]")
+
+
+def is_local(transport: Any) -> bool:
+    """Whether the other end is on this host: it came over a Unix socket or a loopback address."""
+    return transport.is_unix or transport.peer.startswith(_LOOPBACK)
 
 
 class ConnectionLimits:
@@ -43,7 +48,7 @@ class ConnectionLimits:
         self.idle_timeout_s = config["timeout"]
 
     def _make_room(self) -> None:
-        """Enough descriptors for maxclients, or fewer clients, as in Redis. Raises ConfigError where there is none for any."""
+        """Enough descriptors for maxclients, or fewer clients, as in Redis. ConfigError where there is none for any."""
         wanted = self.config["maxclients"]
         fit = room_for_clients(wanted)
         if fit < 1:
@@ -51,8 +56,8 @@ class ConnectionLimits:
                               f"client; it must be {RESERVED_FDS + 1} at least")
         if fit < wanted:
             self.config.lower("maxclients", fit)
-            self.log.warning(f"maxclients is {wanted}, which takes {wanted + RESERVED_FDS} open files, and the system allows "
-                             f"{fit + RESERVED_FDS} (ulimit -n): maxclients has been reduced to {fit}")
+            self.log.warning(f"maxclients is {wanted}, which takes {wanted + RESERVED_FDS} open files, and the system "
+                             f"allows {fit + RESERVED_FDS} (ulimit -n): maxclients has been reduced to {fit}")
 
     def _more_clients(self, wanted: int) -> None:
         fit = room_for_clients(wanted)
@@ -82,8 +87,7 @@ class ConnectionLimits:
         return True
 
     def _protected(self, transport: Any) -> bool:
-        return (self.config["protected-mode"] and not self.config["requirepass"] and not transport.is_unix
-                and not transport.peer.startswith(_LOOPBACK))
+        return self.config["protected-mode"] and not self.config["requirepass"] and not is_local(transport)
 
     # --- what a session reports ---------------------------------------------------------------------------------
 
@@ -114,6 +118,11 @@ class ConnectionLimits:
         self.log.warning(f"Closing client id={client.id} addr={client.transport.peer} that reached the query buffer "
                          f"limit ({size} bytes)")
 
+    def log_browser(self, client: Client) -> None:
+        """A client sent a line of HTTP: somebody may be making a browser talk to us. It is being closed."""
+        self.log.warning(f"Possible SECURITY ATTACK detected: POST or Host: from {client.transport.peer}. "
+                         "Connection closed.")
+
     def log_protocol_error(self, client: Client, text: bytes) -> None:
         """A client sent bytes that are not the protocol and is being closed."""
         self.log.verbose(f"Protocol error from client id={client.id} addr={client.transport.peer}: "
@@ -122,7 +131,7 @@ class ConnectionLimits:
     # --- what time brings ---------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
-        """Cut off clients that are idle for longer than `timeout`, and those over the soft limit; about once a second."""
+        """Cut off clients that are idle for longer than `timeout`, or over the soft limit; about once a second."""
         if not self.idle_timeout_s and not self.output_soft_bytes:
             return
         now_ms = mono_ms()

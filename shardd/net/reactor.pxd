@@ -25,8 +25,8 @@ cdef class Reactor(Hub):
     cdef public object on_error             # called with (transport or listener, exception), or None
     cdef public object on_warning           # called with one line of text, or None
     cdef readonly uint64_t polls, events_total
-    cdef readonly int64_t longest_us        # the longest turn so far, by the wall: how long a ready socket waited at most
-    cdef readonly int64_t longest_cpu_us    # the most CPU time of a turn: at most this, and at least limits.CPU_MARK_US less
+    cdef readonly int64_t longest_us        # the longest turn so far, by the wall: most that a ready socket waited
+    cdef readonly int64_t longest_cpu_us    # the most CPU time of a turn, too high by limits.CPU_MARK_US at most
     cdef int64_t turn_us                    # when the turn began; monotonic
     cdef int64_t mark_us, mark_cpu_us       # a time, and what the thread had used of the CPU by then
     cdef readonly int connections           # transports whose lost() is still to come

@@ -271,8 +271,8 @@ class Reactor(Hub):
     def poll(self) -> None:
         """Serve every socket that is ready, and go on while more are, for about limits.POLL_US_MAX.
 
-        After a batch it waits up to linger_ms for the next one before it hands back to the event loop: under load the next
-        request is then one system call away, not three. An idle process is not kept busy by that.
+        After a batch it waits up to linger_ms for the next one before it hands back to the event loop: under load the
+        next request is then one system call away, not three. An idle process is not kept busy by that.
         """
         start_us: int64_t = monotonic_us()
         self.polls += 1
@@ -308,7 +308,7 @@ class Reactor(Hub):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def batch(self, wait_ms: cython.int) -> cython.int:
-        """Take one batch of events, waiting up to wait_ms for the first, and serve them; returns how many there were."""
+        """Take one batch of events, waiting up to wait_ms for the first, and serve them; how many there were."""
         events: epoll_event[512]
         i: cython.int
         n: cython.int
@@ -343,8 +343,8 @@ class Reactor(Hub):
     def end_turn(self) -> int64_t:
         """Note the turn's length, where it is a long one, and begin the next; returns the monotonic time, us.
 
-        The CPU's clock is a system call, so it is not read twice per turn: what the thread has used since the last mark,
-        but not more than the time that passed, is what the turn used at most. longest_us >= longest_cpu_us, always.
+        The CPU's clock is a system call, so it is not read twice per turn: what the thread has used since the last
+        mark, but not more than the time that passed, is what the turn used at most. So longest_us >= longest_cpu_us.
         """
         cpu_us: int64_t
         now_us: int64_t = monotonic_us()

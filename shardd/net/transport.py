@@ -24,9 +24,10 @@ Invariants:
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import free, malloc, realloc
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy, memmove
+from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.sockets import address_of, os_error, socket_error
 from cython.cimports.shardd.net.sys import (
@@ -35,6 +36,7 @@ from cython.cimports.shardd.net.sys import (
 from shardd.base import limits
 
 _READ_BYTES = cython.declare(cython.Py_ssize_t, limits.READ_BUFFER_BYTES)
+_OUT_BYTES_MIN = cython.declare(cython.Py_ssize_t, 4096)       # first size of a queue: what it holds grows soon
 
 
 @cython.cclass
@@ -176,7 +178,6 @@ class Transport:
     @cython.exceptval(-1, check=False)
     def out_room(self, n: cython.Py_ssize_t) -> cython.int:
         """Make sure that n more bytes fit behind the queue; MemoryError."""
-        grown: cython.p_void
         cap: cython.Py_ssize_t
         if self.out_pos + self.out_len + n <= self.out_cap:
             return 0
@@ -186,11 +187,8 @@ class Transport:
             if self.out_len + n <= self.out_cap:
                 return 0
         cap = max(self.out_pos + self.out_len + n, 2 * self.out_cap)
-        cap = max(cap, 4096)
-        grown = realloc(self.outbuf, cap)
-        if grown == cython.NULL:
-            raise MemoryError
-        self.outbuf = cython.cast(bytep, grown)
+        cap = max(cap, _OUT_BYTES_MIN)
+        self.outbuf = cython.cast(bytep, regrow(self.outbuf, cap))
         self.out_cap = cap
         return 0
 
@@ -280,9 +278,7 @@ class Transport:
         # a buffer that a giant request needed is not kept for a few bytes, unless more of the kind is on its way
         if self.in_cap < n or (self.in_cap > _READ_BYTES and self.in_cap // 4 > max(n, self.in_want)):
             cap = max(n, 64)
-            fresh = cython.cast(bytep, malloc(cap))
-            if fresh == cython.NULL:
-                raise MemoryError
+            fresh = cython.cast(bytep, regrow(cython.NULL, cap))
             memcpy(fresh, p, n)
             free(self.inbuf)
             self.inbuf = fresh
@@ -296,7 +292,6 @@ class Transport:
     @cython.exceptval(-1, check=False)
     def in_room(self) -> cython.int:
         """Grow `inbuf` to what the protocol wants, or to twice its content; MemoryError."""
-        grown: cython.p_void
         cap: cython.Py_ssize_t = self.in_want
         if cap <= self.in_len:
             if self.in_cap - self.in_len >= _READ_BYTES // 4:
@@ -304,10 +299,7 @@ class Transport:
             cap = max(2 * self.in_len, _READ_BYTES)
         if cap <= self.in_cap:
             return 0
-        grown = realloc(self.inbuf, cap)
-        if grown == cython.NULL:
-            raise MemoryError
-        self.inbuf = cython.cast(bytep, grown)
+        self.inbuf = cython.cast(bytep, regrow(self.inbuf, cap))
         self.in_cap = cap
         return 0
 

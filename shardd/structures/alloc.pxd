@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 
-# All return NULL where the memory cannot be had, and change nothing then. `n` of release and resize is the size asked for.
+# All return NULL where the memory cannot be had, and change nothing then. `n` of release and resize is the size that
+# was asked for.
 cdef void* allocate(size_t n) noexcept nogil
 cdef void* allocate_lines(size_t n) noexcept nogil      # zeroed, on a 64-byte boundary; n is a multiple of 64
 cdef void release_lines(void* p, size_t n) noexcept nogil

@@ -1,8 +1,8 @@
 """Glob patterns as Redis matches them (KEYS, SCAN MATCH, CONFIG GET, PSUBSCRIBE).
 
-`*` any run of bytes, `?` one byte, `[abc]`, `[^a]`, `[a-z]` one byte of a set, `\\x` the byte x. A set that is not closed ends
-with the pattern. Only the last star is ever tried again, so the work is at most text length times pattern length, however
-many stars a hostile pattern holds.
+`*` any run of bytes, `?` one byte, `[abc]`, `[^a]`, `[a-z]` one byte of a set, `\\x` the byte x. A set that is not
+closed ends with the pattern. Only the last star is ever tried again, so the work is at most text length times pattern
+length, however many stars a hostile pattern holds.
 """
 import cython
 from cython.cimports.libc.stdint import uint8_t
@@ -62,7 +62,8 @@ def _match_set(pattern: const_bytes, pn: cython.Py_ssize_t, c: cython.int, fold:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def glob_match(pattern: const_bytes, pn: cython.Py_ssize_t, text: const_bytes, n: cython.Py_ssize_t, fold: cython.bint) -> cython.bint:
+def glob_match(pattern: const_bytes, pn: cython.Py_ssize_t, text: const_bytes, n: cython.Py_ssize_t,
+               fold: cython.bint) -> cython.bint:
     """Whether all `n` bytes of the text match; `fold`: ASCII letters match in either case."""
     i: cython.Py_ssize_t = 0                # in the pattern
     j: cython.Py_ssize_t = 0                # in the text

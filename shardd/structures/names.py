@@ -4,8 +4,8 @@ A name gets a number, by which its owner keeps what it knows about it. Two loads
 
     name -> head (its first eight bytes, lower case, as one word) -> bucket -> number -> compare head, length, rest
 
-A pair is a name of two parts with a bar between them, "client|list". The sizes are fixed: Redis 7.2 has 380 commands with
-all subcommands, the longest of 30 bytes.
+A pair is a name of two parts with a bar between them, "client|list". The sizes are fixed: Redis 7.2 has 380 commands
+with all subcommands, the longest of 30 bytes.
 """
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint64_t

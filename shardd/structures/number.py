@@ -1,17 +1,28 @@
 """Numbers as Redis reads and writes them inside strings.
 
 An integer is canonical decimal: an optional minus, no plus, no leading zero, within 64 bits; so that a string which
-is stored as an integer reads back byte for byte. A float is what C's strtold takes, without spaces, NaN and what is out of range.
+is stored as an integer reads back byte for byte. A float read is what C's strtold takes, but for spaces,
+NaN and what is out of range; the formatters say which of Redis's forms they write.
 """
 import cython
+from cython.cimports.cpython.conversion import PyOS_double_to_string
+from cython.cimports.cpython.mem import PyMem_Free
+from cython.cimports.libc.math import isinf, isnan, signbit
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.stdlib import atoi
+from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.libc_number import ERANGE, errno_place, isinf_ld, isnan_ld, snprintf_ld, strtold
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 _INT64_MAX = cython.declare(uint64_t, 9223372036854775807)
 _TENTH = cython.declare(uint64_t, 1844674407370955161)         # 2^64 // 10
 LONG_DOUBLE_CHARS = cython.declare(cython.int, 5120)            # the longest %.17Lf, as Redis's MAX_LONG_DOUBLE_CHARS
+# Integers between these are exact in a double, and printed as integers.
+_EXACT = cython.declare(cython.double, 4503599627370496.0)
+
+_PAIRS_KEPT = cython.declare(bytes, b"".join([b"%02d" % i for i in range(100)]))
+_PAIRS = cython.declare(bytep, cython.cast(bytep, cython.cast(cython.p_char, _PAIRS_KEPT)))
 
 
 @cython.cfunc
@@ -78,7 +89,7 @@ def parse_long_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointe
 @cython.nogil
 @cython.exceptval(check=False)
 def format_long_double(out: cython.p_char, room: cython.int, value: cython.longdouble) -> cython.int:
-    """The value with up to 17 decimals and no trailing zeros, as INCRBYFLOAT stores it; its length, 0 where it does not fit."""
+    """The value with up to 17 decimals and no trailing zeros, as INCRBYFLOAT stores it; its length, 0: no room."""
     n: cython.int
     if isinf_ld(value):
         memcpy(out, b"inf" if value > 0 else b"-inf", 4)
@@ -94,3 +105,131 @@ def format_long_double(out: cython.p_char, room: cython.int, value: cython.longd
         out[0] = 48
         n = 1
     return n
+
+
+@cython.cfunc
+@cython.nogil
+@cython.cdivision(True)
+@cython.exceptval(check=False)
+def format_int(out: bytep, value: int64_t) -> cython.int:
+    """Print value in decimal, two digits at a time; returns the length, at most 20. No NUL follows."""
+    rest: uint64_t = cython.cast(uint64_t, value)
+    digits: cython.int = 1
+    bound: uint64_t = 10
+    pair: cython.int
+    sign: cython.int = 0
+    if value < 0:
+        out[0] = 45
+        out += 1
+        sign = 1
+        rest = cython.cast(uint64_t, -(value + 1)) + 1      # the lowest one has no positive twin
+    while digits < 19 and rest >= bound:
+        digits += 1
+        bound *= 10
+    if digits == 19 and rest >= bound:
+        digits = 20
+    sign += digits
+    while rest >= 100:
+        pair = cython.cast(cython.int, rest % 100) * 2
+        rest = rest // 100
+        digits -= 2
+        out[digits] = _PAIRS[pair]
+        out[digits + 1] = _PAIRS[pair + 1]
+    if rest >= 10:
+        pair = cython.cast(cython.int, rest) * 2
+        out[0] = _PAIRS[pair]
+        out[1] = _PAIRS[pair + 1]
+    else:
+        out[0] = cython.cast(uint8_t, 48 + rest)
+    return sign
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def format_double(out: bytep, value: cython.double) -> cython.int:
+    """Print value as Redis 7.2's d2string does: the shortest digits that read back the same; `out` holds 32 bytes.
+
+    Whole numbers below 2**52 print as integers; inf, -inf, nan and -0 by name. Raises MemoryError.
+    """
+    n: cython.int
+    k: cython.int
+    exponent: cython.int
+    digits: uint8_t[24]
+    text: cython.p_char
+    if isnan(value):
+        memcpy(out, b"nan", 3)
+        return 3
+    if isinf(value):
+        if value < 0:
+            memcpy(out, b"-inf", 4)
+            return 4
+        memcpy(out, b"inf", 3)
+        return 3
+    if value == 0:
+        memcpy(out, b"-0", 2)
+        if signbit(value):
+            return 2
+        out[0] = 48
+        return 1
+    if -_EXACT < value < _EXACT and cython.cast(cython.double, cython.cast(int64_t, value)) == value:
+        return format_int(out, cython.cast(int64_t, value))
+    # "d.ddde+xx": repr's digits, which are the shortest, at 17 places at most
+    text = PyOS_double_to_string(value, 114, 0, 0, cython.NULL)
+    n = 0
+    k = 0
+    exponent = 0
+    seen_point: cython.bint = False
+    while text[k] != 0 and text[k] != 101:
+        if text[k] == 46:
+            seen_point = True
+        elif text[k] != 45:
+            if n > 0 or text[k] != 48:
+                digits[n] = cython.cast(uint8_t, text[k])
+                n += 1
+            if seen_point:
+                exponent -= 1
+        k += 1
+    if text[k] == 101:
+        exponent += atoi(text + k + 1)
+    PyMem_Free(text)
+    while n > 1 and digits[n - 1] == 48:
+        n -= 1
+        exponent += 1
+    k = 0
+    if value < 0:
+        out[0] = 45
+        k = 1
+    return k + _place(out + k, digits, n, exponent)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _place(out: bytep, digits: bytep, n: cython.int, exponent: cython.int) -> cython.int:
+    """Write digits * 10**exponent in the form fpconv_dtoa chooses: plain, with a point, or scientific."""
+    power: cython.int = exponent + n - 1
+    size: cython.int = abs(power)
+    at: cython.int
+    if exponent >= 0 and size < n + 7:
+        memcpy(out, digits, n)
+        memset(out + n, 48, exponent)
+        return n + exponent
+    if exponent < 0 and (exponent > -7 or size < 4):
+        at = n + exponent       # digits before the point
+        if at > 0:
+            memcpy(out, digits, at)
+            out[at] = 46
+            memcpy(out + at + 1, digits + at, n - at)
+            return n + 1
+        memset(out, 48, 2 - at)
+        out[1] = 46
+        memcpy(out + 2 - at, digits, n)
+        return 2 - at + n
+    out[0] = digits[0]
+    at = 1
+    if n > 1:
+        out[1] = 46
+        memcpy(out + 2, digits + 1, n - 1)
+        at = n + 1
+    out[at] = 101
+    out[at + 1] = 45 if power < 0 else 43
+    return at + 2 + format_int(out + at + 2, size)

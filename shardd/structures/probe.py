@@ -1,7 +1,7 @@
 """Structures as a test sees them: drives table.py and number.py, whose functions are C, with bytes.
 
-Owns the entries that it puts into a table. Nothing of the server uses it; `alloc.Probe` is the same for the allocator. An entry
-here is the pair alone, without an owner's bytes before it (`skip` is 0):
+Owns the entries that it puts into a table. Nothing of the server uses it; `alloc.Probe` is the same for the allocator.
+An entry here is the pair alone, without an owner's bytes before it (`skip` is 0):
 
     [pair header] [key] [value]         as structures/table.py describes
 """
@@ -189,7 +189,7 @@ def read_int(text: bytes) -> int | None:
 
 
 def read_float(text: bytes, room: int = 5121) -> bytes | None:
-    """The float that the text is, as INCRBYFLOAT writes it (b"" where that takes `room` bytes or more); None where it is none."""
+    """The float that the text is, as INCRBYFLOAT writes it (b"" where `room` bytes are too few), or None."""
     value: cython.longdouble = 0
     out: cython.char[5121]
     data: cython.p_char = text

@@ -25,10 +25,11 @@ removal moves a few buckets, so no single command pays for a resize. While both 
 home to their keys and everything else is in `b`.
 
 The order of a scan is that of the reversed bits of the bucket index (Pieter Noordhuis's cursor, as in Redis's
-dict.c): every key that is there from the scan's start to its end is returned at least once, whatever resizing happens between
-two calls.
+dict.c): every key that is there from the scan's start to its end is returned at least once, whatever resizing happens
+between two calls.
 
-Where an array cannot be allocated, a table goes on with longer chains; only an insertion that finds no room at all fails.
+Where an array cannot be allocated, a table goes on with longer chains; an insertion fails only where it finds no room
+at all.
 """
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t, uintptr_t
@@ -230,7 +231,7 @@ def table_step(t: table_p, buckets: cython.int) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _rebuild(t: table_p, buckets: uint64_t) -> cython.void:
-    """Start to move everything into a new array; finish at once where both are small. Without memory nothing changes."""
+    """Start to move everything into a new array; finish at once where both are small. No memory: nothing changes."""
     fresh: bucket_p = cython.cast(bucket_p, allocate_lines(buckets * 64))
     if fresh == cython.NULL:
         return
@@ -281,7 +282,7 @@ def _in_chain(b: bucket_p, wanted: bucket_p) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def table_remove(t: table_p, place: place_p, hash: uint64_t) -> cython.void:
-    """Take the entry at `place` (from table_find with the same hash) out of the table. Does not shrink: see table_fit."""
+    """Take the entry at `place` (from table_find with the same hash) out. Does not shrink: see table_fit."""
     b: bucket_p = cython.cast(bucket_p, cython.cast(uintptr_t, place) & ~cython.cast(uintptr_t, 63))
     j: cython.int = cython.cast(cython.int, (cython.cast(uintptr_t, place) & 63) >> 3) - 1
     home: bucket_p = cython.address(t.b[hash & t.mask])
@@ -457,7 +458,8 @@ def table_walk(t: table_p, visit: EntryVisitor, context: cython.p_void) -> cytho
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _sweep_chain(t: table_p, home: bucket_p, index: uint64_t, condemn: EntryVisitor, context: cython.p_void) -> cython.void:
+def _sweep_chain(t: table_p, home: bucket_p, index: uint64_t, condemn: EntryVisitor,
+                 context: cython.p_void) -> cython.void:
     b: bucket_p = home
     j: cython.int = 0
     while True:
@@ -477,11 +479,12 @@ def _sweep_chain(t: table_p, home: bucket_p, index: uint64_t, condemn: EntryVisi
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def table_sweep(t: table_p, start: uint64_t, chains: uint64_t, condemn: EntryVisitor, context: cython.p_void) -> uint64_t:
+def table_sweep(t: table_p, start: uint64_t, chains: uint64_t, condemn: EntryVisitor,
+                context: cython.p_void) -> uint64_t:
     """Remove the entries for which `condemn` is true, over `chains` chains from number `start` on.
 
-    Where to go on, 0 when the last chain is done. `condemn` may see an entry twice; one that it condemns is its own from then on. A
-    resize between two calls can make a sweep miss entries. Does not shrink: call table_fit when done.
+    Where to go on, 0 when the last chain is done. `condemn` may see an entry twice; one that it condemns is its own
+    from then on. A resize between two calls can make a sweep miss entries. Does not shrink: call table_fit when done.
     """
     old_chains: uint64_t = cython.cast(uint64_t, t.old_mask) + 1 if t.old != cython.NULL else 0
     total: uint64_t
@@ -538,7 +541,7 @@ def _chain_pick(b: bucket_p, random: uint64_t) -> bytep:
 @cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def table_random(t: table_p, random: uint64_t) -> bytep:
-    """A random entry by 64 random bits: a random chain that is not empty, then one of its entries; NULL where there is none."""
+    """A random entry by 64 random bits: of a random chain that is not empty. NULL where there is none."""
     e: bytep
     index: uint64_t
     buckets: uint64_t

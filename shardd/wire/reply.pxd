@@ -31,6 +31,3 @@ cdef class Reply:
     cdef int nested(self, object value, int depth) except -1
     cdef int items(self, object values, int depth) except -1
     cdef int pairs(self, dict values, int depth) except -1
-
-cdef int format_int(uint8_t* out, int64_t value) noexcept nogil         # returns the length; out holds 20 bytes
-cdef int format_double(uint8_t* out, double value) except -1            # as Redis 7.2 prints it; out holds 32 bytes

@@ -19,14 +19,13 @@ written before stays, so a handler that fails in the middle of an aggregate has 
 """
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cython.cimports.cpython.conversion import PyOS_double_to_string
 from cython.cimports.cpython.long import PyLong_AsLongLongAndOverflow
-from cython.cimports.cpython.mem import PyMem_Free
-from cython.cimports.libc.math import isinf, isnan, signbit
-from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint64_t
-from cython.cimports.libc.stdlib import atoi, free, realloc
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.stdint import int64_t, uint8_t
+from cython.cimports.libc.stdlib import free
+from cython.cimports.libc.string import memcpy
+from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.structures.number import format_double, format_int
 
 from shardd.base import limits
 from shardd.base.errors import CommandError
@@ -37,139 +36,6 @@ _DEPTH_MAX = cython.declare(cython.int, limits.REPLY_DEPTH_MAX)
 _CAP_FIRST = cython.declare(cython.Py_ssize_t, limits.READ_BUFFER_BYTES)
 # Room for a header or a scalar: a mark, 20 digits, CRLF twice, "txt:".
 _HEAD = cython.declare(cython.Py_ssize_t, 32)
-# Integers between these are exact in a double, and printed as integers.
-_EXACT = cython.declare(cython.double, 4503599627370496.0)
-
-_PAIRS_KEPT = cython.declare(bytes, b"".join([b"%02d" % i for i in range(100)]))
-_PAIRS = cython.declare(bytep, cython.cast(bytep, cython.cast(cython.p_char, _PAIRS_KEPT)))
-
-
-@cython.cfunc
-@cython.nogil
-@cython.cdivision(True)
-@cython.exceptval(check=False)
-def format_int(out: bytep, value: int64_t) -> cython.int:
-    """Print value in decimal, two digits at a time; returns the length, at most 20. No NUL follows."""
-    rest: uint64_t = cython.cast(uint64_t, value)
-    digits: cython.int = 1
-    bound: uint64_t = 10
-    pair: cython.int
-    sign: cython.int = 0
-    if value < 0:
-        out[0] = 45
-        out += 1
-        sign = 1
-        rest = cython.cast(uint64_t, -(value + 1)) + 1      # the lowest one has no positive twin
-    while digits < 19 and rest >= bound:
-        digits += 1
-        bound *= 10
-    if digits == 19 and rest >= bound:
-        digits = 20
-    sign += digits
-    while rest >= 100:
-        pair = cython.cast(cython.int, rest % 100) * 2
-        rest = rest // 100
-        digits -= 2
-        out[digits] = _PAIRS[pair]
-        out[digits + 1] = _PAIRS[pair + 1]
-    if rest >= 10:
-        pair = cython.cast(cython.int, rest) * 2
-        out[0] = _PAIRS[pair]
-        out[1] = _PAIRS[pair + 1]
-    else:
-        out[0] = cython.cast(uint8_t, 48 + rest)
-    return sign
-
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def format_double(out: bytep, value: cython.double) -> cython.int:
-    """Print value as Redis 7.2's d2string does: the shortest digits that read back the same; `out` holds 32 bytes.
-
-    Whole numbers below 2**52 print as integers; inf, -inf, nan and -0 by name. Raises MemoryError.
-    """
-    n: cython.int
-    k: cython.int
-    exponent: cython.int
-    digits: uint8_t[24]
-    text: cython.p_char
-    if isnan(value):
-        memcpy(out, b"nan", 3)
-        return 3
-    if isinf(value):
-        if value < 0:
-            memcpy(out, b"-inf", 4)
-            return 4
-        memcpy(out, b"inf", 3)
-        return 3
-    if value == 0:
-        memcpy(out, b"-0", 2)
-        if signbit(value):
-            return 2
-        out[0] = 48
-        return 1
-    if -_EXACT < value < _EXACT and cython.cast(cython.double, cython.cast(int64_t, value)) == value:
-        return format_int(out, cython.cast(int64_t, value))
-    # "d.ddde+xx": repr's digits, which are the shortest, at 17 places at most
-    text = PyOS_double_to_string(value, 114, 0, 0, cython.NULL)
-    n = 0
-    k = 0
-    exponent = 0
-    seen_point: cython.bint = False
-    while text[k] != 0 and text[k] != 101:
-        if text[k] == 46:
-            seen_point = True
-        elif text[k] != 45:
-            if n > 0 or text[k] != 48:
-                digits[n] = cython.cast(uint8_t, text[k])
-                n += 1
-            if seen_point:
-                exponent -= 1
-        k += 1
-    if text[k] == 101:
-        exponent += atoi(text + k + 1)
-    PyMem_Free(text)
-    while n > 1 and digits[n - 1] == 48:
-        n -= 1
-        exponent += 1
-    k = 0
-    if value < 0:
-        out[0] = 45
-        k = 1
-    return k + _place(out + k, digits, n, exponent)
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _place(out: bytep, digits: bytep, n: cython.int, exponent: cython.int) -> cython.int:
-    """Write digits * 10**exponent in the form fpconv_dtoa chooses: plain, with a point, or scientific."""
-    power: cython.int = exponent + n - 1
-    size: cython.int = abs(power)
-    at: cython.int
-    if exponent >= 0 and size < n + 7:
-        memcpy(out, digits, n)
-        memset(out + n, 48, exponent)
-        return n + exponent
-    if exponent < 0 and (exponent > -7 or size < 4):
-        at = n + exponent       # digits before the point
-        if at > 0:
-            memcpy(out, digits, at)
-            out[at] = 46
-            memcpy(out + at + 1, digits + at, n - at)
-            return n + 1
-        memset(out, 48, 2 - at)
-        out[1] = 46
-        memcpy(out + 2 - at, digits, n)
-        return 2 - at + n
-    out[0] = digits[0]
-    at = 1
-    if n > 1:
-        out[1] = 46
-        memcpy(out + 2, digits + 1, n - 1)
-        at = n + 1
-    out[at] = 101
-    out[at + 1] = 45 if power < 0 else 43
-    return at + 2 + format_int(out + at + 2, size)
 
 
 @cython.final
@@ -201,12 +67,8 @@ class Reply:
     @cython.exceptval(-1, check=False)
     def grow(self, n: cython.Py_ssize_t) -> cython.int:
         """Double the buffer, or more, so that n more bytes fit; MemoryError."""
-        grown: cython.p_void
         cap: cython.Py_ssize_t = max(self.len + n, 2 * self.cap)
-        grown = realloc(self.buf, cap)
-        if grown == cython.NULL:
-            raise MemoryError
-        self.buf = cython.cast(bytep, grown)
+        self.buf = cython.cast(bytep, regrow(self.buf, cap))
         self.cap = cap
         return 0
 
@@ -243,6 +105,7 @@ class Reply:
         return 0
 
     @cython.cfunc
+    @cython.cdivision(True)
     @cython.overflowcheck(False)
     @cython.exceptval(-1, check=False)
     def bulk(self, p: cython.p_const_void, n: cython.Py_ssize_t) -> cython.int:
@@ -257,8 +120,8 @@ class Reply:
             out[0] = cython.cast(uint8_t, 48 + n)
             out += 1
         elif n < 100:
-            out[0] = _PAIRS[2 * n]
-            out[1] = _PAIRS[2 * n + 1]
+            out[0] = cython.cast(uint8_t, 48 + n // 10)
+            out[1] = cython.cast(uint8_t, 48 + n % 10)
             out += 2
         else:
             out += format_int(out, n)

@@ -36,17 +36,15 @@ cdef class RequestParser:
     cdef Arg* args
     cdef Request* requests
     cdef int count              # whole requests found by the last parse
-    cdef const char* error      # "-ERR Protocol error: ..." (no CRLF) of the last parse, or NULL
+    cdef bytes error            # one of base.errors, of the last parse; None: nothing was wrong
     cdef readonly Py_ssize_t bulk_max    # proto-max-bulk-len, bytes
     cdef int args_len, args_cap, requests_cap
-    cdef char[64] error_text    # where the one error with a variable part is printed
     cdef list inline_store      # keeps unquoted inline arguments alive until the next parse
     cdef Py_ssize_t parse(self, InputState* state, uint8_t* p, Py_ssize_t n, int requests_max) except -1
     cdef Py_ssize_t fast(self, uint8_t* p, Py_ssize_t n, int requests_max) noexcept
     cdef Py_ssize_t careful(self, InputState* state, uint8_t* p, Py_ssize_t n) except -1
     cdef Py_ssize_t header(self, InputState* state, uint8_t* p, Py_ssize_t n) except -1
-    cdef Py_ssize_t bulk_header(self, InputState* state, uint8_t* p, Py_ssize_t n) noexcept
-    cdef void unexpected(self, uint8_t c) noexcept
+    cdef Py_ssize_t bulk_header(self, InputState* state, uint8_t* p, Py_ssize_t n) except -1
     cdef Py_ssize_t inline_request(self, InputState* state, uint8_t* p, Py_ssize_t n) except -1
     cdef int split(self, uint8_t* p, Py_ssize_t n) except -1
     cdef Py_ssize_t unquote(self, uint8_t* p, Py_ssize_t at, Py_ssize_t n) except -1

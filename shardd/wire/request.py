@@ -1,8 +1,7 @@
 """The request parser: bytes from a client in, slices of those bytes out.
 
-Owns: where a request begins and ends, the limits of the protocol and the texts of its errors. Does not own the
-buffer (the transport's), what a request means (commands.registry) or what happens after a protocol error (the session
-writes `error` and closes).
+Owns: where a request begins and ends, and the limits of the protocol. Does not own the buffer (the transport's), what a
+request means (commands.registry) or what happens after a protocol error (the session writes `error` and closes).
 
 A request is a multibulk, `*` and one `$` per argument, or an inline line:
 
@@ -35,13 +34,14 @@ Overflow checks of the debug build are off where pointers are subtracted, which 
 """
 import cython
 from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint8_t, uint64_t
-from cython.cimports.libc.stdio import snprintf
-from cython.cimports.libc.stdlib import free, realloc
+from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memchr, memset
+from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.wire.request import Arg, ArgP, InputState, Request, RequestP, StateP
 
-from shardd.base import limits
+from shardd.base import errors, limits
 
 _LINE_MAX = cython.declare(cython.Py_ssize_t, limits.INLINE_BYTES_MAX)
 _ITEMS_MAX = cython.declare(int64_t, limits.MULTIBULK_ITEMS_MAX)
@@ -73,34 +73,6 @@ def input_state_clear(state: StateP) -> cython.void:
 def _digit(c: uint8_t) -> cython.uint:
     """0 to 9, or more than 9 where c is no digit."""
     return cython.cast(cython.uint, cython.cast(cython.int, c) - 48)
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _read_int(p: bytep, n: cython.Py_ssize_t, out: cython.pointer(int64_t)) -> cython.bint:
-    """Whether the n bytes are a 64-bit integer in its one canonical form: no plus, no leading zero, no "-0"."""
-    negative: cython.bint = n > 0 and p[0] == 45
-    value: uint64_t = 0
-    d: cython.uint
-    i: cython.Py_ssize_t = 1 if negative else 0
-    if n - i < 1 or n - i > 19:
-        return False
-    if p[i] == 48:
-        out[0] = 0
-        return n == 1
-    while i < n:
-        d = _digit(p[i])
-        if d > 9:
-            return False
-        value = value * 10 + d      # 19 digits cannot pass 2**64
-        i += 1
-    if value > cython.cast(uint64_t, INT64_MAX):
-        if negative and value == cython.cast(uint64_t, INT64_MAX) + 1:
-            out[0] = -INT64_MAX - 1
-            return True
-        return False
-    out[0] = -cython.cast(int64_t, value) if negative else cython.cast(int64_t, value)
-    return True
 
 
 @cython.cfunc
@@ -175,7 +147,7 @@ class RequestParser:
         used: cython.Py_ssize_t
         self.count = 0
         self.args_len = 0
-        self.error = cython.NULL
+        self.error = None
         if self.inline_store:
             self.inline_store.clear()
         if self.args_cap > _ARGS_KEPT:
@@ -345,7 +317,7 @@ class RequestParser:
         found = memchr(p + state.pos, _CR, n - state.pos)
         if found == cython.NULL:
             if n > _LINE_MAX:
-                self.error = b"-ERR Protocol error: too big mbulk count string"
+                self.error = errors.PROTOCOL_BIG_MULTIBULK_COUNT
                 return _REFUSED
             state.pos = n
             return _MORE
@@ -353,11 +325,11 @@ class RequestParser:
         if length + 2 > n:
             state.pos = length
             return _MORE
-        if not _read_int(p + 1, length - 1, cython.address(count)) or count > _ITEMS_MAX:
-            self.error = b"-ERR Protocol error: invalid multibulk length"
+        if not parse_int64(p + 1, length - 1, cython.address(count)) or count > _ITEMS_MAX:
+            self.error = errors.PROTOCOL_MULTIBULK_LENGTH
             return _REFUSED
         if count > _UNAUTH_ITEMS_MAX and state.restricted:
-            self.error = b"-ERR Protocol error: unauthenticated multibulk length"
+            self.error = errors.PROTOCOL_UNAUTH_MULTIBULK
             return _REFUSED
         if count > 0:
             state.argc = count
@@ -368,7 +340,7 @@ class RequestParser:
 
     @cython.cfunc
     @cython.overflowcheck(False)
-    @cython.exceptval(check=False)
+    @cython.exceptval(-1, check=False)
     def bulk_header(self, state: StateP, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read `$<length> CR LF` at state.pos; returns its length, _MORE or _REFUSED."""
         q: bytep = p + state.pos
@@ -381,7 +353,7 @@ class RequestParser:
             found = memchr(q + known, _CR, left - known)
         if found == cython.NULL:
             if left > _LINE_MAX:
-                self.error = b"-ERR Protocol error: too big bulk count string"
+                self.error = errors.PROTOCOL_BIG_BULK_COUNT
                 return _REFUSED
             state.bulk = -1 - max(left, 0)
             return _MORE
@@ -390,30 +362,17 @@ class RequestParser:
             state.bulk = -1 - length
             return _MORE
         if q[0] != 36:
-            self.unexpected(q[0])
+            self.error = errors.expected_dollar(q[0])
             return _REFUSED
-        if not _read_int(q + 1, length - 1, cython.address(value)) or value < 0 or value > self.bulk_max:
-            self.error = b"-ERR Protocol error: invalid bulk length"
+        if not parse_int64(q + 1, length - 1, cython.address(value)) or value < 0 or value > self.bulk_max:
+            self.error = errors.PROTOCOL_BULK_LENGTH
             return _REFUSED
         if value > _UNAUTH_BULK_MAX and state.restricted:
-            self.error = b"-ERR Protocol error: unauthenticated bulk length"
+            self.error = errors.PROTOCOL_UNAUTH_BULK
             return _REFUSED
         state.bulk = value
         state.pos += length + 2
         return length + 2
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def unexpected(self, c: uint8_t) -> cython.void:
-        """Set the error for an argument that does not start with a dollar; CR and LF are shown as spaces."""
-        if c == 13 or c == 10:
-            c = 32
-        if c == 0:      # ends the text in Redis, which prints it as a C string
-            snprintf(self.error_text, cython.sizeof(self.error_text), b"-ERR Protocol error: expected '$', got '")
-        else:
-            snprintf(self.error_text, cython.sizeof(self.error_text), b"-ERR Protocol error: expected '$', got '%c'",
-                     cython.cast(cython.int, c))
-        self.error = self.error_text
 
     @cython.cfunc
     @cython.overflowcheck(False)
@@ -426,7 +385,7 @@ class RequestParser:
         found: cython.p_void = memchr(p + state.pos, _LF, n - state.pos)
         if found == cython.NULL:
             if n > _LINE_MAX:
-                self.error = b"-ERR Protocol error: too big inline request"
+                self.error = errors.PROTOCOL_BIG_INLINE
                 return _REFUSED
             state.pos = n
             return _MORE
@@ -434,7 +393,7 @@ class RequestParser:
         argc = self.split(p, length - 1 if length > 0 and p[length - 1] == 13 else length)
         if argc < 0:
             self.args_len = first
-            self.error = b"-ERR Protocol error: unbalanced quotes in request"
+            self.error = errors.PROTOCOL_UNBALANCED_QUOTES
             return _REFUSED
         if argc > 0:
             self.args_len = first
@@ -531,21 +490,14 @@ class RequestParser:
     @cython.exceptval(-1, check=False)
     def room(self, args: cython.int, requests: cython.int) -> cython.int:
         """Make sure that so many of each fit; MemoryError."""
-        grown: cython.p_void
         cap: cython.Py_ssize_t
         if args > self.args_cap:
             cap = max(cython.cast(cython.Py_ssize_t, args), 2 * cython.cast(cython.Py_ssize_t, self.args_cap))
-            grown = realloc(self.args, cap * cython.sizeof(Arg))
-            if grown == cython.NULL:
-                raise MemoryError
-            self.args = cython.cast(ArgP, grown)
+            self.args = cython.cast(ArgP, regrow(self.args, cap * cython.sizeof(Arg)))
             self.args_cap = cap
         if requests > self.requests_cap:
             cap = max(cython.cast(cython.Py_ssize_t, requests), 2 * cython.cast(cython.Py_ssize_t, self.requests_cap))
-            grown = realloc(self.requests, cap * cython.sizeof(Request))
-            if grown == cython.NULL:
-                raise MemoryError
-            self.requests = cython.cast(RequestP, grown)
+            self.requests = cython.cast(RequestP, regrow(self.requests, cap * cython.sizeof(Request)))
             self.requests_cap = cap
         return 0
 
@@ -568,10 +520,8 @@ def _grow_offsets(state: StateP, left: cython.Py_ssize_t) -> cython.int:
     if state.offsets_cap == 0:
         cap = max(cap, possible)
     cap = min(cap, cython.cast(cython.Py_ssize_t, state.argc))
-    grown: cython.p_void = realloc(state.offsets, 2 * cap * cython.sizeof(cython.Py_ssize_t))
-    if grown == cython.NULL:
-        raise MemoryError
-    state.offsets = cython.cast(cython.pointer(cython.Py_ssize_t), grown)
+    state.offsets = cython.cast(cython.pointer(cython.Py_ssize_t),
+                                regrow(state.offsets, 2 * cap * cython.sizeof(cython.Py_ssize_t)))
     state.offsets_cap = cap
     return 0
 
@@ -621,4 +571,4 @@ class RequestFeed:
                 args.append(cython.cast(cython.p_char, self.parser.args[k].p)[:self.parser.args[k].n])
             found.append(args)
         del self.buffer[:used]
-        return found, None if self.parser.error == cython.NULL else bytes(self.parser.error)
+        return found, None if self.parser.error is None else b"-" + self.parser.error

@@ -12,7 +12,7 @@ Compiled on its own (see build.py beside this file); no part of the product.
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
-from cython.cimports.libc.string import memcpy, memmove, memset, strlen
+from cython.cimports.libc.string import memcpy, memmove, memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.wire.request import InputState, RequestParser, RequestP, input_state_clear
 from cython.cimports.shardd.wire.scan import ScanState, scan_reply
@@ -270,9 +270,9 @@ class Fuzzer:
                 free(held)
                 start += done
                 self.requests_seen += self.parser.count
-                if self.parser.error != cython.NULL:
+                if self.parser.error is not None:
                     self.errors_seen += 1
-                    for i in range(strlen(self.parser.error)):
+                    for i in range(len(self.parser.error)):
                         result = (result ^ self.parser.error[i]) * _PRIME
                     have = self.n
                     break
