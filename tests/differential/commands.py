@@ -32,6 +32,9 @@ ENGINE = Profile("engine", ((b"a", b"b", b"c", b"", b"{t}1", b"{t}2", b"bin\0\xf
 PROXY = Profile("proxy", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{foo}\0\xff", b"{foo}2"),
                            (b"x", b"{x}2")))
 
+# thousands of keys, most of them in three slots: tables that grow and shrink under every command
+WIDE = Profile("wide", tuple(tuple(b"{%c}%d" % (tag, n) for n in range(1500)) for tag in b"uvw"), frozenset({"FLUSHDB"}))
+
 
 class Generator:
     """Makes commands for one profile. A command is a tuple of bytes; `next` may give two that belong together."""
@@ -60,14 +63,16 @@ class Generator:
 
     def _break(self, command: list) -> None:
         """Drops, adds or replaces a word; keys stay, so that a command does not wander to another slot."""
+        # a 1 among them would turn a time to live into one that ends during the run
+        junk = self.rng.choice(JUNK[:JUNK.index(b"1")] + JUNK[JUNK.index(b"1") + 1:])
         places = [at for at in range(1, len(command)) if not isinstance(command[at], Key)]
         kind = self.rng.randrange(4)
         if kind == 0 and len(command) > 1:
             command.pop()
         elif kind == 1:
-            command.append(self.rng.choice(JUNK))
+            command.append(junk)
         elif kind == 2 and places:
-            command[self.rng.choice(places)] = self.rng.choice(JUNK)
+            command[self.rng.choice(places)] = junk
         else:
             command[0] = self.rng.choice([b"NOSUCH", command[0] + b"X", b""])
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from differential.commands import Generator, Profile
 from differential.compare import agree, keyspace, keyspaces_differ
-from harness import Closed, Conn, encode
+from harness import OK, Closed, Conn, encode
 from harness.resp import ProtocolError, read_reply
 
 CHUNK = 500
@@ -40,10 +40,13 @@ def make(seed: int, count: int, profile: Profile) -> list[Command]:
 class Pair:
     """A server of ours and the real Redis, one connection each."""
 
-    def __init__(self, ours: Callable[[], Conn], theirs: Callable[[], Conn], profile: Profile) -> None:
+    def __init__(self, ours: Callable[[], Conn], theirs: Callable[[], Conn], split: bool = False,
+                 check: bool = True) -> None:
+        """split: ours may refuse keys of several slots. check: ours has DEBUG CHECK, which walks its structures."""
         self._open = (ours, theirs)
         self._conns: list[Conn] = []
-        self.split = profile.name == "proxy"
+        self.split = split
+        self.check = check
 
     def conns(self) -> list[Conn]:
         if not self._conns:
@@ -64,11 +67,19 @@ class Pair:
             found = self._chunk(commands[start:start + CHUNK])
             if found:
                 return Difference(start + found.at, found.text)
-        if check_keyspace:
-            text = keyspaces_differ(*map(keyspace, self.conns()))
-            if text:
-                return Difference(len(commands), text)
-        return None
+        text = self._end() if check_keyspace else None
+        return Difference(len(commands), text) if text else None
+
+    def _end(self) -> str | None:
+        """What is wrong when all is done: a difference of the keyspaces, or a structure of ours that is broken."""
+        ours, theirs = self.conns()
+        text = keyspaces_differ(keyspace(ours), keyspace(theirs))
+        if text is None and self.check:
+            broken = ours("DEBUG CHECK")
+            text = None if broken == OK else f"DEBUG CHECK: {broken!r}"
+        if text is None and ours("DEBUG DIGEST") != theirs("DEBUG DIGEST"):
+            text = "DEBUG DIGEST differs"
+        return text
 
     def _chunk(self, commands: Sequence[Command]) -> Difference | None:
         mark = b"end of chunk 77a1c2"
