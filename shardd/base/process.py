@@ -7,15 +7,18 @@ Owns: `pidfile`, the limit of open files (RLIMIT_NOFILE) and the change to `dir`
 import contextlib
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from shardd.base.errors import ConfigError
 from shardd.base.limits import RESERVED_FDS
 
 
 @contextlib.contextmanager
-def pid_file(path: str) -> Iterator[None]:
-    """Keeps this process's id in `path` (empty: nowhere) for as long as it runs. Raises ConfigError."""
+def pid_file(path: str, warn: Callable[[str], object]) -> Iterator[None]:
+    """Keeps this process's id in `path` (empty: nowhere) for as long as it runs.
+
+    Where the file cannot be written, `warn` is told and that is all: Redis's own redis.conf names one in /var/run.
+    """
     if not path:
         yield
         return
@@ -23,7 +26,9 @@ def pid_file(path: str) -> Iterator[None]:
         with open(path, "w", encoding="ascii") as target:
             target.write(f"{os.getpid()}\n")
     except OSError as error:
-        raise ConfigError(f"pidfile '{path}': can't write the file: {error.strerror}") from None
+        warn(f"pidfile '{path}': can't write the file: {error.strerror}")
+        yield
+        return
     try:
         yield
     finally:

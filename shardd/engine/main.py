@@ -177,14 +177,15 @@ def main() -> None:
     try:
         config = Config.load(sys.argv[1:], PROGRAM)
         enter_directory(config["dir"])
-        with pid_file(config["pidfile"]):
-            uvloop.run(_main(config))
+        uvloop.run(_main(config))
     except (ConfigError, OSError) as error:
         sys.exit(f"{PROGRAM}: {error}")
 
 
 async def _main(config: Config) -> None:
-    await Engine(config, asyncio.get_running_loop()).run()
+    engine = Engine(config, asyncio.get_running_loop())
+    with pid_file(config["pidfile"], engine.log.warning):
+        await engine.run()
 
 
 if __name__ == "__main__":

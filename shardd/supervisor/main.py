@@ -335,7 +335,7 @@ def run(argv: Sequence[str]) -> int:
         plan = Plan.of(config)
         log = Log(SUPERVISOR, str(config["loglevel"]), plan.path("logfile"))
         config.subscribe("loglevel", log.set_level)
-        with FileStore(plan.directory) as store, pid_file(plan.path("pidfile")):
+        with FileStore(plan.directory) as store, pid_file(plan.path("pidfile"), log.warning):
             stored = store.read()
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
                        f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")

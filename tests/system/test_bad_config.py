@@ -138,10 +138,10 @@ def test_an_address_of_another_machine(refused):
     assert line.startswith(f"command line: --port '{port}': {reason}")
 
 
-@pytest.mark.parametrize("option, word", [("unixsocket", "unixsocket"), ("logfile", "logfile"), ("pidfile", "pidfile")])
-def test_a_path_that_does_not_exist(refused, tmp_path, option, word):
+@pytest.mark.parametrize("option", ["unixsocket", "logfile"])
+def test_a_path_that_does_not_exist(refused, tmp_path, option):
     line = refused("--bind", "127.0.0.1", "--port", str(free_port()), f"--{option}", str(tmp_path / "gone" / "x"))
-    assert word in line and str(tmp_path / "gone") in line
+    assert option in line and str(tmp_path / "gone") in line
 
 
 def test_a_unix_socket_in_use(refused, tmp_path):

@@ -128,6 +128,8 @@ def test_an_engine_by_itself_keeps_its_id_in_a_file():
         assert path.read_text() == f"{server.process.pid}\n"
         server.signal(signal.SIGTERM)
         assert server.wait() == 0 and not path.exists()
+    with Server("engine", pidfile="/nowhere/engine.pid") as server:
+        assert "pidfile '/nowhere/engine.pid': can't write the file" in server.log()
 
 
 def test_fewer_clients_where_files_are_few():
