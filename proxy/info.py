@@ -21,13 +21,11 @@ from proxy.merge import Ask
 from shardd.base.errors import CommandError
 from shardd.commands import info as facts
 from shardd.commands.info import human
-from shardd.wire.values import Verbatim
 
 Sections = dict[str, dict[str, str]]
 
-ORDER: Final = ("Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules", "Commandstats",
-                "Errorstats", "Latencystats", "Cluster", "Keyspace", "Engines")
-_NOT_DEFAULT: Final = frozenset(("modules", "commandstats", "latencystats"))
+TITLES: Final = facts.TITLES | {"engines": "Engines"}
+"""Section -> its heading, in INFO's order."""
 
 _SUMMED_SECTIONS: Final = frozenset(("Memory", "Persistence", "Stats", "CPU", "Clients"))
 _FIRST: Final = frozenset((
@@ -52,26 +50,6 @@ def parse(text: str) -> Sections:
             name, _, value = line.partition(":")
             fields[name] = value
     return sections
-
-
-def render(sections: Sections) -> str:
-    """INFO's text."""
-    return "\r\n".join(f"# {name}\r\n" + "".join(f"{field}:{value}\r\n" for field, value in fields.items())
-                       for name, fields in sections.items())
-
-
-def wanted(words: list[bytes]) -> set[str]:
-    """The sections (lower case) that INFO's arguments ask for; names that are none are ignored, as in Redis."""
-    known = {name.lower() for name in ORDER}
-    asked = {word.lower().decode("latin-1") for word in words} or {"default"}
-    found = asked & known
-    if "default" in asked:
-        found |= known - _NOT_DEFAULT
-    if "all" in asked:
-        found |= known - {"modules"}
-    if "everything" in asked:
-        found |= known
-    return found
 
 
 def _number(text: str) -> int | float | None:
@@ -138,7 +116,7 @@ def combine_field(section: str, name: str, texts: list[str]) -> str:
 def combine(parts: list[Sections]) -> Sections:
     """Several engines' sections as one."""
     combined: Sections = {}
-    for section in ORDER:
+    for section in TITLES.values():
         names = dict.fromkeys(name for part in parts for name in part.get(section, {}))
         if names or any(section in part for part in parts):
             combined[section] = {
@@ -232,19 +210,19 @@ def engine_lines(server: Any, parts: dict[Any, Sections]) -> dict[str, str]:
     lines = {}
     for engine in server.engines:
         info, sections = engine.info, parts.get(engine)
-        facts = {"id": info.id, "port": info.port, "state": "up" if sections is not None else "down",
+        line = {"id": info.id, "port": info.port, "state": "up" if sections is not None else "down",
                  "slots": server.topology.slot_count(info.id)}
         if sections is not None:
-            facts["keys"] = int(_added(list(sections.get("Keyspace", {}).values())).get("keys", 0))
-            facts["used_memory"] = sections.get("Memory", {}).get("used_memory", "0")
-            facts["pid"] = sections.get("Server", {}).get("process_id", "0")
-        lines[f"engine{engine.index}"] = _joined(facts)
+            line["keys"] = int(_added(list(sections.get("Keyspace", {}).values())).get("keys", 0))
+            line["used_memory"] = sections.get("Memory", {}).get("used_memory", "0")
+            line["pid"] = sections.get("Server", {}).get("process_id", "0")
+        lines[f"engine{engine.index}"] = _joined(line)
     return lines
 
 
 async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     """INFO [section ...]"""
-    sections = wanted(args[1:])
+    sections = facts.chosen(args[1:], TITLES)
     asked = [engine for engine in server.engines if engine.up]
     replies = await Ask([(engine, [b"INFO", b"everything"]) for engine in asked]) if asked else []
     parts: dict[Any, Sections] = {}
@@ -269,4 +247,4 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     combined["Cluster"] = {"cluster_enabled": "1"}
     combined.setdefault("Keyspace", {})
     combined["Engines"] = engine_lines(server, parts)
-    return Verbatim(render({name: combined[name] for name in ORDER if name in combined and name.lower() in sections}))
+    return facts.render({name: combined[TITLES[name]] for name in sections if TITLES[name] in combined}, TITLES)

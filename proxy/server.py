@@ -9,7 +9,6 @@ shared handlers run here too.
 import json
 import os
 import secrets
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,7 +19,7 @@ from proxy.replies import Outbox
 from proxy.router import Router
 from proxy.session import ProxySession, Shared
 from shardd.base import errors
-from shardd.base.clock import mono_ms
+from shardd.base.clock import mono_ms, now_us
 from shardd.base.errors import CommandError
 from shardd.base.log import Log
 from shardd.base.options import Config
@@ -97,7 +96,7 @@ class ProxyServer:
         self.index = index
         self.port = 0
         self.run_id = secrets.token_hex(20)
-        self.started = time.time()
+        self.started = now_us() / 1e6     # unix time, seconds
         self.databases: int = config["databases"]
         self.clients = Clients(index + 1, max(1, proxies))
         self.stats = Stats()
@@ -204,7 +203,7 @@ class ProxyServer:
 
     @property
     def uptime_s(self) -> int:
-        return int(time.time() - self.started)
+        return int(now_us() / 1e6 - self.started)
 
     def bytes(self) -> tuple[int, int]:
         """Bytes from and to clients since the start, or CONFIG RESETSTAT."""

@@ -203,7 +203,7 @@ def out_of_range_between(low: int, high: int) -> bytes:
 
 
 def expected_dollar(got: int) -> bytes:
-    """A multibulk request whose item does not start with '$'. got: the byte found there; a NUL ends the text, as in C."""
+    """A multibulk request whose item does not start with '$'. got: the byte there; a NUL ends the text, as in C."""
     return one_line((b"ERR Protocol error: expected '$', got '%c'" % got).split(b"\0", 1)[0])
 
 

@@ -9,10 +9,11 @@ it changes (the supervisor).
 
 topology.json is one JSON object, UTF-8, closed by a line feed:
 
-    {"format": "shardd topology", "version": 1, "sha256": "<64 hex>", "topology": {...}}
+    {"format": "shardd topology", "version": 1, "xxh3_128": "<32 hex>", "topology": {...}}
 
-`topology` is what Topology.to_json() gives. `sha256` is taken over the bytes of `topology` as
-json.dumps(..., sort_keys=True, separators=(",", ":")) writes them: damage that is still valid JSON is found too.
+`topology` is what Topology.to_json() gives. `xxh3_128` is the XXH3 hash, 128 bits, of the bytes of `topology` as
+json.dumps(..., sort_keys=True, separators=(",", ":")) writes them: damage that is still valid JSON is found too. It is
+no seal: who may write the file may write the checksum.
 
 A replacement is written to topology.json.new, synced, renamed over the old file, and the directory is synced: after
 a crash at any point a reader finds the old value or the new one, whole. A file that cannot be read, has an unknown
@@ -23,11 +24,12 @@ Invariants: one writer at a time (the lock); epochs in the file only grow; a rea
 """
 
 import fcntl
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any, Protocol
+
+import xxhash
 
 from shardd.cluster.topology import Topology, TopologyError
 
@@ -141,7 +143,7 @@ class FileStore:
             raise TopologyError(f"it is no {FORMAT} file")
         if value.get("version") != VERSION:
             raise TopologyError(f"its version is {value.get('version')!r}, this shardd reads {VERSION}")
-        if value.get("sha256") != _checksum(value.get("topology")):
+        if value.get("xxh3_128") != _checksum(value.get("topology")):
             raise TopologyError("its checksum does not fit its content")
         return Topology.from_json(value["topology"])
 
@@ -163,10 +165,10 @@ class FileStore:
 
 
 def _checksum(topology: Any) -> str:
-    return hashlib.sha256(json.dumps(topology, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return xxhash.xxh3_128_hexdigest(json.dumps(topology, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _text(topology: Topology) -> bytes:
     value = topology.to_json()
-    return json.dumps({"format": FORMAT, "version": VERSION, "sha256": _checksum(value), "topology": value},
+    return json.dumps({"format": FORMAT, "version": VERSION, "xxh3_128": _checksum(value), "topology": value},
                       indent=1).encode() + b"\n"

@@ -17,7 +17,6 @@ from shardd.commands import info
 from shardd.commands.connection import Handler
 from shardd.commands.info import Facts, human, percent
 from shardd.keyspace import inspection
-from shardd.structures import alloc
 
 ALLOCATOR: Final = "shardd"
 """mem_allocator: small blocks come from pages of our own."""

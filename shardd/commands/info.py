@@ -18,11 +18,13 @@ import os
 import platform
 import resource
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import psutil
+
 from shardd.base import limits
+from shardd.base.clock import now_us
 from shardd.wire.values import Verbatim
 
 Facts = dict[str, Any]
@@ -33,32 +35,34 @@ TITLES: Final = {
     "errorstats": "Errorstats", "cluster": "Cluster", "keyspace": "Keyspace"}
 """Section -> its title, in INFO's order."""
 
-DEFAULT_SECTIONS: Final = frozenset(TITLES) - {"commandstats"}
-
-PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+NOT_DEFAULT: Final = frozenset(("commandstats",))
+"""Sections that come only where they are asked for."""
 
 
 # --- the text -----------------------------------------------------------------------------------------------------
 
-def chosen(words: Iterable[bytes]) -> list[str]:
-    """The sections that INFO's arguments name, in INFO's order; none: the default ones. Unknown names are ignored."""
+def chosen(words: Iterable[bytes], titles: Mapping[str, str] = TITLES) -> list[str]:
+    """The sections that INFO's arguments name, in INFO's order; none: the default ones. Unknown names are ignored.
+
+    titles: the sections that there are.
+    """
     wanted: set[str] = set()
     asked = [word.lower() for word in words]
     for word in asked or [b"default"]:
         if word == b"default":
-            wanted |= DEFAULT_SECTIONS
+            wanted |= set(titles) - NOT_DEFAULT
         elif word in (b"all", b"everything"):
-            wanted |= set(TITLES)
+            wanted |= set(titles)
         else:
             name = word.decode("latin-1")
             wanted.add("modules" if name == "module_list" else name)
-    return [name for name in TITLES if name in wanted]
+    return [name for name in titles if name in wanted]
 
 
-def render(sections: Mapping[str, Facts]) -> Verbatim:
+def render(sections: Mapping[str, Facts], titles: Mapping[str, str] = TITLES) -> Verbatim:
     """INFO's reply: the sections in the order given. A value is an int, a str, or a dict of the pairs of one line."""
     return Verbatim("\r\n".join(
-        f"# {TITLES[name]}\r\n" + "".join(f"{field}:{_value(value)}\r\n" for field, value in facts.items())
+        f"# {titles[name]}\r\n" + "".join(f"{field}:{_value(value)}\r\n" for field, value in facts.items())
         for name, facts in sections.items()))
 
 
@@ -100,8 +104,9 @@ def server(*, mode: str, run_id: str, port: int, started: float, hz: int, config
            bind: Iterable[str] = (), unixsocket: str = "", configured_hz: int = 0) -> Facts:
     """The section `server`. started: unix time in seconds; bind, unixsocket: as configured, "" for none; hz: in force;
     configured_hz: 0 where that is the same."""
-    now = time.time()
-    uptime_s = max(0, int(now - started))
+    now = now_us()
+    now_s = now // 1_000_000
+    uptime_s = max(0, int(now / 1e6 - started))
     system = os.uname()
     facts = {
         "redis_version": limits.REDIS_VERSION,
@@ -119,12 +124,12 @@ def server(*, mode: str, run_id: str, port: int, started: float, hz: int, config
         "process_supervised": "no",
         "run_id": run_id,
         "tcp_port": port,
-        "server_time_usec": int(now * 1_000_000),
+        "server_time_usec": now,
         "uptime_in_seconds": uptime_s,
         "uptime_in_days": uptime_s // 86_400,
         "hz": hz,
         "configured_hz": configured_hz or hz,
-        "lru_clock": int(now) & 0xFFFFFF,
+        "lru_clock": now_s & 0xFFFFFF,
         "executable": os.path.abspath(sys.argv[0]),
         "config_file": config_file or "",
         "io_threads_active": 0,
@@ -175,10 +180,9 @@ def replication(*, replication_id: str, backlog_bytes: int) -> Facts:
 
 def resident_bytes() -> int:
     """Memory of this process that is in RAM."""
-    with open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * PAGE_BYTES
+    return psutil.Process().memory_info().rss
 
 
 def system_bytes() -> int:
     """Memory of the machine."""
-    return os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
+    return psutil.virtual_memory().total

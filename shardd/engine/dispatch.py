@@ -17,7 +17,7 @@ when all keys of the batch are asked for before the first command runs.
 A handler that raises CommandError, or MemoryError, has its reply replaced by the error; the others are not affected.
 """
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
@@ -29,7 +29,7 @@ from cython.cimports.shardd.commands.registry import (
     Registry)
 from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.stats import Stats
-from cython.cimports.shardd.keyspace.database import Database, Key, Keyspace, key_init
+from cython.cimports.shardd.keyspace.database import Database, Keyspace, key_init
 from cython.cimports.shardd.net.client import Client, ClientFlag
 from cython.cimports.shardd.structures.alloc import used_bytes
 from cython.cimports.shardd.structures.slots import key_slot

@@ -8,12 +8,11 @@ first attributes, so that shared handlers (commands/connection.py, introspect.py
 """
 import os
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
-from shardd.base import errors
-from shardd.base.clock import mono_ms
+from shardd.base import errors, limits
+from shardd.base.clock import mono_ms, now_ms, now_us
 from shardd.base.log import Log
 from shardd.base.options import Config
 from shardd.cluster import view
@@ -53,7 +52,7 @@ class Server:
         self.rewrite_path = rewrite_path if rewrite_path is not None else config.path
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
-        self.started = time.time()
+        self.started = now_us() / 1e6     # unix time, seconds
         self.port = 0
         self.databases: int = config["databases"]
         self.mode = "cluster" if config["cluster-enabled"] else "standalone"
@@ -62,7 +61,7 @@ class Server:
         self.limits = ConnectionLimits(config, self.clients, log, self.stats)
         alloc.use_huge_pages(not config["disable-thp"])
         self.keyspace = Keyspace(self.databases)
-        self.keyspace.set_time(int(time.time() * 1000))
+        self.keyspace.set_time(now_ms())
         self.expirer = Expirer(self.keyspace)
         self.journal = Stream()
         self.keyspace.sink = self.journal
@@ -117,7 +116,7 @@ class Server:
 
     def _set_policy(self, policy: str) -> None:
         self.keyspace.lfu = "lfu" in policy
-        self.keyspace.set_time(int(time.time() * 1000))
+        self.keyspace.set_time(now_ms())
         self._warn_of_policy()
 
     def _warn_of_policy(self) -> None:
@@ -140,13 +139,13 @@ class Server:
         if self.topology is not None and topology.epoch <= self.topology.epoch:
             return False
         self.topology = topology
-        owned = bytearray(16384)
+        owned = bytearray(limits.SLOTS)
         for first, last in topology.ranges_of(self.node_id):
             owned[first:last + 1] = b"\x01" * (last + 1 - first)
         self.dispatcher.set_slots(bytes(owned))
         self._outage.follow(topology, mono_ms())
         self.check_cluster()
-        self.log.notice(f"Topology epoch {topology.epoch}: {sum(owned)} of 16384 slots are ours")
+        self.log.notice(f"Topology epoch {topology.epoch}: {sum(owned)} of {limits.SLOTS} slots are ours")
         return True
 
     def check_cluster(self) -> None:
@@ -174,7 +173,7 @@ class Server:
     @property
     def uptime_s(self) -> int:
         """Seconds since this process started."""
-        return int(time.time() - self.started)
+        return int(now_us() / 1e6 - self.started)
 
     def used_memory(self) -> int:
         """Bytes of native memory in use; also notes the peak."""

@@ -22,8 +22,8 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.shardd.base.native import bytep, load64, store16, store32, store64
 from cython.cimports.shardd.keyspace.entry import (
-    ENTRY_SKIP, HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_encoding, entry_expires, entry_key,
-    entry_key_len, entry_type, entry_value, entry_value_len)
+    ENTRY_SKIP, HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_encoding, entry_key_len, entry_type,
+    entry_value, entry_value_len)
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
 from cython.cimports.shardd.structures.number import format_int
 from cython.cimports.shardd.structures.table import PAIR_EXPIRES, PAIR_WIDE, pair_head
@@ -31,7 +31,6 @@ from cython.cimports.shardd.structures.table import PAIR_EXPIRES, PAIR_WIDE, pai
 from shardd.base import limits
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
-heap_p = cython.typedef(cython.pointer(HeapString))
 
 LENGTH_MAX = cython.declare(cython.Py_ssize_t, limits.STRING_BYTES_MAX)
 

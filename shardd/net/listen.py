@@ -68,9 +68,9 @@ def unix_socket(path: str, permissions: int, backlog: int) -> socket.socket:
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
+        if answers(path):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         with contextlib.suppress(FileNotFoundError):
-            if _answers(path):
-                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             os.unlink(path)
         sock.bind(path)
         if permissions:
@@ -82,12 +82,7 @@ def unix_socket(path: str, permissions: int, backlog: int) -> socket.socket:
     return sock
 
 
-def _answers(path: str) -> bool:
+def answers(path: str) -> bool:
+    """Whether somebody listens on the Unix socket at `path`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                raise
-            return False
-    return True
+        return probe.connect_ex(path) == 0

@@ -39,7 +39,7 @@ from cython.cimports.shardd.net.sys import (
     CLOCK_MONOTONIC, EFD_CLOEXEC, EFD_NONBLOCK, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN,
     EPOLLOUT, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_NONBLOCK, TFD_CLOEXEC, TFD_NONBLOCK, accept4, epoll_create1, epoll_ctl,
     epoll_event, epoll_wait, eventfd, itimerspec, recv, sys_close, sys_read, timerfd_create, timerfd_settime)
-from cython.cimports.shardd.net.transport import Hub, PlainProtocol, Protocol, Transport, new_transport
+from cython.cimports.shardd.net.transport import Hub, Protocol, Transport, new_transport
 
 from shardd.base import limits
 from shardd.base.clock import thread_cpu_us

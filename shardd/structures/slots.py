@@ -8,11 +8,14 @@ The polynomial is 0x1021, initial value 0, no reflection (Redis cluster specific
 model"). The CRC is taken eight bytes at a time: table k holds the CRC of a byte followed by k zero bytes, so that
 the eight look-ups of a step do not wait for one another ("slicing by 8", Kounavis and Berry, 2005).
 """
+import crcmod.predefined
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t
 from cython.cimports.libc.string import memchr
 
-SLOTS = 16384
+from shardd.base import limits
+
+SLOTS = limits.SLOTS
 
 _tables = cython.declare(uint16_t[256][8])
 
@@ -20,17 +23,10 @@ _tables = cython.declare(uint16_t[256][8])
 def _fill_tables() -> None:
     byte: cython.int
     k: cython.int
-    bit: cython.int
-    crc: uint16_t
-    for byte in range(256):
-        crc = cython.cast(uint16_t, byte << 8)
-        for bit in range(8):
-            crc = cython.cast(uint16_t, ((crc << 1) ^ 0x1021) & 0xFFFF) if crc & 0x8000 else cython.cast(uint16_t, (crc << 1) & 0xFFFF)
-        _tables[0][byte] = crc
-    for k in range(1, 8):
+    crc_of = crcmod.predefined.mkCrcFun("xmodem")
+    for k in range(8):
         for byte in range(256):
-            crc = _tables[k - 1][byte]
-            _tables[k][byte] = cython.cast(uint16_t, ((crc << 8) & 0xFFFF) ^ _tables[0][crc >> 8])
+            _tables[k][byte] = crc_of(bytes((byte,)) + bytes(k))
 
 
 _fill_tables()

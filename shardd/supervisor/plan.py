@@ -12,7 +12,6 @@ import contextlib
 import math
 import os
 import random
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from shardd.base.errors import ConfigError
 from shardd.base.option_table import OPTIONS, engine_share
 from shardd.base.option_types import quoted
 from shardd.base.options import Config
-from shardd.net.listen import tcp_sockets
+from shardd.net.listen import answers, tcp_sockets
 
 _FREE_PORTS = range(10_000, 32_768)
 """Above what services commonly use, below Linux's default ephemeral range (net.ipv4.ip_local_port_range)."""
@@ -115,12 +114,7 @@ class Plan:
             return
         if not os.path.isdir(os.path.dirname(path)):
             raise self._fail("unixsocket", "its directory does not exist")
-        if os.path.lexists(path):
-            with socket.socket(socket.AF_UNIX) as probe:
-                try:
-                    probe.connect(path)
-                except OSError:
-                    return
+        if answers(path):
             raise self._fail("unixsocket", "another process listens there")
 
     def _check_ports(self) -> None:

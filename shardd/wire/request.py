@@ -33,7 +33,7 @@ other, where Redis stops to look for the end of the line.
 Overflow checks of the debug build are off where pointers are subtracted, which Cython would do on integers.
 """
 import cython
-from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint8_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memchr, memset
 from cython.cimports.shardd.base.memory import regrow
