@@ -30,9 +30,18 @@ class Raw:
                 self.closed = True
                 break
             out += self.turn()
-        for _ in range(3):
-            out += self.turn()
-        return out
+        while (more := self.turn()) or self.unsent():
+            out += more
+        return out + self.turn()
+
+    def unsent(self) -> bool:
+        """Whether the engine has more for this client than the socket took."""
+        transport = self.session.transport
+        return not self.closed and transport is not None and transport.fd >= 0 and transport.out_len > 0
+
+    def turn_only(self) -> None:
+        """One turn of the reactor for others: this end is closed."""
+        self.reactor.poll()
 
     def turn(self) -> bytes:
         """One turn of the reactor; what came back in it."""

@@ -27,8 +27,10 @@ def pipeline(*lines: str | tuple) -> bytes:
 def test_an_error_does_not_disturb_those_behind_it(raw):
     """Plain and hot handlers, unknown commands, wrong arity, wrong subcommands: each reply stands in its place."""
     assert raw(pipeline("SET a 1", "CLIENT NO-EVICT maybe", "GET a", "NOSUCH x", "INCR a", "GET", "SELECT 99", "GET a",
-                        "CLIENT NOSUCH", "SET b 2", "HELLO 9", "MGET a b", "INCRBY a x", "STRLEN b")).split(b"\r\n") == [
-        b"+OK", b"-ERR syntax error", b"$1", b"1", b"-ERR unknown command 'NOSUCH', with args beginning with: 'x' ", b":2",
+                        "CLIENT NOSUCH", "SET b 2", "HELLO 9", "MGET a b", "INCRBY a x",
+                        "STRLEN b")).split(b"\r\n") == [
+        b"+OK", b"-ERR syntax error", b"$1", b"1", b"-ERR unknown command 'NOSUCH', with args beginning with: 'x' ",
+        b":2",
         b"-ERR wrong number of arguments for 'get' command", b"-ERR DB index is out of range", b"$1", b"2",
         b"-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.", b"+OK", b"-NOPROTO unsupported protocol version",
         b"*2", b"$1", b"2", b"$1", b"2", b"-ERR value is not an integer or out of range", b":1", b""]
@@ -89,7 +91,7 @@ def test_a_part_of_mset_is_journalled(engine, raw):
     engine.check()
 
 
-# --- CLIENT REPLY ------------------------------------------------------------------------------------------------------
+# --- CLIENT REPLY -----------------------------------------------------------------------------------------------------
 
 def test_reply_off_and_on(raw):
     assert raw(pipeline("CLIENT REPLY OFF", "SET a 1", "GET a", "NOSUCH", "SELECT x", "CLIENT REPLY ON", "GET a")) == (
@@ -109,7 +111,8 @@ def test_reply_skip_drops_one(raw):
 def test_reply_off_lasts_over_large_replies(raw):
     """A reply beyond the size at which the buffer is sent early is still dropped."""
     raw(pipeline(("SET", "big", b"x" * 100_000)))
-    assert raw(pipeline("CLIENT REPLY OFF", "GET big", "GET big", "CLIENT REPLY ON", "STRLEN big")) == b"+OK\r\n:100000\r\n"
+    assert raw(pipeline("CLIENT REPLY OFF", "GET big", "GET big", "CLIENT REPLY ON",
+                        "STRLEN big")) == b"+OK\r\n:100000\r\n"
     assert len(raw(pipeline("GET big", "CLIENT REPLY SKIP", "GET big", "GET big"))) == 2 * 100_011
 
 
@@ -118,10 +121,12 @@ def test_quit_ends_a_pipeline(raw):
     assert raw.closed
 
 
-# --- input that is cut ----------------------------------------------------------------------------------------------------
+# --- input that is cut ------------------------------------------------------------------------------------------------
 
-SCRIPT = pipeline("SET a 1", "GET a", "NOSUCH \x01", ("SET", "b", b"\r\n$5\r\n*1\r\n"), "GET b", "SELECT 1", "DBSIZE", "SELECT 0",
-                  "DBSIZE", ("ECHO", b""), "INCR a", "APPEND a x", "GETRANGE b 1 3") + b"PING\r\n\r\nGET 'a'\r\nSET \"c\" \"\\x00\"\r\n"
+SCRIPT = pipeline("SET a 1", "GET a", "NOSUCH \x01", ("SET", "b", b"\r\n$5\r\n*1\r\n"), "GET b", "SELECT 1", "DBSIZE",
+                  "SELECT 0",
+                  "DBSIZE", ("ECHO", b""), "INCR a", "APPEND a x",
+                  "GETRANGE b 1 3") + b"PING\r\n\r\nGET 'a'\r\nSET \"c\" \"\\x00\"\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +159,7 @@ def test_large_values_through_small_pieces(raw):
     assert raw(data) == b"+OK\r\n$%d\r\n%b\r\n" % (len(value), value)
 
 
-# --- before authentication ------------------------------------------------------------------------------------------------
+# --- before authentication --------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def locked():
@@ -176,7 +181,8 @@ def test_auth_in_pieces(locked, size):
     data = pipeline("PING", "AUTH wrong", "AUTH secret", "PING", ("SET", "k", b"v" * 20_000), "STRLEN k")
     out = b"".join(raw(data[at:at + size]) for at in range(0, len(data), size))
     assert out == (b"-NOAUTH Authentication required.\r\n"
-                   b"-WRONGPASS invalid username-password pair or user is disabled.\r\n+OK\r\n+PONG\r\n+OK\r\n:20000\r\n")
+                   b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+                   b"+OK\r\n+PONG\r\n+OK\r\n:20000\r\n")
 
 
 def test_reset_locks_again(locked):
@@ -185,7 +191,7 @@ def test_reset_locks_again(locked):
         b"+OK\r\n+RESET\r\n-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n")
 
 
-# --- one client's troubles are its own -----------------------------------------------------------------------------------
+# --- one client's troubles are its own --------------------------------------------------------------------------------
 
 def test_replies_of_a_client_that_failed_do_not_reach_another(engine):
     """A handler that raises what no handler should ends its connection; the next client sees its own replies only."""

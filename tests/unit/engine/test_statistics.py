@@ -64,7 +64,8 @@ def test_bytes_in_and_out(engine):
     assert engine.server.stats.commands == raw.session.commands == 2
 
 
-@pytest.mark.parametrize("line, name", [("GET a", "get"), ("PING", "ping"), ("ping", "ping"), ("CLIENT ID", "client|id"),
+@pytest.mark.parametrize("line, name",
+                         [("GET a", "get"), ("PING", "ping"), ("ping", "ping"), ("CLIENT ID", "client|id"),
                                         ("OBJECT ENCODING a", "object|encoding"), ("INCRBYFLOAT a 1", "incrbyfloat")])
 def test_the_last_command_is_the_client_s_own(engine, line, name):
     other = Raw(engine)
@@ -127,7 +128,8 @@ def test_every_command_is_found_in_any_case(engine):
             assert "unknown command '" not in reply and "unknown subcommand '" not in reply, spelled
 
 
-@pytest.mark.parametrize("name", ["g", "ge", "gett", "getge", "get\0", "GE\tT", "x" * 39, "x" * 40, "x" * 10_000, "incrbyfloa",
+@pytest.mark.parametrize("name",
+                         ["g", "ge", "gett", "getge", "get\0", "GE\tT", "x" * 39, "x" * 40, "x" * 10_000, "incrbyfloa",
                                   "incrbyfloaT ", "client|id", "object|encoding", "\xff\xfe", "-1", ""])
 def test_what_is_no_command(engine, name):
     raw = Raw(engine)

@@ -41,14 +41,18 @@ def effects_of(engine: Engine, *lines: str) -> list[list[bytes]]:
 # --- what is told -----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line, told", [
-    ("SET a 1", ["SET a 1"]), ("SET a 1 KEEPTTL", ["SET a 1 KEEPTTL"]), ("SET a 1 GET", ["SET a 1"]), ("SET a 1 XX", ["SET a 1"]),
-    ("SET a 1 NX", []), ("SET new 1 NX", ["SET new 1"]), ("SET new 1 XX", []), (f"SET a 1 PXAT {FAR}", [f"SET a 1 PXAT {FAR}"]),
+    ("SET a 1", ["SET a 1"]), ("SET a 1 KEEPTTL", ["SET a 1 KEEPTTL"]), ("SET a 1 GET", ["SET a 1"]),
+    ("SET a 1 XX", ["SET a 1"]),
+    ("SET a 1 NX", []), ("SET new 1 NX", ["SET new 1"]), ("SET new 1 XX", []),
+    (f"SET a 1 PXAT {FAR}", [f"SET a 1 PXAT {FAR}"]),
     (f"SET a 1 EXAT {FAR // 1000}", [f"SET a 1 PXAT {FAR}"]), ("SETNX a 1", []), ("SETNX new 1", ["SETNX new 1"]),
     ("GETSET a 2", ["SET a 2"]), ("GETDEL a", ["DEL a"]), ("GETDEL new", []), ("GETEX a", []), ("GETEX a PERSIST", []),
     ("GETEX t PERSIST", ["PERSIST t"]), (f"GETEX a PXAT {FAR}", [f"PEXPIREAT a {FAR}"]), ("GETEX a PXAT 1", ["DEL a"]),
     ("MSET a 1 b 2", ["MSET a 1 b 2"]), ("MSETNX new 1 a 2", []), ("MSETNX new 1 other 2", ["MSETNX new 1 other 2"]),
-    ("INCR n", ["INCR n"]), ("INCR a", []), ("INCRBYFLOAT n 1.5", ["SET n 6.5 KEEPTTL"]), ("APPEND a x", ["APPEND a x"]),
-    ("SETRANGE a 1 y", ["SETRANGE a 1 y"]), ("GET a", []), ("STRLEN a", []), ("GETRANGE a 0 1", []), ("MGET a b", []), ("LCS a n", []),
+    ("INCR n", ["INCR n"]), ("INCR a", []), ("INCRBYFLOAT n 1.5", ["SET n 6.5 KEEPTTL"]),
+    ("APPEND a x", ["APPEND a x"]),
+    ("SETRANGE a 1 y", ["SETRANGE a 1 y"]), ("GET a", []), ("STRLEN a", []), ("GETRANGE a 0 1", []), ("MGET a b", []),
+    ("LCS a n", []),
     ("SET", []), ("NOSUCH", []), ("SELECT 99", []), ("PING", [])])
 def test_what_strings_tell(engine, line, told):
     engine("MSET", "a", "text", "n", "5")
@@ -57,7 +61,8 @@ def test_what_strings_tell(engine, line, told):
     assert effects_of(engine, line) == [words.encode().split() for words in told]
 
 
-@pytest.mark.parametrize("line", ["SET a 1 EX 100", "SET a 1 PX 100000", "SETEX a 100 1", "PSETEX a 100000 1", "GETEX a EX 100",
+@pytest.mark.parametrize("line",
+                         ["SET a 1 EX 100", "SET a 1 PX 100000", "SETEX a 100 1", "PSETEX a 100000 1", "GETEX a EX 100",
                                   "EXPIRE a 100", "PEXPIRE a 100000"])
 def test_times_are_absolute(engine, line):
     engine("SET a old")
@@ -70,13 +75,14 @@ def test_times_are_absolute(engine, line):
 
 def test_the_database_is_said_where_it_changes(engine):
     engine.follow()
-    for line in ("SET a 1", "SELECT 2", "GET a", "SET a 1", "SET b 1", "SELECT 0", "SELECT 2", "DEL a", "SELECT 0", "DEL a"):
+    for line in ("SET a 1", "SELECT 2", "GET a", "SET a 1", "SET b 1", "SELECT 0", "SELECT 2", "DEL a", "SELECT 0",
+                 "DEL a"):
         engine(line)
     assert [b" ".join(words).decode() for words in Decoder().feed(engine.journal())] == [
         "SELECT 0", "SET a 1", "SELECT 2", "SET a 1", "SET b 1", "DEL a", "SELECT 0", "DEL a"]
 
 
-# --- readers ------------------------------------------------------------------------------------------------------------
+# --- readers ----------------------------------------------------------------------------------------------------------
 
 def test_readers_come_and_go(engine):
     journal = engine.server.journal
@@ -130,7 +136,7 @@ def test_large_effects(engine):
     assert replica.content() == engine.content()
 
 
-# --- the same keyspace ----------------------------------------------------------------------------------------------------
+# --- the same keyspace ------------------------------------------------------------------------------------------------
 
 KEYS = ["a", "b", "c", "{t}a", "{t}b", ""]
 NUMBERS = ["0", "1", "-1", "7", "abc", "9223372036854775807", "-9223372036854775808", "1e3"]
@@ -142,14 +148,19 @@ def random_command(rng: random.Random) -> list[str]:
     number, when = rng.choice(NUMBERS), rng.choice(TIMES).split()
     return rng.choice([
         ["SET", key, value, *when], ["SET", key, value, rng.choice(["NX", "XX"]), "GET", *when], ["SETNX", key, value],
-        ["SETEX", key, rng.choice(["100", "0"]), value], ["PSETEX", key, "100000", value], ["GETSET", key, value], ["GETDEL", key],
+        ["SETEX", key, rng.choice(["100", "0"]), value], ["PSETEX", key, "100000", value], ["GETSET", key, value],
+        ["GETDEL", key],
         ["GETEX", key, *(when if when != ["KEEPTTL"] else ["PERSIST"])], ["MSET", key, value, other, number],
-        ["MSETNX", key, value, other, number], ["INCR", key], ["DECRBY", key, number], ["INCRBYFLOAT", key, rng.choice(NUMBERS)],
+        ["MSETNX", key, value, other, number], ["INCR", key], ["DECRBY", key, number],
+        ["INCRBYFLOAT", key, rng.choice(NUMBERS)],
         ["APPEND", key, value], ["SETRANGE", key, rng.choice(["0", "3", "70", "-1"]), value], ["DEL", key, other],
-        ["UNLINK", key], ["RENAME", key, other], ["RENAMENX", key, other], ["COPY", key, other, "REPLACE"], ["COPY", key, other, "DB", "1"],
-        ["MOVE", key, rng.choice("012")], ["EXPIRE", key, rng.choice(["100", "-1", "0"]), *rng.choice([[], ["NX"], ["GT"], ["LT"]])],
+        ["UNLINK", key], ["RENAME", key, other], ["RENAMENX", key, other], ["COPY", key, other, "REPLACE"],
+        ["COPY", key, other, "DB", "1"],
+        ["MOVE", key, rng.choice("012")],
+        ["EXPIRE", key, rng.choice(["100", "-1", "0"]), *rng.choice([[], ["NX"], ["GT"], ["LT"]])],
         ["PEXPIREAT", key, rng.choice([str(FAR), "1"])], ["PERSIST", key], ["SELECT", rng.choice("0012")], ["GET", key],
-        ["RANDOMKEY"], ["SCAN", "0"], ["SWAPDB", "0", rng.choice("12")], *([["FLUSHDB"]] if rng.random() < 0.1 else [])])
+        ["RANDOMKEY"], ["SCAN", "0"], ["SWAPDB", "0", rng.choice("12")],
+        *([["FLUSHDB"]] if rng.random() < 0.1 else [])])
 
 
 @settings(max_examples=60, deadline=None)

@@ -17,7 +17,8 @@ dbs = st.integers(0, 2)
 
 
 class Keyspace(RuleBasedStateMachine):
-    """`model`: per database, key -> [value, expiry in unix ms or -1]. Due keys stay in it until it is asked for them."""
+    """`model`: per database, key -> [value, expiry in unix ms or -1]. Due keys stay in it until somebody asks for them.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every layout of an entry: short and long keys and values, with and without an expiry, through all that rewrites them."""
+"""Every layout of an entry: keys and values short and long, with and without an expiry, through all that rewrites."""
 import gc
 
 import pytest
@@ -9,7 +9,8 @@ from unit.inproc import Engine
 
 FAR = 4_000_000_000_000
 KEYS = [b"", b"k", b"k" * 255, b"k" * 256, b"k" * 70_000]
-VALUES = [b"", b"1", b"-9223372036854775808", b"x" * 44, b"x" * 45, b"x" * 2100, b"x" * 65_535, b"x" * 65_536, b"x" * 80_000]
+VALUES = [b"", b"1", b"-9223372036854775808", b"x" * 44, b"x" * 45, b"x" * 2100, b"x" * 65_535, b"x" * 65_536,
+          b"x" * 80_000]
 
 
 def shown(value: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""String commands whose memory cannot be met, at each allocation in turn: -OOM, a sound keyspace, a journal that tells the truth."""
+"""String commands whose memory cannot be met, at each allocation in turn: -OOM, a sound keyspace, a true journal."""
 import gc
 
 import pytest
@@ -28,12 +28,16 @@ def prepared(first: bool) -> Engine:
 
 
 COMMANDS = [
-    "SET {t}new LONG", "SET {t}new 5", "SET {t}plain 5", "SET {t}int LONG KEEPTTL", "SET {t}int 9 PX 1000000 GET", "SETNX {t}new LONG",
-    "SETEX {t}int 1000 LONG", "PSETEX {t}heap 1000000 s", "GETSET {t}int LONG", "GETSET {t}heap 5", "GETEX {t}float PX 1000000",
-    "GETEX {t}plain PERSIST", "MSET {t}0 LONG {t}new LONG {t}more LONG {t}1 LONG", "MSETNX {t}new LONG {t}more LONG", "INCR {t}new",
+    "SET {t}new LONG", "SET {t}new 5", "SET {t}plain 5", "SET {t}int LONG KEEPTTL", "SET {t}int 9 PX 1000000 GET",
+    "SETNX {t}new LONG",
+    "SETEX {t}int 1000 LONG", "PSETEX {t}heap 1000000 s", "GETSET {t}int LONG", "GETSET {t}heap 5",
+    "GETEX {t}float PX 1000000",
+    "GETEX {t}plain PERSIST", "MSET {t}0 LONG {t}new LONG {t}more LONG {t}1 LONG", "MSETNX {t}new LONG {t}more LONG",
+    "INCR {t}new",
     "INCRBY {t}int 5", "DECRBY {t}new 5", "INCRBYFLOAT {t}float 1", "INCRBYFLOAT {t}int 1.5", "INCRBYFLOAT {t}new 1",
     "APPEND {t}new LONG", "APPEND {t}int LONG", "APPEND {t}plain LONG", "APPEND {t}heap LONG", "SETRANGE {t}new 5 LONG",
-    "SETRANGE {t}int 0 LONG", "SETRANGE {t}plain 100 LONG", "SETRANGE {t}heap 5 LONG", "SETRANGE {t}heap 5 s", "EXPIRE {t}float 1000",
+    "SETRANGE {t}int 0 LONG", "SETRANGE {t}plain 100 LONG", "SETRANGE {t}heap 5 LONG", "SETRANGE {t}heap 5 s",
+    "EXPIRE {t}float 1000",
     "PERSIST {t}plain"]
 
 

@@ -52,10 +52,12 @@ def model(pattern: bytes, text: bytes, fold: bool) -> bool:
     return rest(pattern, text) if text else not pattern
 
 
-PARTS = [b"*", b"**", b"?", b"[", b"]", b"[^", b"[a-c]", b"[c-a]", b"[^a-b]", b"-", b"\\", b"\\*", b"\\\\", b"a", b"b", b"c", b"A",
+PARTS = [b"*", b"**", b"?", b"[", b"]", b"[^", b"[a-c]", b"[c-a]", b"[^a-b]", b"-", b"\\", b"\\*", b"\\\\", b"a", b"b",
+         b"c", b"A",
          b"Z", b"^", b"[]", b"[^]", b"[a\\]b]", b"[\\", b"\x00", b"\xff", b"[\x80-\xff]"]
 patterns = st.lists(st.sampled_from(PARTS), max_size=7).map(b"".join)
-texts = st.lists(st.sampled_from([b"a", b"b", b"c", b"A", b"B", b"Z", b"]", b"[", b"*", b"?", b"\\", b"-", b"^", b"\x00", b"\xff"]),
+texts = st.lists(st.sampled_from([b"a", b"b", b"c", b"A", b"B", b"Z", b"]", b"[", b"*", b"?", b"\\", b"-", b"^",
+                                  b"\x00", b"\xff"]),
                  max_size=7).map(b"".join)
 
 
@@ -76,7 +78,8 @@ def test_as_redis_says(pattern, text, fold):
 
 
 @settings(max_examples=200, deadline=None)
-@given(patterns=st.lists(patterns.filter(bool), min_size=5, max_size=20), keys=st.sets(texts.filter(bool), min_size=5, max_size=20))
+@given(patterns=st.lists(patterns.filter(bool), min_size=5, max_size=20),
+       keys=st.sets(texts.filter(bool), min_size=5, max_size=20))
 def test_as_the_real_server_does(real, patterns, keys):
     real.must("FLUSHALL")
     real.must("MSET", *[word for key in keys for word in (key, "v")])
@@ -90,7 +93,8 @@ def real(fleet):
         yield conn
 
 
-@pytest.mark.parametrize("pattern, text", [(b"*a" * 40 + b"b", b"a" * 4000), (b"*?" * 200, b"x" * 100), (b"[*a" * 30, b"a" * 2000)])
+@pytest.mark.parametrize("pattern, text",
+                         [(b"*a" * 40 + b"b", b"a" * 4000), (b"*?" * 200, b"x" * 100), (b"[*a" * 30, b"a" * 2000)])
 def test_hostile_patterns_end(pattern, text):
     """Exponential in a naive matcher: that this returns at all is the test."""
     assert not match(pattern, text)

@@ -81,5 +81,6 @@ def test_each_process_has_a_secret_of_its_own():
     import sys
     code = "from shardd.structures.keyhash import hash_bytes; print(hash_bytes(b'key'))"
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    seen = {subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True).stdout for _ in range(2)}
+    seen = {subprocess.run([sys.executable, "-c", code], env=env, check=True,
+                           capture_output=True).stdout for _ in range(2)}
     assert len(seen) == 2

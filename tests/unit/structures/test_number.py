@@ -54,8 +54,10 @@ def test_what_is_no_float(text):
 
 
 @pytest.mark.parametrize("text, written", [
-    (b"0", b"0"), (b"-0", b"0"), (b"5.", b"5"), (b".5", b"0.5"), (b"+1.50", b"1.5"), (b"3.0e2", b"300"), (b"1e-3", b"0.001"),
-    (b"inf", b"inf"), (b"-Infinity", b"-inf"), (b"0x1p3", b"8"), (b"1e-18", b"0"), (b"-1e-18", b"0"), (b"0e-99999", b"0"),
+    (b"0", b"0"), (b"-0", b"0"), (b"5.", b"5"), (b".5", b"0.5"), (b"+1.50", b"1.5"), (b"3.0e2", b"300"),
+    (b"1e-3", b"0.001"),
+    (b"inf", b"inf"), (b"-Infinity", b"-inf"), (b"0x1p3", b"8"), (b"1e-18", b"0"), (b"-1e-18", b"0"),
+    (b"0e-99999", b"0"),
     (b"1e-4940", b"0"), (b"10.5", b"10.5"), (b"123456789012345678", b"123456789012345678")])
 def test_floats(text, written):
     assert read_float(text) == written

@@ -229,7 +229,7 @@ def test_random_reaches_every_key(table):
     assert all(table.find(table.random(rng.getrandbits(64))) is not None for _ in range(500))
 
 
-# --- memory ------------------------------------------------------------------------------------------------------------
+# --- memory -----------------------------------------------------------------------------------------------------------
 
 def test_insertions_that_fail_change_nothing(table):
     """With no memory at all, insertions go on while a chain has room; the first that needs a bucket fails."""
