@@ -107,10 +107,10 @@ class Link(Protocol):
                 self.connect()
             if self.head == self.tail:
                 self.held_since_ms = monotonic_ms()
-            if self.engine.removed or (self.end - self.start + n > _HELD_MAX and self.head != self.tail):
+            if self.engine.removed or self.end - self.start > _HELD_MAX:
                 text = b"-%b\r\n" % errors.engine_unreachable(self.engine.index)
                 return owner.reply(seq, cython.cast(bytep, cython.cast(cython.p_char, text)), len(text))
-        elif self.end - self.start + n > _BYTES_MAX and self.head != self.tail:
+        elif self.end - self.start > _BYTES_MAX:
             text = b"-%b\r\n" % errors.engine_overloaded(self.engine.index)
             return owner.reply(seq, cython.cast(bytep, cython.cast(cython.p_char, text)), len(text))
         if db != self.db:

@@ -218,11 +218,11 @@ PROXY_RETRY_MS: Final = 1_000
 """How long a command that could not be sent waits for its engine: most restarts are shorter."""
 
 PROXY_HELD_BYTES_MAX: Final = 16 * MIB
-"""Bytes of commands that wait for one engine to come back; beyond it they are refused at once."""
+"""Bytes of commands that wait for one engine to come back; once there are more, further ones are refused at once."""
 
 PROXY_LINK_BYTES_MAX: Final = 256 * MIB
-"""Bytes of unanswered commands on one link to an engine that is up; beyond it new ones are refused. A stalled engine
-must not make the proxy collect what all clients go on sending."""
+"""Bytes of unanswered commands on one link to an engine that is up; once there are more, further ones are refused. A
+stalled engine must not make the proxy collect what all clients go on sending. One command may be larger."""
 
 PROXY_RECONNECT_MIN_MS: Final = 5
 PROXY_RECONNECT_MAX_MS: Final = 250

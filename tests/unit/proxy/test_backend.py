@@ -1,4 +1,5 @@
 """Links under faults: engines that die, come back, redirect, or send nonsense."""
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -153,6 +154,25 @@ def test_too_much_to_wait_is_refused_at_once(rig):
             assert one.read() == NOT_SENT
             refused += 1
     assert 1 <= refused < len(clients)
+
+
+def test_what_waits_counts_not_what_comes(rig):
+    """A command that is larger than the bound is no reason to refuse it while there is little else."""
+    a, c = rig.engines[0], rig.client()
+    a.die()
+    rig.turn()
+    c.send("GET", rig.key(0))
+    rig.turn()
+    large = rig.client()
+    raw, sent = encode("SET", rig.key(0), b"x" * (limits.PROXY_HELD_BYTES_MAX + 1)), 0
+    while sent < len(raw):
+        with contextlib.suppress(BlockingIOError):
+            sent += large.sock.send(raw[sent:])
+        rig.turn()
+    assert large.nothing()
+    after = rig.client()
+    after.send("GET", rig.key(0))
+    assert after.read() == NOT_SENT
 
 
 def test_the_pause_between_attempts_grows(rig):
