@@ -190,6 +190,7 @@ class ProxySession(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def drained(self) -> cython.int:
+        self.over_soft_since = 0
         return self.queue.settle()
 
     @cython.cfunc
