@@ -31,7 +31,7 @@ from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.proxy.backend import Backends, Engine, Link
 from cython.cimports.proxy.merge import (
-    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_OK, JOIN_ORDER, JOIN_SUM, Part, PartP)
+    JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_ORDER, JOIN_SUM, Part, PartP)
 from cython.cimports.proxy.replies import Receiver, ReplyQueue
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.slots import key_slot
