@@ -33,6 +33,7 @@ class ConnectionLimits:
         self.query_buffer_bytes_max = 0
         self.output_hard_bytes = self.output_soft_bytes = self.output_soft_s = 0
         self.idle_timeout_s = 0
+        self._sent: dict[int, int] = {}     # client's id -> bytes it had taken at the last sweep, where more are to come
         for name in ("client-query-buffer-limit", "client-output-buffer-limit", "timeout"):
             config.subscribe(name, self._reload)
         self._reload(None)
@@ -135,12 +136,19 @@ class ConnectionLimits:
         if not self.idle_timeout_s and not self.output_soft_bytes:
             return
         now_ms = mono_ms()
+        sent: dict[int, int] = {}
         for client in list(self.clients.by_id.values()):
             transport = client.transport
             if transport is None or transport.closing or client.flags & ClientFlag.INTERNAL:
                 continue
             if transport.out_len and self.output_soft_bytes:
                 self.check_output(client)
+            if transport.out_len:
+                # who takes in a long reply is not idle
+                sent[client.id] = transport.bytes_out
+                if transport.bytes_out != self._sent.get(client.id):
+                    client.active_ms = now_ms
             if self.idle_timeout_s and now_ms - client.active_ms > self.idle_timeout_s * 1000:
                 self.log.verbose(f"Closing idle client id={client.id} addr={transport.peer}")
                 transport.close("timeout")
+        self._sent = sent

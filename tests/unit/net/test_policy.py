@@ -93,6 +93,21 @@ def test_timeout_at_run_time(engine):
     assert idle.session.transport.closing and not internal.session.transport.closing
 
 
+def test_who_takes_in_a_long_reply_is_not_idle(engine, monkeypatch):
+    now_ms = 10**12
+    monkeypatch.setattr(policy, "mono_ms", lambda: now_ms)
+    engine("CONFIG SET timeout 5")
+    slow, stuck = held_up(engine), held_up(engine)
+    for _ in range(3):
+        engine.server.limits.sweep()
+        now_ms += 4_000
+        slow.sock.recv(1_000_000)
+        engine.server.reactor.poll()
+    assert slow.session.transport.out_len and not slow.session.transport.closing
+    engine.server.limits.sweep()
+    assert stuck.session.transport.closing and not slow.session.transport.closing
+
+
 def held_up(engine: Engine) -> Caller:
     """A client that asked for more than the kernel takes, and does not read."""
     engine("SETRANGE k 999999 x")
