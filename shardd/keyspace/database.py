@@ -18,6 +18,7 @@ An entry pointer is good until the next change of the same database.
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
+from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep, store16, store32, store64
 from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Key, SlotTable
 from cython.cimports.shardd.keyspace.entry import (
@@ -43,10 +44,11 @@ place_p = cython.typedef(cython.pointer(bytep))
 EMBSTR_MAX = cython.declare(cython.Py_ssize_t, 44)      # Redis's OBJ_ENCODING_EMBSTR_SIZE_LIMIT
 HEAP_DOUBLE_MAX = cython.declare(cython.Py_ssize_t, 1 << 20)   # as Redis's SDS_MAX_PREALLOC
 NEVER = cython.declare(int64_t, 9223372036854775807)
+STEP_US = cython.declare(int64_t, limits.STEP_US)
 LFU_INIT = cython.declare(uint32_t, limits.LFU_COUNTER_INITIAL)
 FREE_AT_ONCE = cython.declare(uint64_t, 20000)          # keys of a cleared database freed on the spot, about 2 ms
-FREE_SLOT_AT_ONCE = cython.declare(cython.longlong, 2000)       # keys of one of its slots that are freed in one go
-FREE_CHAINS = cython.declare(uint64_t, 256)             # chains of a larger slot between two looks at what is left
+FREE_SLOT_AT_ONCE = cython.declare(cython.longlong, 100)        # keys of one of its slots that are freed in one go
+FREE_CHAINS = cython.declare(uint64_t, 16)              # chains of a larger slot between two looks at the clock
 
 
 @cython.cfunc
@@ -615,6 +617,8 @@ class Keyspace:
         used: cython.longlong
         t: cython.pointer(Table)
         left: cython.longlong = keys
+        # not by the count alone: pages fall empty, and go back to the system, mostly with the last keys of all
+        deadline_us: int64_t = monotonic_us() + STEP_US
         while self.doomed and left > 0:
             gone, at, chain = self.doomed[0]
             while at < SLOT_COUNT and left > 0:
@@ -624,6 +628,8 @@ class Keyspace:
                     # a giant slot goes chain by chain
                     chain = table_sweep(t, chain, FREE_CHAINS, _free_visitor, cython.NULL)
                     left -= used - t.used
+                    if monotonic_us() > deadline_us:
+                        left = 0
                     if chain:
                         continue
                     used = 0
@@ -632,6 +638,8 @@ class Keyspace:
                 table_clear(t)
                 chain = 0
                 at += 1
+                if used and monotonic_us() > deadline_us:
+                    left = 0
             if at == SLOT_COUNT:
                 self.doomed.pop(0)
             else:

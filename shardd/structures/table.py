@@ -41,7 +41,7 @@ from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.table import (
     Bucket, EntryVisitor, Table, pair_head, pair_key_len)
 
-AT_ONCE = cython.declare(uint32_t, 32)          # buckets: such a table is resized in one go
+AT_ONCE = cython.declare(uint32_t, 8)           # buckets: such a table is resized in one go, in some 3 us
 STEP_BUCKETS = cython.declare(cython.int, 2)    # old buckets moved by each insertion and removal
 DISCARD_BUCKETS = cython.declare(uint32_t, 4096)        # emptied buckets whose pages go back at a time: 256 KiB
 MAPPED_BUCKETS = cython.declare(uint32_t, 16384)        # an array of so many is mapped by itself: 1 MiB
