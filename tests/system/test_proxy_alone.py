@@ -24,7 +24,8 @@ def topology(path: Path, servers: list[Server], epoch: int = 1) -> Path:
         "version": 1, "epoch": epoch, "cluster_id": secrets.token_hex(20), "migrations": [],
         "engines": [{"id": one, "shard_id": one, "index": n, "port": server.port, "state": "up"}
                     for n, (one, server) in enumerate(zip(ids, servers))],
-        "ranges": [[n * step, (n + 1) * step - 1 if n + 1 < len(servers) else 16383, one] for n, one in enumerate(ids)]}))
+        "ranges": [[n * step, (n + 1) * step - 1 if n + 1 < len(servers) else 16383, one]
+                   for n, one in enumerate(ids)]}))
     return path
 
 

@@ -1,8 +1,8 @@
-"""The proxy under everything at once: whatever is cut, delayed, redirected, killed or moved, each reply is the one to its
-command, in order, and in the end nothing is left waiting.
+"""The proxy under everything at once: whatever is cut, delayed, redirected, killed or moved, each reply is the one to
+its command, in order, and in the end nothing is left waiting.
 
-An engine's value of a key is the key itself and a number that the test has put into the command, so that a reply tells what
-it answers. Errors are allowed where an engine has died or a slot has moved; a wrong or a missing reply never is.
+A key has a number in it that is used once, and an engine's value of a key is the key, so that a reply tells what it
+answers. Errors are allowed where an engine has died or a slot has moved; a wrong or a missing reply never is.
 """
 import os
 import random
