@@ -77,7 +77,8 @@ VARIANTS = {
     "release": (RELEASE, COMMON_C + ["-O3", "-fno-semantic-interposition"], []),
     "debug": (CHECKED, COMMON_C + ["-O1", "-g", "-DSHARDD_DEBUG"], []),
     "asan": (CHECKED, COMMON_C + ["-O1", "-g", "-DSHARDD_DEBUG", "-DSHARDD_ASAN", "-fno-omit-frame-pointer",
-                                  "-fsanitize=address"], ["-fsanitize=address"]),
+                                  "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+             ["-fsanitize=address,undefined"]),
 }
 
 
