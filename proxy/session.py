@@ -175,7 +175,7 @@ class ProxySession(Client):
         """The input is not RESP: say so, behind what is in flight, and close."""
         self.shared.limits.stats.protocol_errors += 1
         self.shared.limits.log_protocol_error(self, text)
-        self.refuse(text, False)
+        self.refuse(text, self.flags & (_REPLY_OFF | _REPLY_SKIP) != 0)
         return self.queue.close_when_empty()
 
     @cython.cfunc

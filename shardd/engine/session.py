@@ -98,7 +98,8 @@ class Session(Client):
         text: bytes = dispatcher.parser.error
         dispatcher.stats.protocol_errors += 1
         dispatcher.stats.count_error(text)
-        dispatcher.reply.error(text)
+        if not self.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
+            dispatcher.reply.error(text)
         self.limits.log_protocol_error(self, text)
         self.flush()
         self.transport.close_after_flush()
