@@ -42,6 +42,7 @@ cdef class Task(Receiver):
     cdef Backends backends
     cdef object client, coroutine
     cdef list answers
+    cdef uint64_t turn              # of asking; the upper half of what a reply is known by
     cdef int missing
     cdef bint asking
     cdef int step(self, object value) except -1

@@ -23,6 +23,7 @@ CommandError it raises, is the reply. The session lets no other command of the c
 Invariants: a Join or a Task answers its slot exactly once. Neither refers to a link, so that a dead link frees them.
 """
 from collections.abc import Coroutine, Generator
+from functools import partial
 from typing import Any
 
 import cython
@@ -42,8 +43,9 @@ from cython.cimports.shardd.wire.scan import ScanState, scan_reply
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
 from shardd.wire.reply import encode_command
-from shardd.wire.values import NO_REPLY, Push, Simple, Verbatim
+from shardd.wire.values import Push, Simple, Verbatim
 
+_MISSING = object()
 _DEPTH_MAX = cython.declare(cython.int, limits.REPLY_DEPTH_MAX)
 _DASH = cython.declare(cython.int, 45)
 # Requests and replies are built here one at a time, and copied on at once.
@@ -284,12 +286,14 @@ def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int
 
 class Ask:
     """`await Ask([(engine, args), ...])` inside a Task gives the list of their replies, decoded. engine: a
-    backend.Engine; args: the request's words (bytes, str or int)."""
+    backend.Engine; args: the request's words (bytes, str or int). timeout_ms: how long to wait, 0 as long as it takes;
+    an engine that has not answered by then counts as an error (errors.engine_silent)."""
 
-    __slots__ = ("parts",)
+    __slots__ = ("parts", "timeout_ms")
 
-    def __init__(self, parts: list[tuple[Any, list[Any]]]) -> None:
+    def __init__(self, parts: list[tuple[Any, list[Any]]], timeout_ms: int = 0) -> None:
         self.parts = parts
+        self.timeout_ms = timeout_ms
 
     def __await__(self) -> Generator["Ask", list[Any], list[Any]]:
         return (yield self)
@@ -333,6 +337,8 @@ class Task(Receiver):
                 return self.finish(CommandError(errors.WRONG_PARTS))
             parts = question.parts
             if self.ask(parts) > 0:
+                if question.timeout_ms and self.backends.schedule is not None:
+                    self.backends.schedule(question.timeout_ms, partial(self.give_up, parts, self.turn))
                 return 0
             value = self.answers
 
@@ -342,25 +348,40 @@ class Task(Receiver):
         """Send the questions; returns how many replies are due: a link may refuse at once."""
         i: cython.int
         request: bytes
-        self.answers = [None] * len(parts)
+        self.answers = [_MISSING] * len(parts)
         self.missing = len(parts)
+        self.turn += 1
         self.asking = True
         for i in range(len(parts)):
             engine, words = parts[i]
             request = encode_command(words)
             _link(engine, self.client.resp).send(
-                self, i, cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
+                self, self.turn << 32 | cython.cast(uint64_t, i), cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
         self.asking = False
         return self.missing
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def reply(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
-        self.answers[seq] = decode(p, n)
+        if seq >> 32 != self.turn:      # too late: it was given up
+            return 0
+        try:
+            self.answers[seq & 0xFFFFFFFF] = decode(p, n)
+        except ValueError:
+            self.answers[seq & 0xFFFFFFFF] = CommandError(errors.WRONG_PARTS)
         self.missing -= 1
         if self.missing == 0 and not self.asking:
             return self.step(self.answers)
         return 0
+
+    def give_up(self, parts: list, turn: int) -> None:
+        """The time for the answers of this turn is over: go on with those that are here."""
+        if turn != self.turn or self.missing == 0:
+            return
+        self.turn += 1
+        self.missing = 0
+        self.step([CommandError(errors.engine_silent(engine.index)) if answer is _MISSING else answer
+                   for (engine, _), answer in zip(parts, self.answers)])
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -368,8 +389,10 @@ class Task(Receiver):
         """The coroutine has ended."""
         self.coroutine = None
         answer: Reply = Reply(self.client.resp)
-        if value is not NO_REPLY:
+        try:
             answer.value(value)
+        except (TypeError, ValueError):     # no form on the wire, or nested too deep
+            answer.error(errors.WRONG_PARTS)
         return self.queue.reply(self.seq, answer.buf, answer.len)
 
 

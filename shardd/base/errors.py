@@ -296,6 +296,11 @@ def engine_unreachable(index: int) -> bytes:
     return b"CLUSTERDOWN engine %d is down, the command was not executed" % index
 
 
+def engine_silent(index: int) -> bytes:
+    """The engine has not answered in the time there was; it may still do what it was asked."""
+    return b"ERR engine %d does not answer" % index
+
+
 def engine_overloaded(index: int) -> bytes:
     """More is waiting for the engine than a proxy holds; the command was not sent."""
     return b"ERR engine %d is overloaded, the command was not executed" % index

@@ -228,5 +228,8 @@ PROXY_RECONNECT_MIN_MS: Final = 5
 PROXY_RECONNECT_MAX_MS: Final = 250
 """Pause before a link connects again, doubled each time: connecting to a Unix socket is cheap, but not free."""
 
+PROXY_INFO_MS: Final = 1_000
+"""How long INFO waits for an engine: what is asked for when something hangs must not hang itself."""
+
 PROXY_CRON_MS: Final = 100
 """Pause between two looks at links and idle clients."""
