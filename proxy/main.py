@@ -31,7 +31,7 @@ from shardd.base.errors import ConfigError
 from shardd.base.log import PROXY, Log
 from shardd.base.options import Config
 from shardd.cluster.topology import Topology, TopologyError
-from shardd.net.listen import tcp_sockets, unix_socket
+from shardd.net.listen import ControlSocket, tcp_sockets, unix_socket
 
 PROGRAM = "shardd-proxy"
 
@@ -77,7 +77,7 @@ class Proxy:
         self.loop.add_reader(reactor.fileno(), reactor.poll)
         if self.parent is not None:
             path = self.parent.control_path
-            reactor.listen(unix_socket(path, 0o600, self.config["tcp-backlog"]), self.server.accept_control)
+            self._control = ControlSocket(reactor, path, self.config["tcp-backlog"], self.server.accept_control)
             self._unix_paths.append(path)
         else:
             assert self._topology is not None
@@ -129,6 +129,8 @@ class Proxy:
         self.server.check()
         if self._turn % _SWEEP_TURNS == 0:
             self.server.limits.sweep()
+            if self.parent is not None and self._control.check():
+                self.log.warning(f"{self._control.path} was removed; it is there again")
 
     def _schedule(self, delay_ms: int, callback: Callable[[], object]) -> None:
         self.loop.call_later(delay_ms / 1000, callback)

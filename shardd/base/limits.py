@@ -182,6 +182,9 @@ ENGINES_WAIT_MS: Final = 5_000
 CONTROL_MESSAGE_BYTES_MAX: Final = 16 * MIB
 """Longest message on a control link. The largest is a topology: 16,384 ranges of one slot take under 1 MiB."""
 
+CONTROL_CHECK_MS: Final = 1_000
+"""Pause between two looks whether a process's control socket is still in its place: one stat()."""
+
 CONTROL_REPLY_MS: Final = 5_000
 """How long the supervisor waits for a child's answer before it says that there was none."""
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import uvloop
 
-from shardd.base import child
+from shardd.base import child, limits
 from shardd.base.errors import ConfigError
 from shardd.base.log import ENGINE, Log
 from shardd.base.options import Config
@@ -30,7 +30,7 @@ from shardd.engine.cron import Cron
 from shardd.engine.server import Server
 from shardd.engine.session import Session
 from shardd.net.client import ClientFlag
-from shardd.net.listen import tcp_sockets, unix_socket
+from shardd.net.listen import ControlSocket, tcp_sockets, unix_socket
 
 PROGRAM = "shardd-engine"
 
@@ -73,8 +73,9 @@ class Engine:
             self._unix_paths.append(config["unixsocket"])
             listening.append(config["unixsocket"])
         if self.parent:
-            reactor.listen(unix_socket(self.parent.control_path, 0o600, backlog), self._accept_control)
+            self._control = ControlSocket(reactor, self.parent.control_path, backlog, self._accept_control)
             self._unix_paths.append(self.parent.control_path)
+            self._check_control()
         elif self.server.mode == "cluster":
             self._announce()
             for name in ("cluster-announce-ip", "cluster-announce-port", "cluster-announce-hostname"):
@@ -98,6 +99,11 @@ class Engine:
         server.install_topology(old.with_engine_facts(
             server.node_id, host=config["cluster-announce-ip"], hostname=config["cluster-announce-hostname"],
             port=config["cluster-announce-port"] or server.port))
+
+    def _check_control(self) -> None:
+        self._control_timer = self.loop.call_later(limits.CONTROL_CHECK_MS / 1000, self._check_control)
+        if self._control.check():
+            self.log.warning(f"{self._control.path} was removed; it is there again")
 
     def _accept(self, transport: object) -> Session | None:
         server = self.server
@@ -160,6 +166,8 @@ class Engine:
         self.log.notice(f"Bye: the engine stops; its longest batch of clients took {server.reactor.longest_us} us, its "
                         f"longest step of own work {server.longest_step_us} us")
         self.cron.stop()
+        if self.parent:
+            self._control_timer.cancel()
         self.loop.remove_reader(self.server.reactor.fileno())
         self.server.journal.flush()
         self.server.reactor.close()

@@ -1,12 +1,14 @@
 """Opening listening sockets from the options, the same way for engines, proxies and whoever checks a port beforehand.
 
-Owns: what `bind`, `port`, `unixsocket` and `unixsocketperm` mean. Does not own accepting (net/reactor.py).
+Owns: what `bind`, `port`, `unixsocket` and `unixsocketperm` mean, and that a control socket stays where
+it is looked for. Does not own accepting (net/reactor.py).
 """
 import contextlib
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from shardd.base.errors import ConfigError
 
@@ -80,6 +82,32 @@ def unix_socket(path: str, permissions: int, backlog: int) -> socket.socket:
         sock.close()
         raise ConfigError(f"can't listen on the Unix socket {path}: {error.strerror}") from None
     return sock
+
+
+class ControlSocket:
+    """The control socket of a process: mode 0600, and listened on anew where somebody has removed its file.
+
+    A cleaner of old files may do that; without the file no proxy that starts later could reach a living engine.
+    reactor: a net.reactor.Reactor. factory: as its listen() wants it.
+    """
+
+    def __init__(self, reactor: Any, path: str, backlog: int, factory: Callable[[Any], Any]) -> None:
+        """Raises ConfigError."""
+        self.path = path
+        self._open = lambda: reactor.listen(unix_socket(path, 0o600, backlog), factory, backlog)
+        self._listener = self._open()
+
+    def check(self) -> bool:
+        """Whether it had to be made anew. Called about once a second; does nothing while its directory is missing."""
+        if os.path.lexists(self.path):
+            return False
+        try:
+            listener = self._open()
+        except ConfigError:
+            return False
+        self._listener.close()
+        self._listener = listener
+        return True
 
 
 def answers(path: str) -> bool:

@@ -128,6 +128,11 @@ class Supervisor:
             self.log.warning(f"The topology of epoch {topology.epoch} is not stored: {error}")
             self._store_retry_ms = now_ms + _STORE_RETRY_MS
             return
+        if not done and not self._store.path.exists():      # nobody's doing but somebody's who cleaned up
+            self.log.warning(f"{self._store.path} was removed; it is written anew")
+            self._stored_epoch = 0
+            self._wake.set()
+            return
         if done:
             self._stored_epoch = topology.epoch
         elif not self.stopping:
@@ -154,9 +159,22 @@ class Supervisor:
             await self._control.stop()
         return self.exit_code
 
+    async def _keep_run_dir(self) -> None:
+        """Makes <dir>/run again where somebody removed it: children that start need it, and engines put theirs back."""
+        if os.path.lexists(self._control.path):
+            return
+        try:
+            self.run_dir.mkdir(mode=0o700, exist_ok=True)
+            await self._control.stop()
+            await self._control.start()
+        except (ConfigError, OSError):
+            return      # the next cycle tries again; a child that cannot start says why
+        self.log.warning(f"{self._control.path} was removed; it is there again")
+
     async def _run_cycle(self) -> None:
         """One look at everything; see the head of the module."""
         self._wake.clear()
+        await self._keep_run_dir()
         if self.stopping:
             self._stop_in_order()
         for child in self.engines + self.proxies:

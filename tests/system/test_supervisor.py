@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,30 @@ def test_a_killed_engine_comes_back_and_the_others_never_stop(start):
         # the same connection goes on, and finds what the other engine holds
         assert conn("DBSIZE") == survivors
         assert conn("MSET", *[word for key in KEYS for word in (key, "w")]) == OK
+
+
+def test_what_somebody_removes_from_the_directory_comes_back(start):
+    """A cleaner of old files went over it: nothing that lives is lost by that, and what dies is started again."""
+    tree = start("tree", engines=2)
+    with tree.conn() as conn:
+        for key in KEYS:
+            conn.must("SET", key, "v")
+        before = status(tree)
+        shutil.rmtree(tree.dir / "run")
+        (tree.dir / "topology.json").unlink()
+        for process in tree.children():
+            if process.pid == before["engine 0"]["pid"]:
+                process.kill()
+        eventually(lambda: status(tree)["engine 0"]["restarts"] == 1 and whole(tree))
+        assert conn("DBSIZE") == before["engine 1"]["keys"]
+    for process in tree.children():
+        if process.pid == before["proxy 0"]["pid"]:
+            process.kill()
+    eventually(lambda: status(tree)["proxy 0"]["restarts"] == 1 and whole(tree))
+    with tree.conn() as conn:
+        assert conn("DBSIZE") == before["engine 1"]["keys"]
+    assert status(tree)["engine 1"]["pid"] == before["engine 1"]["pid"]
+    assert eventually((tree.dir / "topology.json").exists)
 
 
 def test_a_killed_proxy_comes_back_with_everything_still_there(start):
