@@ -33,7 +33,8 @@ PROXY = Profile("proxy", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{f
                            (b"x", b"{x}2")))
 
 # thousands of keys, most of them in three slots: tables that grow and shrink under every command
-WIDE = Profile("wide", tuple(tuple(b"{%c}%d" % (tag, n) for n in range(1500)) for tag in b"uvw"), frozenset({"FLUSHDB"}))
+WIDE = Profile("wide", tuple(tuple(b"{%c}%d" % (tag, n) for n in range(1500)) for tag in b"uvw"),
+               frozenset({"FLUSHDB"}))
 
 
 class Generator:

@@ -18,18 +18,22 @@ KEYS = st.sampled_from([b"{t}1", b"{t}2", b""])
 BYTES = st.lists(st.integers(1, 255), max_size=12).map(bytes)
 VALUES = st.one_of(BYTES, st.sampled_from([b"1", b"\r\n", b"$3\r\nabc\r\n", b"'", b'"', b"x" * 300]))
 COMMANDS = st.one_of(
-    st.tuples(st.just(b"SET"), KEYS, VALUES), st.tuples(st.just(b"GET"), KEYS), st.tuples(st.just(b"APPEND"), KEYS, VALUES),
+    st.tuples(st.just(b"SET"), KEYS, VALUES), st.tuples(st.just(b"GET"), KEYS),
+    st.tuples(st.just(b"APPEND"), KEYS, VALUES),
     st.tuples(st.just(b"ECHO"), VALUES), st.tuples(st.just(b"PING")), st.tuples(st.just(b"INCR"), KEYS),
     st.tuples(st.just(b"MGET"), KEYS, KEYS), st.tuples(st.just(b"EXISTS"), KEYS), st.tuples(st.just(b"NOSUCH"), VALUES),
     st.tuples(st.just(b"CLIENT"), st.sampled_from([b"GETNAME", b"REPLY"]), st.sampled_from([b"ON", b"x"])),
     st.tuples(st.just(b"SELECT"), st.sampled_from([b"99", b"x"])), st.tuples(st.just(b"QUIT")),
     st.tuples(st.just(b"RESET"))).map(lambda words: encode(*words))
 TOKENS = st.sampled_from([
-    b"*", b"$", b"\r", b"\n", b"\r\n", b"*1\r\n", b"*2\r\n$4\r\nECHO\r\n", b"*0\r\n", b"*-1\r\n", b"$4\r\nPING\r\n", b"$-1\r\n", b"$0\r\n\r\n",
-    b"*3\r\n", b"*2147483647\r\n", b"*2147483648\r\n", b"*1\r\n$536870912\r\n", b"*1\r\n$536870913\r\n", b"*01\r\n$04\r\nPING\r\n",
+    b"*", b"$", b"\r", b"\n", b"\r\n", b"*1\r\n", b"*2\r\n$4\r\nECHO\r\n", b"*0\r\n", b"*-1\r\n", b"$4\r\nPING\r\n",
+    b"$-1\r\n", b"$0\r\n\r\n",
+    b"*3\r\n", b"*2147483647\r\n", b"*2147483648\r\n", b"*1\r\n$536870912\r\n", b"*1\r\n$536870913\r\n",
+    b"*01\r\n$04\r\nPING\r\n",
     b"PING\r\n", b"PING\n", b"ping a\r\n", b"ECHO 'a b'\r\n", b'ECHO "\\x00\\n"\r\n', b'ECHO "a\r\n', b"ECHO 'a'b\r\n",
     b"SET {t}1 inline\r\n", b"+OK\r\n", b":1\r\n", b"-ERR\r\n", b"%1\r\n", b"~1\r\n", b" ", b"\t",
-    b"*1\r\n$4\r\nPINGxx", b"*1\r\n$3\r\nPING\r\n", b"*1\r\n:4\r\nPING\r\n", b"* 1\r\n", b"*1 \r\n", b"*+1\r\n", b"*1\n$4\nPING\n",
+    b"*1\r\n$4\r\nPINGxx", b"*1\r\n$3\r\nPING\r\n", b"*1\r\n:4\r\nPING\r\n", b"* 1\r\n", b"*1 \r\n", b"*+1\r\n",
+    b"*1\n$4\nPING\n",
     b"*\r\n", b"$\r\n", b"*1\r\n$\r\n", b"*1\r\n\r\n", b"q" * 100])
 
 

@@ -64,7 +64,8 @@ class Liar:
 
 def test_a_difference_is_found_and_shrunk(oracle, fleet):
     sequence = episode.make(5, 1500, commands.ENGINE)
-    pair = episode.Pair(lambda: Liar(oracle.conn(), b"TYPE", b"+strinG\r\n"), fleet.server("reference").conn, check=False)
+    pair = episode.Pair(lambda: Liar(oracle.conn(), b"TYPE", b"+strinG\r\n"), fleet.server("reference").conn,
+                        check=False)
     found = pair.run(sequence)
     assert found and "strinG" in found.text
     shortest, found = pair.shrink(sequence, found)

@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from harness import OK, Closed, Conn, Error, Status, encode
+from harness import OK, Closed, Conn, Error, Status, build, encode
 
 PONG = Status("PONG")
 MB = 1024 * 1024
@@ -368,6 +368,27 @@ def test_a_deep_pipeline_that_is_read_late(r):
     for n in range(count):
         assert conn.read() == str(n).encode()
     sender.join()
+
+
+ERRORS = ("SCAN abc", "SCAN 0 BOGUS 1", "SCAN 0 COUNT x", "SWAPDB 0 99", "SWAPDB a b", "SELECT 99", "HELLO x",
+          "RENAME {t}x {t}y",
+          "MOVE k 99", "KEYS", "CONFIG SET nosuch 1", "CONFIG SET timeout x", "DEBUG BOGUS", "CLIENT KILL ID 0", "MGET",
+          "OBJECT BOGUS x", "CLUSTER BOGUS", "AUTH x", "NOSUCH", "MSETNX a 1 b", "COMMAND GETKEYS x", "SLOWLOG GET x",
+          "EXPIRE k x", "SET k v EX 0", "INCR {t}text", "MEMORY USAGE k SAMPLES x", "FLUSHALL x", "LCS {t}x {t}y z")
+
+
+@pytest.mark.not_on("oracle", reason="about our processes, which collect no cycles")
+@pytest.mark.skipif(build.variant() == "asan", reason="AddressSanitizer keeps freed memory for a while")
+def test_errors_leave_nothing_behind(r):
+    """An exception that is part of a cycle would stay for ever: there is no cyclic collector to find it."""
+    r.must("SET {t}text abc")
+    conn = r.conn()
+    conn.many(*ERRORS * 200)
+    processes = [psutil.Process(r.server.process.pid), *r.server.children()]
+    before = sum(process.memory_info().rss for process in processes)
+    for _ in range(10):
+        assert all(isinstance(reply, Error) for reply in conn.many(*ERRORS * 40))
+    assert sum(process.memory_info().rss for process in processes) - before < MB
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------
