@@ -12,12 +12,13 @@ and one coroutine that asks.
     db0 ...                   keys and expires added, avg_ttl weighted
     clients, traffic, rates   the proxy's: what clients see
 
-An engine that is not reachable is left out of all sums; its line in `# Engines` says so. That section tells, for each
+An engine that does not answer within limits.PROXY_INFO_MS is left out of all sums; its line in `# Engines` says so. That section tells, for each
 engine: its id, address, state, slots, keys and memory.
 """
 from typing import Any, Final
 
 from proxy.merge import Ask
+from shardd.base import limits
 from shardd.base.errors import CommandError
 from shardd.commands import info as facts
 from shardd.commands.info import human
@@ -165,7 +166,7 @@ def own_clients(server: Any) -> dict[str, str]:
 def own_stats(server: Any) -> dict[str, str]:
     """What clients see of Stats."""
     ops, rate_in, rate_out = server.stats.rates()
-    bytes_in, bytes_out = server.bytes()
+    bytes_in, bytes_out = server.traffic_bytes()
     return {
         "total_connections_received": str(server.stats.connections),
         "total_commands_processed": str(server.shared.commands),
@@ -224,7 +225,8 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     """INFO [section ...]"""
     sections = facts.chosen(args[1:], TITLES)
     asked = [engine for engine in server.engines if engine.up]
-    replies = await Ask([(engine, [b"INFO", b"everything"]) for engine in asked]) if asked else []
+    questions = [(engine, [b"INFO", b"everything"]) for engine in asked]
+    replies = await Ask(questions, limits.PROXY_INFO_MS) if asked else []
     parts: dict[Any, Sections] = {}
     for engine, reply in zip(asked, replies):
         if not isinstance(reply, CommandError):

@@ -31,7 +31,7 @@ from shardd.base.errors import ConfigError
 from shardd.base.log import PROXY, Log
 from shardd.base.options import Config
 from shardd.cluster.topology import Topology, TopologyError
-from shardd.net.listen import ControlSocket, tcp_sockets, unix_socket
+from shardd.net.listen import ControlSocket, accept_on, tcp_sockets, unix_socket
 
 PROGRAM = "shardd-proxy"
 
@@ -111,9 +111,7 @@ class Proxy:
             share_port = self.parent is not None and config["proxies"] > 1
             for sock in tcp_sockets(config["bind"], port, backlog, share_port):
                 server.port = sock.getsockname()[1]
-                listener = server.reactor.listen(sock, server.accept, backlog)
-                listener.keepalive_s = config["tcp-keepalive"]
-                config.subscribe("tcp-keepalive", _set_keepalive(listener))
+                accept_on(sock, server.reactor, server.accept, config)
                 listening.append(f"{sock.getsockname()[0]}:{server.port}")
         if path and server.index == 0:
             server.reactor.listen(unix_socket(path, config["unixsocketperm"], backlog), server.accept, backlog)
@@ -133,7 +131,11 @@ class Proxy:
                 self.log.warning(f"{self._control.path} was removed; it is there again")
 
     def _schedule(self, delay_ms: int, callback: Callable[[], object]) -> None:
-        self.loop.call_later(delay_ms / 1000, callback)
+        self.loop.call_later(delay_ms / 1000, self._timer_fired, callback)
+
+    def _timer_fired(self, callback: Callable[[], object]) -> None:
+        callback()
+        self.server.shared.flush()
 
     def _on_signal(self, number: int) -> None:
         self.log.warning(f"Received {signal.Signals(number).name}, scheduling shutdown...")
@@ -155,10 +157,6 @@ class Proxy:
         for path in self._unix_paths:
             with contextlib.suppress(OSError):
                 os.unlink(path)
-
-
-def _set_keepalive(listener: object) -> Callable[[object], None]:
-    return lambda seconds: setattr(listener, "keepalive_s", seconds)
 
 
 def _own_index(parent: child.Parent | None) -> int:

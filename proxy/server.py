@@ -23,6 +23,7 @@ from shardd.base.clock import mono_ms, now_us
 from shardd.base.errors import CommandError
 from shardd.base.log import Log
 from shardd.base.options import Config
+from shardd.base.rates import Rates
 from shardd.cluster import view
 from shardd.cluster.topology import NOBODY, Topology, TopologyError
 from shardd.commands.info import resident_bytes
@@ -40,9 +41,8 @@ _SAMPLE_TURNS = 5
 class Stats:
     """What is counted outside of the hot path. The counters of policy, and rates sampled by cron."""
 
-    SAMPLES = 16
-
     def __init__(self) -> None:
+        self.recent = Rates(3)
         self.reset()
 
     def reset(self) -> None:
@@ -53,20 +53,11 @@ class Stats:
         self.query_limit_closes = 0
         self.protocol_errors = 0
         self.closed_bytes_in = self.closed_bytes_out = 0
-        self._samples: list[tuple[int, int, int, int]] = []
+        self.recent.clear()
 
-    def sample(self, commands: int, bytes_in: int, bytes_out: int) -> None:
-        """Note where the totals are now."""
-        self._samples.append((mono_ms(), commands, bytes_in, bytes_out))
-        del self._samples[:-self.SAMPLES]
-
-    def rates(self) -> tuple[float, float, float]:
+    def rates(self) -> tuple[float, ...]:
         """Commands, bytes in and bytes out per second over the last samples."""
-        if len(self._samples) < 2:
-            return 0.0, 0.0, 0.0
-        first, last = self._samples[0], self._samples[-1]
-        seconds = max(1, last[0] - first[0]) / 1000
-        return tuple(max(0.0, (b - a) / seconds) for a, b in zip(first[1:], last[1:]))  # type: ignore[return-value]
+        return self.recent.per_second()
 
 
 class _Nobody:
@@ -185,7 +176,7 @@ class ProxyServer:
         self.backends.check(mono_ms())
         self._turn += 1
         if self._turn % _SAMPLE_TURNS == 0:
-            self.stats.sample(self.shared.commands, *self.bytes())
+            self.stats.recent.sample(self.shared.commands, *self.traffic_bytes())
         if not self._asked_commands and any(engine.up for engine in self.engines):
             self._asked_commands = True
             self.run(self._learn_commands())
@@ -205,7 +196,7 @@ class ProxyServer:
     def uptime_s(self) -> int:
         return int(now_us() / 1e6 - self.started)
 
-    def bytes(self) -> tuple[int, int]:
+    def traffic_bytes(self) -> tuple[int, int]:
         """Bytes from and to clients since the start, or CONFIG RESETSTAT."""
         transports = [client.transport for client in self.clients.by_id.values()]
         return (self.stats.closed_bytes_in + sum(one.bytes_in for one in transports),

@@ -21,6 +21,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 from pathlib import Path
 
 from shardd.base.errors import (CONFIG_NO_FILE, CommandError, ConfigError, config_rewrite_failed, config_set_failed,
@@ -183,8 +184,8 @@ class _Loader:
 
     def _include(self, pattern: str, where: str, depth: int) -> None:
         if depth >= CONFIG_INCLUDE_DEPTH_MAX:
-            raise ConfigError(f"{where}: include: more than {CONFIG_INCLUDE_DEPTH_MAX} levels deep; does a file include "
-                              "itself?")
+            raise ConfigError(f"{where}: include: more than {CONFIG_INCLUDE_DEPTH_MAX} levels deep; does a file "
+                              "include itself?")
         paths = [pattern]
         if any(char in pattern for char in "*?["):
             paths = sorted(files_by_glob.glob(pattern))
@@ -265,7 +266,8 @@ class Config:
         config.values, config.origins = loader.values, loader.origins
         return config
 
-    def __getitem__(self, name: str) -> Value:
+    def __getitem__(self, name: str) -> Any:
+        """The value, of the type that the option's kind gives."""
         return self.values[name]
 
     def lower(self, name: str, value: Value) -> None:

@@ -27,10 +27,10 @@ from typing import Any, Final
 
 from shardd.base import errors
 from shardd.base.errors import CommandError
-from shardd.base.options import glob_matcher
 from shardd.commands import table
 from shardd.commands.connection import Handler, help_lines
 from shardd.commands.table import CATEGORIES, COMMANDS, FLAG_ORDER, SPEC_FLAG_ORDER, KeySpec, Row
+from shardd.structures import glob
 from shardd.wire.values import Simple
 
 
@@ -144,8 +144,7 @@ def _by_category(value: str) -> Callable[[Row], bool]:
 
 
 def _by_pattern(value: str) -> Callable[[Row], bool]:
-    matches = glob_matcher(value)
-    return lambda row: bool(matches(row.name))
+    return lambda row: glob.match(value.encode(), row.name.encode(), True)
 
 
 def command_list(server: Any, client: Any, args: list[bytes]) -> Any:

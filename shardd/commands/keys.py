@@ -24,7 +24,7 @@ import cython
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memcmp
-from cython.cimports.shardd.base.native import bytep, load64
+from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.keys import Found, Pick
@@ -33,13 +33,14 @@ from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, 
 from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM, TYPE_STRING, TYPE_ZSET, entry_access, entry_copy,
     entry_encoding, entry_expires, entry_expiry, entry_free_shell, entry_key, entry_key_len, entry_new,
-    entry_rebuilt, entry_set_access, entry_type, entry_value)
+    entry_rebuilt, entry_refcount, entry_set_access, entry_type)
 from cython.cimports.shardd.structures.glob import glob_match
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.structures.table import Table, table_random, table_scan, table_walk
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors, limits
+from shardd.commands.connection import help_lines
 from shardd.wire.values import Simple
 
 argv_p = cython.typedef(cython.pointer(Arg))
@@ -53,8 +54,6 @@ INT_MIN = cython.declare(int64_t, -2147483648)
 INT_MAX = cython.declare(int64_t, 2147483647)
 ANY_TYPE = cython.declare(cython.int, -1)
 NO_TYPE = cython.declare(cython.int, 15)                # of no entry: SCAN TYPE with an unknown name finds nothing
-SHARED_INTS = cython.declare(uint64_t, 10000)           # Redis shares the objects of the integers below this one
-SHARED_REFCOUNT = cython.declare(int64_t, 2147483647)   # and gives this as their reference count
 _SCAN_COUNT = cython.declare(int64_t, limits.SCAN_COUNT_DEFAULT)
 _SCAN_CHAINS = cython.declare(int64_t, limits.SCAN_CHAINS_PER_COUNT)
 _RANDOM_TRIES = cython.declare(cython.int, limits.RANDOMKEY_TRIES_MAX)
@@ -64,22 +63,6 @@ _TYPE_NAMES: dict = {
     TYPE_STRING: b"string", TYPE_LIST: b"list", TYPE_SET: b"set", TYPE_ZSET: b"zset", TYPE_HASH: b"hash",
     TYPE_STREAM: b"stream"}
 
-_OBJECT_HELP: list = [Simple(line) for line in (
-    "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "ENCODING <key>",
-    "    Return the kind of internal representation used in order to store the value",
-    "    associated with a <key>.",
-    "FREQ <key>",
-    "    Return the access frequency index of the <key>. The returned integer is",
-    "    proportional to the logarithm of the recent access frequency of the key.",
-    "IDLETIME <key>",
-    "    Return the idle time of the <key>, that is the approximated number of",
-    "    seconds elapsed since the last access to the key.",
-    "REFCOUNT <key>",
-    "    Return the number of references of the value associated with the specified",
-    "    <key>.",
-    "HELP",
-    "    Prints this help.")]
 
 
 # ---- key by key
@@ -704,14 +687,21 @@ def object_refcount_command(ctx: Context, argv: argv_p, argc: cython.int) -> cyt
     e: bytep = _object(ctx, argv)
     if e == cython.NULL:
         return ctx.reply.null()
-    if entry_type(e) == TYPE_STRING and entry_encoding(e) == STR_INT and load64(entry_value(e)) < SHARED_INTS:
-        return ctx.reply.integer(SHARED_REFCOUNT)
-    return ctx.reply.integer(1)
+    return ctx.reply.integer(entry_refcount(e))
 
 
 def object_help(server: object, client: object, args: list[bytes]) -> list[Simple]:
-    """OBJECT HELP."""
-    return _OBJECT_HELP
+    """OBJECT HELP"""
+    return help_lines("OBJECT", [
+        "ENCODING <key>",
+        "    How the value is stored.",
+        "FREQ <key>",
+        "    How often it is used: the logarithmic counter of the LFU policies.",
+        "IDLETIME <key>",
+        "    Seconds since it was last used.",
+        "REFCOUNT <key>",
+        "    How many references the value has.",
+    ])
 
 
 @cython.cfunc

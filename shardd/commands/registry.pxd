@@ -30,6 +30,7 @@ cdef class Registry:
     cdef Command* commands
     cdef NameTable known
     cdef readonly list rows         # table.Row by index
+    cdef readonly list full_names   # str by index, "client|list" form
     cdef readonly list handlers     # plain handler or None by index
     cdef int add(self, object row, Handler hot, object plain) except -1
     cdef Command* lookup(self, Arg* argv, int argc) noexcept

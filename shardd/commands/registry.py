@@ -44,6 +44,7 @@ class Registry:
             raise MemoryError
         self.known = NameTable()
         self.rows = []
+        self.full_names = []
         self.handlers = []
 
     def __dealloc__(self):
@@ -69,6 +70,7 @@ class Registry:
             c.flags |= CMD_SUBCOMMAND
         c.hot = hot
         self.rows.append(row)
+        self.full_names.append(row.name)
         self.handlers.append(plain)
         return 0
 
@@ -130,7 +132,7 @@ class Registry:
 
     def names(self) -> frozenset:
         """All names, "container|subcommand" included."""
-        return frozenset([row.name for row in self.rows])
+        return frozenset(self.full_names)
 
     def statistics(self) -> list:
         """(name, calls, microseconds, rejected, failed) of each command that was asked for."""
@@ -140,7 +142,7 @@ class Registry:
         for i in range(self.known.count):
             c = cython.address(self.commands[i])
             if c.calls or c.rejected or c.failed:
-                out.append((self.rows[i].name, c.calls, int(c.ticks / ticks_per_us()), c.rejected, c.failed))
+                out.append((self.full_names[i], c.calls, int(c.ticks / ticks_per_us()), c.rejected, c.failed))
         return out
 
     def reset_statistics(self) -> None:

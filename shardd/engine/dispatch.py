@@ -130,7 +130,7 @@ class Dispatcher:
             if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
                 break
         if self.ran != cython.NULL:
-            client.last_command = self.registry.rows[self.ran.index].name
+            client.last_command = self.registry.full_names[self.ran.index]
         client.commands += self.next
         self.stats.commands += self.next
         return 0
@@ -273,7 +273,7 @@ class Dispatcher:
         if c.flags & CMD_CONTAINER and (argc > 1 or self.registry.handlers[c.index] is None):
             return self.refuse_container(c, argv, argc)
         if (c.arity > 0 and argc != c.arity) or argc < -c.arity:
-            return self.reject(c, errors.wrong_arity(self.registry.rows[c.index].name))
+            return self.reject(c, errors.wrong_arity(self.registry.full_names[c.index]))
         if not client.authenticated and not c.flags & CMD_NO_AUTH:
             return self.reject(c, errors.NOAUTH)
         if self.cluster and (p.keyed or c.flags & CMD_MOVABLE) and self.slots_refused(client, p, argv, argc):
@@ -296,7 +296,7 @@ class Dispatcher:
     def refuse_container(self, c: command_p, argv: arg_p, argc: cython.int) -> cython.int:
         """A container without a known subcommand."""
         if argc < 2:
-            return self.reject(c, errors.wrong_arity(self.registry.rows[c.index].name))
+            return self.reject(c, errors.wrong_arity(self.registry.full_names[c.index]))
         return self.reject(c, errors.unknown_subcommand(_head(argv), _head(argv + 1)))
 
     @cython.cfunc
@@ -350,7 +350,7 @@ class Dispatcher:
     def run_plain(self, client: Client, c: command_p, argv: arg_p, argc: cython.int) -> cython.int:
         """Run a handler in the plain form; what it changed about its client counts for the next command."""
         i: cython.int
-        client.last_command = self.registry.rows[c.index].name
+        client.last_command = self.registry.full_names[c.index]
         value: object = self.registry.handlers[c.index](
             self.context.server, client, [arg_bytes(argv + i) for i in range(argc)])
         self.reply.resp = client.resp

@@ -14,8 +14,6 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any
 
 import uvloop
 
@@ -30,7 +28,7 @@ from shardd.engine.cron import Cron
 from shardd.engine.server import Server
 from shardd.engine.session import Session
 from shardd.net.client import ClientFlag
-from shardd.net.listen import ControlSocket, tcp_sockets, unix_socket
+from shardd.net.listen import ControlSocket, accept_on, tcp_sockets, unix_socket
 
 PROGRAM = "shardd-engine"
 
@@ -60,9 +58,7 @@ class Engine:
         if config["port"] or self.parent:
             for sock in self._tcp_sockets():
                 self.server.port = sock.getsockname()[1]
-                listener = reactor.listen(sock, self._accept, backlog)
-                listener.keepalive_s = config["tcp-keepalive"]
-                config.subscribe("tcp-keepalive", _set_keepalive(listener))
+                accept_on(sock, reactor, self._accept, config)
                 listening.append(f"{sock.getsockname()[0]}:{self.server.port}")
         if config["unixsocket"]:
             try:
@@ -174,10 +170,6 @@ class Engine:
         for path in self._unix_paths:
             with contextlib.suppress(OSError):
                 os.unlink(path)
-
-
-def _set_keepalive(listener: Any) -> Callable[[int], None]:
-    return lambda seconds: setattr(listener, "keepalive_s", seconds)
 
 
 def main() -> None:

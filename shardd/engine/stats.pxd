@@ -9,6 +9,6 @@ cdef class Stats:
     cdef public int64_t slowlog_us      # slowlog-log-slower-than: -1 off
     cdef public double slow_ticks       # the same in ticks; a command above it is logged
     cdef public object slowlog
-    cdef list samples
+    cdef object recent                  # base.rates.Rates of commands, bytes in, bytes out
     cpdef int count_error(self, bytes text) except -1
     cdef int note_slow(self, object client, Arg* argv, int argc, uint64_t ticks) except -1

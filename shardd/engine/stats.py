@@ -7,14 +7,14 @@ from collections import deque
 
 import cython
 from cython.cimports.libc.stdint import uint64_t
-from cython.cimports.shardd.base.clock import monotonic_ms, ticks_per_us, unix_ms
+from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import limits
+from shardd.base.rates import Rates
 
 arg_p = cython.typedef(cython.pointer(Arg))
 
-_SAMPLES: int = 16          # as Redis: a rate is the mean of the last 16 samples, taken ten times a second
 _NO_SLOWLOG = cython.declare(cython.double, 1e300)
 ARGUMENTS_MAX = cython.declare(cython.int, limits.SLOWLOG_ARGUMENTS_MAX)
 ARGUMENT_BYTES_MAX = cython.declare(cython.Py_ssize_t, limits.SLOWLOG_ARGUMENT_BYTES_MAX)
@@ -64,7 +64,7 @@ class Stats:
     def __init__(self) -> None:
         self.errors = {}
         self.slowlog = SlowLog()
-        self.samples = []
+        self.recent = Rates(3)
         self.set_slower_than(10000)
 
     def set_slower_than(self, microseconds: int) -> None:
@@ -93,21 +93,15 @@ class Stats:
 
     def sample(self) -> None:
         """Remember where the counters stand; called ten times a second."""
-        self.samples.append((monotonic_ms(), self.commands, self.bytes_in, self.bytes_out))
-        if len(self.samples) > _SAMPLES + 1:
-            self.samples.pop(0)
+        self.recent.sample(self.commands, self.bytes_in, self.bytes_out)
 
     def rates(self) -> tuple[float, float, float]:
         """Commands, bytes in and bytes out per second over the last samples (about 1.6 s)."""
-        if len(self.samples) < 2:
-            return 0.0, 0.0, 0.0
-        first, last = self.samples[0], self.samples[len(self.samples) - 1]
-        seconds = max(last[0] - first[0], 1) / 1000
-        return tuple([(new - old) / seconds for new, old in zip(last[1:], first[1:])])
+        return self.recent.per_second()
 
     def reset(self) -> None:
         """CONFIG RESETSTAT."""
         self.commands = self.bytes_in = self.bytes_out = self.connections = self.rejected_connections = 0
         self.query_limit_closes = self.output_limit_closes = self.error_replies = self.protocol_errors = 0
         self.errors.clear()
-        self.samples.clear()
+        self.recent.clear()

@@ -37,7 +37,7 @@ cdef class Database:
     cdef bytep read(self, Key* k)                  # for a reading command: hits, misses, access time
     cdef bytep peek(self, Key* k)                  # as read, but the access time stays
     cdef bytep write(self, Key* k)                 # for a writing command: access time
-    cdef int add(self, Key* k, bytep entry) except -1           # the key is absent; the entry is ours now, also on failure
+    cdef int add(self, Key* k, bytep entry) except -1           # the key is absent; the entry is ours, also on failure
     cdef int replace(self, Key* k, bytep entry) except -1       # the key is there; its entry goes
     cdef int exchange(self, Key* k, bytep old, bytep entry) except -1   # as replace, but `old` stays the caller's
     cdef int set_string(self, Key* k, const uint8_t* p, Py_ssize_t n, int64_t expiry, int how) except -1

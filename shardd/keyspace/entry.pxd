@@ -61,6 +61,12 @@ cdef inline uint32_t entry_access(const uint8_t* e) noexcept nogil:
 cdef inline void entry_set_access(bytep e, uint32_t access) noexcept nogil:
     store32(e, (load32(e) & <uint32_t> 0xFF000000) | access)
 
+cdef inline int64_t entry_refcount(bytep e) noexcept nogil:
+    # what OBJECT REFCOUNT says: Redis shares the objects of the integers below 10,000, and gives this for all of them
+    if entry_type(e) == TYPE_STRING and entry_encoding(e) == STR_INT and load64(entry_value(e)) < 10000:
+        return 2147483647
+    return 1
+
 cdef bytep entry_new(const uint8_t* key, Py_ssize_t key_len, Py_ssize_t value_len, int64_t expiry,
                      uint32_t type, uint32_t encoding, uint32_t access) noexcept nogil
 cdef size_t entry_size(const uint8_t* e) noexcept nogil         # of the blob itself

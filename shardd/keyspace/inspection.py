@@ -8,18 +8,16 @@ import hashlib
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
-from cython.cimports.shardd.base.native import bytep, load64
+from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, SlotTable, key_init
 from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_STRING, View, entry_access, entry_bytes, entry_encoding, entry_expires, entry_expiry,
-    entry_key, entry_key_len, entry_type, entry_value, entry_view)
+    entry_key, entry_key_len, entry_refcount, entry_type, entry_view)
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.table import table_bytes, table_scan, table_walk
 
 from shardd.base.digest import mix, number, xor
 
-SHARED_INTS = cython.declare(uint64_t, 10000)       # Redis shares the objects of the integers below this one
-SHARED_REFCOUNT = 2147483647
 SAMPLED_KEYS = cython.declare(cython.int, 200)      # keys with an expiry that make an average
 SAMPLED_SLOT_KEYS = cython.declare(uint32_t, 64)    # a slot with more keys is sampled, not walked
 SAMPLED_CHAINS = cython.declare(cython.int, 8)
@@ -56,7 +54,6 @@ def describe(db: Database, key: bytes) -> dict | None:
     """
     k: Key
     e: bytep = entry_of(db, cython.address(k), key)
-    refcount: int = 1
     if e == cython.NULL:
         return None
     if entry_type(e) != TYPE_STRING:
@@ -64,11 +61,9 @@ def describe(db: Database, key: bytes) -> dict | None:
     encoding: str = "raw"
     if entry_encoding(e) == STR_INT:
         encoding = "int"
-        if load64(entry_value(e)) < SHARED_INTS:
-            refcount = SHARED_REFCOUNT
     elif entry_encoding(e) == STR_EMBSTR:
         encoding = "embstr"
-    return {"address": cython.cast(uintptr_t, e), "refcount": refcount, "encoding": encoding,
+    return {"address": cython.cast(uintptr_t, e), "refcount": entry_refcount(e), "encoding": encoding,
             "serialized": serialized_length(content_of(e)), "access": entry_access(e),
             "idle": (db.keyspace.access_clock - entry_access(e)) & 0xFFFFFF}
 

@@ -1,7 +1,7 @@
 """Opening listening sockets from the options, the same way for engines, proxies and whoever checks a port beforehand.
 
-Owns: what `bind`, `port`, `unixsocket` and `unixsocketperm` mean, and that a control socket stays where
-it is looked for. Does not own accepting (net/reactor.py).
+Owns: what `bind`, `port`, `unixsocket`, `unixsocketperm`, `tcp-backlog` and `tcp-keepalive` mean, and that a
+control socket stays where it is looked for. Does not own accepting (net/reactor.py).
 """
 import contextlib
 import errno
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shardd.base.errors import ConfigError
+from shardd.base.options import Config
 
 _WILDCARDS = {"*": "0.0.0.0", "::*": "::"}
 _MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
@@ -61,6 +62,13 @@ def _tcp_socket(host: str, port: int, backlog: int, share_port: bool) -> socket.
         sock.close()
         raise
     return sock
+
+
+def accept_on(sock: socket.socket, reactor: Any, factory: Callable[[Any], Any], config: Config) -> None:
+    """Have a reactor accept on a TCP socket, with tcp-backlog, and with tcp-keepalive as it is now and later."""
+    listener = reactor.listen(sock, factory, config["tcp-backlog"])
+    listener.keepalive_s = config["tcp-keepalive"]
+    config.subscribe("tcp-keepalive", lambda seconds: setattr(listener, "keepalive_s", seconds))
 
 
 def unix_socket(path: str, permissions: int, backlog: int) -> socket.socket:

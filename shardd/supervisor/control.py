@@ -50,13 +50,13 @@ in flight are bounded by their callers: one PING, one TOPOLOGY and one STATUS at
 import asyncio
 import json
 import os
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from shardd.base import limits
 from shardd.base.errors import CommandError, unknown_command
+from shardd.net.listen import unix_socket
 from shardd.wire.plain import Decoder, ProtocolError, encode_command, encode_reply
 
 _READ_BYTES = 64 * limits.KIB
@@ -145,17 +145,9 @@ class Server:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        """Listens; takes the place of a socket that a dead process left. Raises OSError."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            if os.path.lexists(self.path):
-                os.unlink(self.path)
-            sock.bind(self.path)
-            os.chmod(self.path, 0o600)
-            self._server = await asyncio.start_unix_server(self._serve, sock=sock)
-        except OSError:
-            sock.close()
-            raise
+        """Listens; takes the place of a socket that a dead process left. Raises ConfigError or OSError."""
+        sock = unix_socket(self.path, 0o600, limits.LISTEN_BACKLOG)
+        self._server = await asyncio.start_unix_server(self._serve, sock=sock)
 
     async def stop(self) -> None:
         """Closes the listener, its connections and the socket's file."""

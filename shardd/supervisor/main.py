@@ -143,7 +143,7 @@ class Supervisor:
     # --- the cycle ------------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """The whole life. Raises OSError where the sockets in <dir>/run cannot be made."""
+        """The whole life. Raises ConfigError or OSError where the sockets in <dir>/run cannot be made."""
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
         self.run_dir.chmod(0o700)
         await self._control.start()
