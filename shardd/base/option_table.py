@@ -4,10 +4,10 @@ Owns: `OPTIONS`, every option with its kind, default, range and one sentence of 
 base.option_types; files and command lines: base.options) nor what an option does.
 
 Each option is read by some of the programs: `supervisor`, `engine`, `proxy`. The supervisor hands a child the options
-that the child reads. Names and defaults are Redis 7.2's where Redis has the option, with two differences: `save` is
-empty and `enable-*` need a restart. An option of Redis whose feature does not exist yet is in the table so that a
-redis.conf loads: where another value would promise what protects data or access, it takes no such value (`only`);
-where it only shapes the feature, it takes every valid value and has no effect (`idle`).
+that the child reads. Names and defaults are Redis 7.2's where Redis has the option, but that `save` is empty and
+`disable-thp` is no (conf/shardd.conf says why). An option of Redis whose feature does not exist yet is in the table so
+that a redis.conf loads: where another value would promise what protects data or access, it takes no such value
+(`only`); where it only shapes the feature, it takes every valid value and has no effect (`idle`).
 
 conf/shardd.conf describes the same options for people. Tests hold that the two agree, and that every option is `only`,
 `idle`, or named by code that reads it.
