@@ -135,7 +135,7 @@ class Server:
     # --- topology -----------------------------------------------------------------------------------------------
 
     def install_topology(self, topology: Topology) -> bool:
-        """Take over a newer slot map; whether it was newer. Keys of slots that are not ours any more stay, unreachable."""
+        """Take over a newer slot map; whether it was newer. Keys of slots that are no longer ours stay, unreachable."""
         if self.topology is not None and topology.epoch <= self.topology.epoch:
             return False
         self.topology = topology
