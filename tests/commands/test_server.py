@@ -386,6 +386,51 @@ def test_debug_errors(c, line):
     assert c(line) == Error(f"ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP.")
 
 
+@pytest.mark.not_on("cluster", reason="one digest over all keys")
+def test_debug_digest_is_the_oracles(r, fleet):
+    """The same data gives the same digest, whoever holds it and in whatever order it came."""
+    other = fleet.server("reference").conn()
+    other.must("FLUSHALL")
+    assert r("DEBUG DIGEST") == Status("0" * 40)
+    names = [f"key:{n}" for n in range(200)]
+    for target, order in ((r, names), (other, names[::-1])):
+        for name in order:
+            target("SET", name, f"value of {name}")
+        target("EXPIRE key:7 1000")
+        target("SET n 12345")
+        target("SELECT 3")
+        target("SET", "bin\0\xff", "")
+        target("SELECT 0")
+    assert r("DEBUG DIGEST") == other("DEBUG DIGEST")
+    keys = ["key:1", "key:7", "n", "nokey"]
+    assert r("DEBUG", "DIGEST-VALUE", *keys) == other("DEBUG", "DIGEST-VALUE", *keys)
+    r("APPEND key:1 x")
+    assert r("DEBUG DIGEST") != other("DEBUG DIGEST")
+
+
+@pytest.mark.not_on("cluster", reason="all keys of all engines")
+def test_expiry_can_wait_for_a_question(r):
+    """With active expiry off a due key stays until somebody asks for it."""
+    assert r("DEBUG SET-ACTIVE-EXPIRE 0") == OK
+    try:
+        r("SET k v PX 1")
+        time.sleep(0.3)
+        assert r("DBSIZE") == 1
+        assert r("GET k") is None
+        assert r("DBSIZE") == 0
+    finally:
+        assert r("DEBUG SET-ACTIVE-EXPIRE 1") == OK
+
+
+@pytest.mark.not_on("oracle", reason="DEBUG CHECK is ours: it walks our structures")
+def test_debug_check(r):
+    for n in range(2000):
+        r.must("SET", f"{{t}}{n}", "v" * (n % 50), *(("EX", 1000 + n) if n % 3 else ()))
+    for n in range(0, 2000, 2):
+        r.must("DEL", f"{{t}}{n}")
+    assert (r.at(r.node_of("GET", "{t}")) if r.name == "cluster" else r.conn())("DEBUG CHECK") == OK
+
+
 # --- out of memory ----------------------------------------------------------------------------------------------------
 
 @pytest.mark.not_on("cluster", reason=ONE_CONFIG)
