@@ -111,8 +111,7 @@ class Proxy:
             share_port = self.parent is not None and config["proxies"] > 1
             for sock in tcp_sockets(config["bind"], port, backlog, share_port):
                 server.port = sock.getsockname()[1]
-                accept_on(sock, server.reactor, server.accept, config)
-                listening.append(f"{sock.getsockname()[0]}:{server.port}")
+                listening.append(accept_on(sock, server.reactor, server.accept, config))
         if path and server.index == 0:
             server.reactor.listen(unix_socket(path, config["unixsocketperm"], backlog), server.accept, backlog)
             self._unix_paths.append(path)

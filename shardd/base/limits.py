@@ -1,7 +1,7 @@
-"""Every bound the server keeps: its value, its unit (last in the name) and why it is what it is.
+"""The bounds the server keeps: their values, units (last in the name) and why they are what they are.
 
-Owns: constants. Does not own what a user may change: those are options
-(base.option_table), whose ranges come from here.
+Owns: what clients, users, tests or several modules meet. Does not own what a user may change: those are options
+(base.option_table), whose ranges come from here; nor the step sizes of one algorithm, which stand at its head.
 Compiled modules read a bound once, when they are imported, and keep it as a C constant.
 """
 

@@ -58,8 +58,7 @@ class Engine:
         if config["port"] or self.parent:
             for sock in self._tcp_sockets():
                 self.server.port = sock.getsockname()[1]
-                accept_on(sock, reactor, self._accept, config)
-                listening.append(f"{sock.getsockname()[0]}:{self.server.port}")
+                listening.append(accept_on(sock, reactor, self._accept, config))
         if config["unixsocket"]:
             try:
                 sock = unix_socket(config["unixsocket"], config["unixsocketperm"], backlog)

@@ -64,11 +64,16 @@ def _tcp_socket(host: str, port: int, backlog: int, share_port: bool) -> socket.
     return sock
 
 
-def accept_on(sock: socket.socket, reactor: Any, factory: Callable[[Any], Any], config: Config) -> None:
-    """Have a reactor accept on a TCP socket, with tcp-backlog, and with tcp-keepalive as it is now and later."""
+def accept_on(sock: socket.socket, reactor: Any, factory: Callable[[Any], Any], config: Config) -> str:
+    """Have a reactor accept on a TCP socket, with tcp-backlog, and with tcp-keepalive as it is now and later.
+
+    Returns where that is, for the log: "127.0.0.1:6379", "[::1]:6379".
+    """
+    host, port = sock.getsockname()[:2]
     listener = reactor.listen(sock, factory, config["tcp-backlog"])
     listener.keepalive_s = config["tcp-keepalive"]
     config.subscribe("tcp-keepalive", lambda seconds: setattr(listener, "keepalive_s", seconds))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def unix_socket(path: str, permissions: int, backlog: int) -> socket.socket:
