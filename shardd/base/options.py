@@ -21,11 +21,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 from shardd.base.errors import (CONFIG_NO_FILE, CommandError, ConfigError, config_rewrite_failed, config_set_failed,
                                 config_set_unknown)
+from shardd.base.files import replace_file
 from shardd.base.limits import CONFIG_INCLUDE_DEPTH_MAX, CONFIG_LINE_BYTES_MAX, REDIS_VERSION
 from shardd.base.option_table import BY_NAME, OPTIONS, UNSUPPORTED, Option
 from shardd.base.option_types import Value
@@ -404,7 +405,9 @@ class Config:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as source:
                 old = source.read()
-            _replace_file(path, rewritten(old, self, only))
+            text = rewritten(old, self, only).encode("utf-8", "surrogateescape")
+            # several processes may do this at once
+            replace_file(path, text, f".{os.getpid()}.tmp", os.stat(path).st_mode & 0o777)
         except OSError as error:
             raise CommandError(config_rewrite_failed((error.strerror or str(error)).encode())) from None
 
@@ -448,29 +451,6 @@ def _says(lines: list[str], config: Config, name: str) -> bool:
     except ConfigError:
         return False
     return loader.values[name] == config.values[name]
-
-
-def _replace_file(path: str, text: str) -> None:
-    """Replace a file in one step: the new text is on disk before the name points to it."""
-    directory = os.path.dirname(path)
-    mode = os.stat(path).st_mode & 0o777
-    temporary = f"{path}.{os.getpid()}.tmp"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as target:
-            target.write(text)
-            target.flush()
-            os.fchmod(handle, mode)
-            os.fsync(handle)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    directory_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory_fd)
-    finally:
-        os.close(directory_fd)
 
 
 def _version() -> str:

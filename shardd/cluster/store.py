@@ -31,6 +31,7 @@ from typing import Any, Protocol
 
 import xxhash
 
+from shardd.base.files import replace_file
 from shardd.cluster.topology import Topology, TopologyError
 
 FORMAT = "shardd topology"
@@ -131,7 +132,7 @@ class FileStore:
         if new.epoch <= expected_epoch:
             raise ValueError(f"epoch {new.epoch} does not come after {expected_epoch}")
         try:
-            self._replace(_text(new))
+            replace_file(self.path, _text(new))
         except OSError as error:
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from None
         return True
@@ -146,22 +147,6 @@ class FileStore:
         if value.get("xxh3_128") != _checksum(value.get("topology")):
             raise TopologyError("its checksum does not fit its content")
         return Topology.from_json(value["topology"])
-
-    def _replace(self, text: bytes) -> None:
-        new_path = self.path.with_name(self.path.name + ".new")
-        fd = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            with open(fd, "wb", closefd=False) as file:
-                file.write(text)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(new_path, self.path)
-        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 def _checksum(topology: Any) -> str:

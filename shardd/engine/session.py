@@ -44,6 +44,7 @@ class Session(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def serve(self, p: cython.pointer(uint8_t), n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """`data`, whatever may go wrong."""
         dispatcher: Dispatcher = self.dispatcher
         used: cython.Py_ssize_t = 0
         requests: cython.int

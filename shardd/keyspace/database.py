@@ -117,6 +117,7 @@ class Database:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def open_slots(self) -> cython.int:
+        """Make the slot tables, with the first key; MemoryError."""
         slot: cython.int
         if self.slots == cython.NULL:
             self.slots = cython.cast(slot_p, allocate_lines(SLOT_COUNT * cython.sizeof(SlotTable)))
@@ -144,6 +145,7 @@ class Database:
 
     @cython.cfunc
     def find(self, k: key_p) -> bytep:
+        """The live entry of a key, or NULL. Counts nothing and notes no access. A due key is deleted: MemoryError."""
         place: place_p = self.place_of(k)
         e: bytep
         if place == cython.NULL:
@@ -156,6 +158,7 @@ class Database:
 
     @cython.cfunc
     def read(self, k: key_p) -> bytep:
+        """`find` for a command that reads: a hit or a miss, and an access."""
         keyspace: Keyspace = self.keyspace
         e: bytep = self.find(k)
         if e == cython.NULL:
@@ -167,6 +170,7 @@ class Database:
 
     @cython.cfunc
     def peek(self, k: key_p) -> bytep:
+        """`read`, but no access: for commands that look at a key without using its value."""
         e: bytep = self.find(k)
         if e == cython.NULL:
             self.keyspace.misses += 1
@@ -176,6 +180,7 @@ class Database:
 
     @cython.cfunc
     def write(self, k: key_p) -> bytep:
+        """`find` for a command that writes: an access, neither hit nor miss."""
         e: bytep = self.find(k)
         if e != cython.NULL:
             self.keyspace.touch_entry(e)
@@ -209,6 +214,10 @@ class Database:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def add(self, k: key_p, entry: bytep) -> cython.int:
+        """Put an entry under a key that is absent. It is the database's; where MemoryError is raised, it is freed.
+
+        NULL, what entry_new gives without memory, raises too. Does not count as `touched`.
+        """
         if entry == cython.NULL:
             raise MemoryError
         if self.slots == cython.NULL:
@@ -228,6 +237,7 @@ class Database:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def exchange(self, k: key_p, old: bytep, entry: bytep) -> cython.int:
+        """Put `entry` in the place of `old`, the key's entry, which is the caller's then. MemoryError for NULL alone."""
         if entry == cython.NULL:
             raise MemoryError
         place: place_p = self.place_of(k)
@@ -241,6 +251,7 @@ class Database:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def replace(self, k: key_p, entry: bytep) -> cython.int:
+        """Put `entry` in the place of the key's entry, which is freed. MemoryError for NULL alone."""
         if entry == cython.NULL:
             raise MemoryError
         place: place_p = self.place_of(k)
@@ -263,6 +274,7 @@ class Database:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def remove(self, k: key_p) -> cython.int:
+        """Delete a key; 1 where it was there and alive. Counts as `touched`."""
         e: bytep = self.take(k)
         if e == cython.NULL:
             return 0
@@ -272,6 +284,7 @@ class Database:
 
     @cython.cfunc
     def take(self, k: key_p) -> bytep:
+        """The live entry of a key, out of the table and the caller's; NULL where there is none."""
         place: place_p
         e: bytep = self.find(k)
         if e == cython.NULL:
