@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
     if variant() == "asan":
         library = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
         env.update(LD_PRELOAD=library.stdout.strip(), PYTHONMALLOC="malloc",
-                   ASAN_OPTIONS=env.get("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=1"))
+                   ASAN_OPTIONS=env.get("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1"))
     return env
 
 
