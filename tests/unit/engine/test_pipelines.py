@@ -135,21 +135,28 @@ SCRIPT = pipeline("SET a 1", "GET a", "NOSUCH \x01", ("SET", "b", b"\r\n$5\r\n*1
 
 
 @pytest.fixture(scope="module")
-def whole():
-    out = Raw(Engine())(SCRIPT)
+def shared():
+    return Engine()
+
+
+@pytest.fixture(scope="module")
+def whole(shared):
+    out = Raw(shared)(SCRIPT)
     assert out.count(b"\r\n") > 15 and out.endswith(b"+PONG\r\n$2\r\n2x\r\n+OK\r\n")
     return out
 
 
 @pytest.mark.parametrize("at", range(1, len(SCRIPT)))
-def test_a_cut_at_every_byte(engine, at, whole):
-    raw = Raw(engine)
+def test_a_cut_at_every_byte(shared, at, whole):
+    shared("FLUSHALL")
+    raw = Raw(shared)
     assert raw(SCRIPT[:at]) + raw(SCRIPT[at:]) == whole
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 64])
-def test_pieces_of_every_size(engine, size, whole):
-    raw = Raw(engine)
+def test_pieces_of_every_size(shared, size, whole):
+    shared("FLUSHALL")
+    raw = Raw(shared)
     assert b"".join(raw(SCRIPT[at:at + size]) for at in range(0, len(SCRIPT), size)) == whole
 
 
