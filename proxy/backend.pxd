@@ -75,7 +75,6 @@ cdef class Backends:
     cdef public object on_moved             # called when an engine disagrees with our topology
     cdef public str password
     cdef readonly uint64_t redirected, lost_replies
-    cdef uint64_t writes
     cdef int flush(self) except -1
     cdef Engine at_port(self, int port)
     cdef Engine owner_of(self, int slot)

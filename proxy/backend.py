@@ -643,7 +643,6 @@ class Backends:
             return 0
         self.dirty = []
         for link in dirty:
-            self.writes += 1
             try:
                 link.flush()
             except Exception as error:

@@ -62,7 +62,6 @@ class Proxy:
         self.server.backends.schedule = self._schedule
         self._topology = topology
         self._turn = 0
-        self._listening = False
         self._started_ms = mono_ms()
         self._unix_paths: list[str] = []
 

@@ -21,7 +21,6 @@ cdef class Outbox:
     cdef list dirty
     cdef uint8_t* spare[64]
     cdef int spare_count
-    cdef uint64_t writes
     cdef public object on_slow          # called with the protocol of a client that does not take all, or None
     cdef uint8_t* take(self) noexcept
     cdef int give(self, uint8_t* buffer) except -1

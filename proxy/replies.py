@@ -314,7 +314,6 @@ class ReplyQueue(Receiver):
         n: cython.Py_ssize_t = self.out_len
         self.out_len = 0
         if n > 0:
-            self.outbox.writes += 1
             self.transport.write(self.out, n)
         return 0
 

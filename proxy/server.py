@@ -51,7 +51,6 @@ class Stats:
         self.rejected_connections = 0
         self.output_limit_closes = 0
         self.query_limit_closes = 0
-        self.protocol_errors = 0
         self.closed_bytes_in = self.closed_bytes_out = 0
         self.recent.clear()
 

@@ -173,7 +173,6 @@ class ProxySession(Client):
     @cython.exceptval(-1, check=False)
     def protocol_error(self, text: bytes) -> cython.int:
         """The input is not RESP: say so, behind what is in flight, and close."""
-        self.shared.limits.stats.protocol_errors += 1
         self.shared.limits.log_protocol_error(self, text)
         self.refuse(text, self.flags & (_REPLY_OFF | _REPLY_SKIP) != 0)
         return self.queue.close_when_empty()

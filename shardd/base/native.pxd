@@ -23,9 +23,17 @@ cdef extern from *:
     #if defined(__x86_64__)
     static inline uint64_t shardd_ticks(void) { return __builtin_ia32_rdtsc(); }
     #elif defined(__aarch64__)
-    static inline uint64_t shardd_ticks(void) { uint64_t v; __asm__ volatile("mrs %0, cntvct_el0" : "=r"(v)); return v; }
+    static inline uint64_t shardd_ticks(void) {
+        uint64_t v;
+        __asm__ volatile("mrs %0, cntvct_el0" : "=r"(v));
+        return v;
+    }
     #else
-    static inline uint64_t shardd_ticks(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000ull + t.tv_nsec; }
+    static inline uint64_t shardd_ticks(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec * 1000000000ull + t.tv_nsec;
+    }
     #endif
     #if defined(SHARDD_ASAN)
     #define SHARDD_PLAIN_MALLOC 1

@@ -52,6 +52,20 @@ def get_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     return 0
 
 
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _open(ctx: Context, e: bytep, view: cython.pointer(View)) -> cython.bint:
+    """The bytes of the entry, none where there is no key; False for another type, and the error is replied then."""
+    view.n = 0
+    if e == cython.NULL:
+        return True
+    if entry_type(e) != TYPE_STRING:
+        ctx.error(errors.WRONG_TYPE)
+        return False
+    entry_view(e, view)
+    return True
+
+
 # ---- SET and its forms
 
 SetOptions = cython.struct(
@@ -403,9 +417,8 @@ def append_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
         ctx.db.set_string(cython.address(ctx.key), argv[2].p, n, -1, 0)
         ctx.reply.integer(n)
         return 0
-    if entry_type(e) != TYPE_STRING:
-        return ctx.error(errors.WRONG_TYPE)
-    entry_view(e, cython.address(view))
+    if not _open(ctx, e, cython.address(view)):
+        return 0
     if view.n + n > ctx.bulk_max:
         return ctx.error(errors.STRING_TOO_LONG)
     e = ctx.db.open_heap(cython.address(ctx.key), e, view.n + n)
@@ -423,13 +436,9 @@ def append_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 def strlen_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     e: bytep = ctx.db.read(cython.address(ctx.key))
     view: View
-    view.n = 0
-    if e != cython.NULL:
-        if entry_type(e) != TYPE_STRING:
-            return ctx.error(errors.WRONG_TYPE)
-        entry_view(e, cython.address(view))
-    ctx.reply.integer(view.n)
-    return 0
+    if not _open(ctx, e, cython.address(view)):
+        return 0
+    return ctx.reply.integer(view.n)
 
 
 @cython.cfunc
@@ -446,11 +455,8 @@ def setrange_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     if offset < 0:
         return ctx.error(errors.OFFSET_OUT_OF_RANGE)
     e = ctx.db.write(cython.address(ctx.key))
-    view.n = 0
-    if e != cython.NULL:
-        if entry_type(e) != TYPE_STRING:
-            return ctx.error(errors.WRONG_TYPE)
-        entry_view(e, cython.address(view))
+    if not _open(ctx, e, cython.address(view)):
+        return 0
     if n == 0:
         ctx.reply.integer(view.n)
         return 0
@@ -492,15 +498,10 @@ def getrange_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     if not arg_int64(argv + 2, cython.address(start)) or not arg_int64(argv + 3, cython.address(end)):
         return ctx.error(errors.NOT_INTEGER)
     e = ctx.db.read(cython.address(ctx.key))
-    if e == cython.NULL:
-        ctx.reply.bulk(b"", 0)
+    if not _open(ctx, e, cython.address(view)):
         return 0
-    if entry_type(e) != TYPE_STRING:
-        return ctx.error(errors.WRONG_TYPE)
-    entry_view(e, cython.address(view))
     if start < 0 and end < 0 and start > end:
-        ctx.reply.bulk(b"", 0)
-        return 0
+        return ctx.reply.bulk(b"", 0)
     if start < 0:
         start = start + view.n if start >= -view.n else 0
     if end < 0:

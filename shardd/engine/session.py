@@ -97,7 +97,6 @@ class Session(Client):
         """Say what was wrong with the bytes, and end the connection."""
         dispatcher: Dispatcher = self.dispatcher
         text: bytes = dispatcher.parser.error
-        dispatcher.stats.protocol_errors += 1
         dispatcher.stats.count_error(text)
         if not self.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
             dispatcher.reply.error(text)

@@ -69,7 +69,6 @@ class Stats:
 
     def set_slower_than(self, microseconds: int) -> None:
         """slowlog-log-slower-than: commands above so many microseconds are logged; -1 none, 0 all."""
-        self.slowlog_us = microseconds
         self.slow_ticks = microseconds * ticks_per_us() if microseconds >= 0 else _NO_SLOWLOG
 
     @cython.ccall
@@ -102,6 +101,6 @@ class Stats:
     def reset(self) -> None:
         """CONFIG RESETSTAT."""
         self.commands = self.bytes_in = self.bytes_out = self.connections = self.rejected_connections = 0
-        self.query_limit_closes = self.output_limit_closes = self.error_replies = self.protocol_errors = 0
+        self.query_limit_closes = self.output_limit_closes = self.error_replies = 0
         self.errors.clear()
         self.recent.clear()

@@ -16,7 +16,6 @@ cdef class Listener:
 
 cdef class Reactor(Hub):
     cdef int timer_fd
-    cdef readonly Py_ssize_t shared_size
     cdef list by_fd                         # fd -> Transport or Listener
     cdef list resting                       # listeners that wait for descriptors
     cdef public int linger_ms               # how long poll() waits for more after a batch; 0: not at all

@@ -153,7 +153,6 @@ class Reactor(Hub):
         self.resumed = []
         self.resting = []
         self.now_ms = monotonic_ms()
-        self.shared_size = _READ_BYTES
         self.shared = cython.cast(bytep, malloc(_READ_BYTES))
         if self.shared == cython.NULL:
             raise MemoryError
