@@ -294,7 +294,8 @@ def _by_ids(server: Any, words: list[bytes]) -> list[Any]:
 def client_kill(server: Any, client: Any, args: list[bytes]) -> Any:
     """CLIENT KILL ip:port, or CLIENT KILL [ID id] [TYPE type] [USER name] [ADDR a] [LADDR a] [SKIPME yes|no]
 
-    The first form answers OK or an error and may kill the caller; the second answers how many were killed.
+    The first form answers OK or an error and may kill the caller; the second answers how many were killed. The links
+    within the tree are nobody's to kill: one of a proxy carries the commands of many clients.
     """
     old_form = len(args) == 3
     wanted = {"addr": args[2].decode("utf-8", "replace")} if old_form else _kill_filters(args)
@@ -302,6 +303,8 @@ def client_kill(server: Any, client: Any, args: list[bytes]) -> Any:
     killed = 0
     for one in list(server.clients.by_id.values()):
         if one.transport.closing or not _matches(one, wanted) or (one is client and skip_me):
+            continue
+        if one.flags & ClientFlag.INTERNAL:
             continue
         killed += 1
         if one is client:

@@ -313,6 +313,15 @@ def test_kill(line, reply, dead):
     assert killed(server) == dead
 
 
+def test_the_links_within_the_tree_are_not_killed():
+    server = FakeServer(clients=3)
+    server[2].flags |= ClientFlag.INTERNAL
+    assert server("CLIENT KILL TYPE normal") == 1
+    assert server("CLIENT KILL ID 2") == 0
+    assert server.refuses("CLIENT KILL 127.0.0.1:5002") == errors.NO_SUCH_CLIENT
+    assert killed(server) == [3]
+
+
 def test_a_connection_that_is_closing_is_not_killed_again():
     server = FakeServer(clients=2)
     server[2].transport.closing = True
