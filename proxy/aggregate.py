@@ -1,6 +1,6 @@
-"""CONFIG and SLOWLOG through the proxy.
+"""CONFIG, SLOWLOG and MEMORY through the proxy.
 
-Owns: which part of a configuration is the proxy's and which the engines', and slow logs as one. Does not own the
+Owns: which part of a configuration is the proxy's and which the engines', slow logs and memory figures as one. Does not own the
 options (base.options) or INFO (info).
 
 CONFIG. The supervisor gives a proxy every option, so a value is looked up here, except where engines alone read the
@@ -23,7 +23,7 @@ from shardd.base.errors import CommandError
 from shardd.base.option_table import BY_NAME, engine_share
 from shardd.commands.server import SLOWLOG_SHOWN, is_local
 from shardd.commands.table import parse_integer
-from shardd.wire.values import OK
+from shardd.wire.values import OK, Verbatim
 
 def read_by_engines(name: str) -> bool:
     """Whether engines read the option of this name or alias."""
@@ -113,11 +113,53 @@ async def slowlog_get(server: Any, client: Any, args: list[bytes]) -> Any:
     return entries if count < 0 else entries[:count]
 
 
+# --- MEMORY -------------------------------------------------------------------------------------------------------
+
+def _as_map(reply: Any) -> dict[bytes, Any]:
+    """A map, in RESP2 a flat list; so are the maps in it, those of the databases."""
+    pairs = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2]))
+    return {name: _as_map(value) if name.startswith(b"db.") else value for name, value in pairs.items()}
+
+
+def _add_maps(maps: list[dict[bytes, Any]]) -> dict[bytes, Any]:
+    """Integers are added; what is none (ratios) is the highest."""
+    total: dict[bytes, Any] = {}
+    for name in dict.fromkeys(name for one in maps for name in one):
+        values = [one[name] for one in maps if name in one]
+        if isinstance(values[0], dict):
+            total[name] = _add_maps(values)
+        else:
+            total[name] = sum(values) if isinstance(values[0], int) else max(map(float, values))
+    return total
+
+
+async def memory_stats(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY STATS: the engines' figures added up; what they are parts of is computed from the sums."""
+    total = _add_maps([_as_map(reply) for reply in checked(await every(server, *args))])
+    net = max(0, total[b"total.allocated"] - total[b"startup.allocated"])
+    total[b"keys.bytes-per-key"] = net // total[b"keys.count"] if total[b"keys.count"] else 0
+    total[b"dataset.percentage"] = 100 * total[b"dataset.bytes"] / net if net else 0.0
+    total[b"peak.percentage"] = 100 * total[b"total.allocated"] / max(1, total[b"peak.allocated"])
+    return total
+
+
+async def memory_texts(server: Any, client: Any, args: list[bytes]) -> Any:
+    """MEMORY DOCTOR and MEMORY MALLOC-STATS: what every engine says, once where all say the same."""
+    texts = [reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
+             for reply in checked(await every(server, *args))]
+    if len(set(texts)) == 1:
+        return Verbatim(texts[0])
+    return Verbatim("\n".join(f"Engine {engine.index}: {text}" for engine, text in zip(server.engines, texts)))
+
+
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "info": info,
     "config|get": config_get,
     "config|set": config_set,
     "config|resetstat": config_resetstat,
     "slowlog|get": slowlog_get,
+    "memory|stats": memory_stats,
+    "memory|doctor": memory_texts,
+    "memory|malloc-stats": memory_texts,
 }
 """Full lower-case command name -> handler."""

@@ -257,6 +257,35 @@ def test_slow_logs_become_one(rig):
     assert c("SLOWLOG", "GET", "x") == Error("ERR count should be greater than or equal to -1")
 
 
+def stats(keys: int, total: int, startup: int, peak: int, db: int) -> bytes:
+    fields = [(b"peak.allocated", peak), (b"total.allocated", total), (b"startup.allocated", startup),
+              (b"keys.count", keys), (b"keys.bytes-per-key", 1), (b"dataset.bytes", total - startup)]
+    raw = b"".join(bulk(name) + b":%d\r\n" % value for name, value in fields)
+    table = bulk(b"db.%d" % db) + b"*2\r\n" + bulk(b"overhead.hashtable.main") + b":%d\r\n" % keys
+    return b"*16\r\n" + raw + table + bulk(b"dataset.percentage") + bulk(b"12.5")
+
+
+def test_memory_stats_are_added_and_ratios_computed_anew(rig):
+    for engine, reply in zip(rig.engines, (stats(10, 1100, 100, 1200, 0), stats(30, 3100, 100, 3800, 0),
+                                           stats(0, 100, 100, 100, 5))):
+        engine.auto = lambda request, reply=reply: reply
+    flat = rig.client()("MEMORY", "STATS")
+    found = dict(zip(flat[::2], flat[1::2]))
+    assert found[b"total.allocated"] == 4300 and found[b"keys.count"] == 40
+    assert found[b"keys.bytes-per-key"] == 100
+    assert found[b"dataset.percentage"] == b"100"
+    assert found[b"db.0"] == [b"overhead.hashtable.main", 40] and found[b"db.5"] == [b"overhead.hashtable.main", 0]
+
+
+def test_memory_doctor_names_the_engine_where_they_differ(rig):
+    for engine in rig.engines:
+        engine.auto = lambda request: bulk(b"fine")
+    c = rig.client()
+    assert c("MEMORY", "DOCTOR") == b"fine"
+    rig.engines[1].auto = lambda request: bulk(b"ill")
+    assert c("MEMORY", "DOCTOR") == b"Engine 0: fine\nEngine 1: ill\nEngine 2: fine"
+
+
 # --- CLUSTER ------------------------------------------------------------------------------------------------------
 
 def test_slots_are_counted_by_their_owner(rig):
@@ -319,6 +348,24 @@ def test_info_leaves_out_an_engine_that_is_down_and_says_so(rig):
     assert "state=up" in sections["Engines"]["engine0"] and "state=down" in sections["Engines"]["engine1"]
     assert sections["Server"]["shardd_role"] == "proxy"
     assert sections["Clients"]["connected_clients"] == "1"
+
+
+def test_info_does_not_wait_for_an_engine_that_hangs(rig):
+    text = b"# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\n"
+    for engine in (rig.engines[0], rig.engines[2]):
+        engine.auto = lambda request: bulk(text)
+    c = rig.client()
+    c.raw(encode("INFO") + encode("PING"))
+    assert c.nothing()
+    rig.ring()
+    sections = info.parse(c.read().decode())
+    assert sections["Keyspace"]["db0"].startswith("keys=6,")
+    assert "state=down" in sections["Engines"]["engine1"]
+    assert c.read() == Status("PONG")
+    rig.engines[1].reply(bulk(text))        # too late, and for nobody
+    c.send("GET", rig.key(1))
+    rig.engines[1].reply(bulk(b"v"))
+    assert c.read() == b"v"
 
 
 def test_a_handler_that_fails_answers_an_error(rig):

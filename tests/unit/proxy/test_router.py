@@ -50,7 +50,7 @@ def test_the_split_commands_are_those_with_the_tip(router):
     ("hello", "local"), ("client|list", "local"), ("command|docs", "local"), ("cluster|slots", "local"),
     ("cluster|countkeysinslot", "task"), ("shutdown", "local"), ("object|help", "any"), ("client", "container"),
     ("multi", "refused"), ("subscribe", "refused"), ("blpop", "refused"), ("monitor", "refused"),
-    ("psync", "refused"), ("wait", "refused"), ("save", "refused"), ("memory|stats", "refused"),
+    ("psync", "refused"), ("wait", "refused"), ("save", "refused"), ("memory|stats", "task"),
     ("replicaof", "local"),
 ])
 def test_some_by_name(router, name, kind):
