@@ -97,6 +97,7 @@ def test_a_stopped_engine_holds_up_nobody_else(tree):
         for _ in range(20):
             assert other("SET", key_of(1), "v") == OK
             assert other("PING") == Status("PONG")
+        assert b"state=down" in admin("INFO engines")
     finally:
         os.kill(victim, signal.SIGCONT)
     assert c.read() is None
