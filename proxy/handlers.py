@@ -24,7 +24,7 @@ from shardd.base.errors import CommandError
 from shardd.cluster.topology import NOBODY, Topology
 from shardd.commands import acl, cluster, connection, introspect
 from shardd.commands import server as shared
-from shardd.commands.server import is_local
+from shardd.commands.server import may_debug
 from shardd.commands.table import parse_integer
 from shardd.structures.slots import slot_of
 from shardd.wire.values import Simple
@@ -122,8 +122,7 @@ _DEBUG_ON_ONE: Final = frozenset((b"sleep", b"help", b"protocol", b"log", b"erro
 
 async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
     """DEBUG: what names keys goes to their engines, SLEEP to one engine, what changes or checks engines to all."""
-    allowed = server.config["enable-debug-command"]
-    if allowed == "no" or (allowed == "local" and not is_local(client)):
+    if not may_debug(server, client):
         raise CommandError(errors.PROTECTED_DEBUG)
     word = args[1].lower()
     if word == b"digest" and len(args) == 2:

@@ -7,7 +7,7 @@ import os
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes, suffix: str = ".new", mode: int = 0o644) -> None:
-    """Replace `path` by `data` in one step; after a return it survives a crash. Raises OSError, and `path` is as it was.
+    """Replace `path` by `data` in one step, which then survives a crash. Raises OSError, and `path` is as it was.
 
     suffix: makes the name of the file that is written first, in the same directory; a leftover there is overwritten.
     mode: permission bits.

@@ -12,7 +12,8 @@ from typing import Any, Final
 from shardd.base import errors
 from shardd.base.errors import CommandError
 from shardd.commands import introspect
-from shardd.commands.connection import DEFAULT_USER, Handler, help_lines
+from shardd.commands.connection import DEFAULT_USER
+from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import CATEGORIES, parse_integer
 
 GENPASS_BITS: Final = 256

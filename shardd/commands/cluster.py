@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
-from shardd.commands.connection import Handler, help_lines
+from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.net.client import ClientFlag
 from shardd.structures.slots import slot_of

@@ -4,27 +4,25 @@ Owns: what these commands do to a `Client` (shardd.net.client), once for the eng
 run them before AUTH (the rows' no_auth flag, dispatch), dropping replies and closing connections (the session reads
 `client.flags`), or any data.
 
-Handlers are plain: `handler(server, client, args) -> value` (wire/values.py), and `HANDLERS` lists them. What they
-use of `server`: `config` (base.options.Config), `clients` (net.client.Clients), `mode` ("standalone" or "cluster") and
-`databases` (int). A subcommand of CLIENT that is not listed here does not exist.
+What the handlers use of `server`: `config` (base.options.Config), `clients` (net.client.Clients), `mode` ("standalone"
+or "cluster") and `databases` (int). A subcommand of CLIENT that is not listed here does not exist.
 
 The one user is `default`: without requirepass any password is right for it, as in Redis.
 """
 
 import hmac
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from shardd.base import errors
 from shardd.base.clock import mono_ms, now_ms
 from shardd.base.errors import CommandError
 from shardd.base.limits import REDIS_VERSION
+from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.net.client import ClientFlag
 from shardd.wire.values import NO_REPLY, OK, Simple, Verbatim
-
-Handler = Callable[[Any, Any, list[bytes]], Any]
 
 DEFAULT_USER: Final = b"default"
 
@@ -355,12 +353,6 @@ def _matches(one: Any, wanted: dict[str, Any]) -> bool:
 
 
 # --- help ---------------------------------------------------------------------------------------------------------
-
-def help_lines(command: str, lines: list[str]) -> list[Simple]:
-    """The reply of a container's HELP: Redis's first line, the lines given, and HELP itself."""
-    first = f"{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    return [Simple(line) for line in [first, *lines, "HELP", "    Print this help."]]
-
 
 def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
     """CLIENT HELP"""

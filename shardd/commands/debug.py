@@ -1,7 +1,7 @@
 """DEBUG: for tests, and for looking inside.
 
-Owns: who may use it (enable-debug-command, as in Redis: not even AUTH makes up for it), and its subcommands. They are
-no rows of the table: Redis too knows DEBUG as one command. Those of Redis that are about what does not exist here
+Owns: its subcommands. They are no rows of the table: Redis too knows DEBUG as one command. Does not own who may use it
+(commands.server.may_debug). Those of Redis that are about what does not exist here
 answer as unknown subcommands do. CHECK is ours: it walks all tables and the allocator's lists and names the first
 invariant that does not hold.
 
@@ -16,8 +16,8 @@ from typing import Any, Final
 from shardd.base import digest, errors
 from shardd.base.errors import CommandError
 from shardd.base.option_types import parse_memory
-from shardd.commands.connection import Handler, help_lines
-from shardd.commands.server import is_local
+from shardd.commands.plain import Handler, help_lines
+from shardd.commands.server import may_debug
 from shardd.keyspace import inspection
 from shardd.structures import alloc
 from shardd.wire.values import OK, Simple, Verbatim
@@ -29,12 +29,6 @@ SLEEP_S_MAX: Final = 2.0**31
 
 _NUMBER: Final = re.compile(rb"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE: Final = re.compile(rb"\s*[+-]?\d+")
-
-
-def allowed(server: Any, client: Any) -> bool:
-    """Whether this client may use DEBUG. A proxy asks the same about its own client before it sends anything."""
-    who = server.config["enable-debug-command"]
-    return who == "yes" or (who == "local" and is_local(client))
 
 
 def _database(server: Any, client: Any) -> Any:
@@ -178,7 +172,7 @@ SUBCOMMANDS: Final[dict[bytes, tuple[int, Callable[[Any, Any, list[bytes]], Any]
 
 def debug(server: Any, client: Any, args: list[bytes]) -> Any:
     """DEBUG subcommand [argument ...]"""
-    if not allowed(server, client):
+    if not may_debug(server, client):
         raise CommandError(errors.PROTECTED_DEBUG)
     arity, handler = SUBCOMMANDS.get(args[1].lower(), (0, None))
     if handler is None or (len(args) != arity if arity > 0 else len(args) < -arity):

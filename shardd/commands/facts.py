@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from shardd.base import limits
 from shardd.commands import info
-from shardd.commands.connection import Handler
 from shardd.commands.info import Facts, human, percent
+from shardd.commands.plain import Handler
 from shardd.keyspace import inspection
 
 ALLOCATOR: Final = "shardd"

@@ -28,7 +28,7 @@ from typing import Any, Final
 from shardd.base import errors
 from shardd.base.errors import CommandError
 from shardd.commands import table
-from shardd.commands.connection import Handler, help_lines
+from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import CATEGORIES, COMMANDS, FLAG_ORDER, SPEC_FLAG_ORDER, KeySpec, Row
 from shardd.structures import glob
 from shardd.wire.values import Simple

@@ -40,7 +40,7 @@ from cython.cimports.shardd.structures.table import Table, table_random, table_s
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors, limits
-from shardd.commands.connection import help_lines
+from shardd.commands.plain import help_lines
 from shardd.wire.values import Simple
 
 argv_p = cython.typedef(cython.pointer(Arg))

@@ -8,8 +8,8 @@ from typing import Any, Final
 from shardd.base import errors
 from shardd.base.errors import CommandError
 from shardd.commands import facts
-from shardd.commands.connection import Handler, help_lines
 from shardd.commands.info import human
+from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.keyspace import inspection
 from shardd.structures import alloc

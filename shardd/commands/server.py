@@ -13,7 +13,7 @@ from shardd.base.clock import now_us
 from shardd.base.errors import CommandError
 from shardd.base.limits import REDIS_VERSION
 from shardd.base.option_table import OPTIONS
-from shardd.commands.connection import Handler, help_lines
+from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.net import policy
 from shardd.net.client import ClientFlag
@@ -28,6 +28,12 @@ def is_local(client: Any) -> bool:
     A proxy's connection is, since it comes over a Unix socket: the proxy has asked the same about the client behind it.
     """
     return policy.is_local(client.transport)
+
+
+def may_debug(server: Any, client: Any) -> bool:
+    """Whether a client may use DEBUG (enable-debug-command); as in Redis, not even AUTH makes up for it."""
+    who = server.config["enable-debug-command"]
+    return who == "yes" or (who == "local" and is_local(client))
 
 
 def time(server: Any, client: Any, args: list[bytes]) -> Any:

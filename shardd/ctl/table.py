@@ -21,7 +21,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def human_bytes(n: int | None) -> str | None:
-    """1536 -> "1.5K", as Redis's INFO does it."""
+    """1536 -> "1.5K": one decimal is enough for a column."""
     if n is None:
         return None
     value = float(n)

@@ -237,7 +237,7 @@ class Database:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def exchange(self, k: key_p, old: bytep, entry: bytep) -> cython.int:
-        """Put `entry` in the place of `old`, the key's entry, which is the caller's then. MemoryError for NULL alone."""
+        """Put `entry` in the place of the key's entry `old`, which is the caller's then. MemoryError for NULL alone."""
         if entry == cython.NULL:
             raise MemoryError
         place: place_p = self.place_of(k)

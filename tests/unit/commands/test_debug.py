@@ -8,6 +8,7 @@ import pytest
 from harness.resp import OK, Error, Status
 from shardd.base.digest import dataset
 from shardd.commands import debug
+from shardd.commands.server import may_debug
 from unit.inproc import Engine
 
 
@@ -31,7 +32,7 @@ def test_it_is_off_unless_allowed():
 def test_local_means_this_host(is_unix, peer, local):
     engine = Engine("--enable-debug-command", "local")
     client = SimpleNamespace(transport=SimpleNamespace(is_unix=is_unix, peer=peer))
-    assert debug.allowed(engine.server, client) is local
+    assert may_debug(engine.server, client) is local
     assert engine("DEBUG SLEEP 0") == OK, "over a Unix socket"
 
 
