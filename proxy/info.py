@@ -12,8 +12,8 @@ and one coroutine that asks.
     db0 ...                   keys and expires added, avg_ttl weighted
     clients, traffic, rates   the proxy's: what clients see
 
-An engine that does not answer within limits.PROXY_INFO_MS is left out of all sums; its line in `# Engines` says so. That section tells, for each
-engine: its id, address, state, slots, keys and memory.
+An engine that does not answer within limits.PROXY_INFO_MS is left out of all sums; its line in `# Engines` says so.
+That section tells, for each engine: its id, address, state, slots, keys and memory.
 """
 from typing import Any, Final
 

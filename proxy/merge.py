@@ -356,7 +356,8 @@ class Task(Receiver):
             engine, words = parts[i]
             request = encode_command(words)
             _link(engine, self.client.resp).send(
-                self, self.turn << 32 | cython.cast(uint64_t, i), cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
+                self, self.turn << 32 | cython.cast(uint64_t, i),
+                cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
         self.asking = False
         return self.missing
 

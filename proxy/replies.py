@@ -26,7 +26,6 @@ from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
 from cython.cimports.libc.string import memcpy
 from cython.cimports.proxy.replies import Slot, SlotP
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.net.transport import Transport
 
 from shardd.base import limits
 

@@ -30,14 +30,13 @@ from cython.cimports.proxy.backend import Backends, Engine, Link
 from cython.cimports.proxy.merge import Task, ask_every, split
 from cython.cimports.proxy.replies import Outbox, ReplyQueue
 from cython.cimports.proxy.router import (
-    ROUTE_ANY, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_SPLIT, ROUTE_TASK, Route, RouteP,
-    Router)
+    ROUTE_ANY, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_SPLIT, ROUTE_TASK, RouteP, Router)
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
 from cython.cimports.shardd.net.reactor import Reactor
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.reply import Reply
-from cython.cimports.shardd.wire.request import Arg, InputState, Request, RequestP, RequestParser, input_state_clear
+from cython.cimports.shardd.wire.request import Arg, InputState, RequestP, RequestParser, input_state_clear
 
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError

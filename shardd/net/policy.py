@@ -33,7 +33,7 @@ class ConnectionLimits:
         self.query_buffer_bytes_max = 0
         self.output_hard_bytes = self.output_soft_bytes = self.output_soft_s = 0
         self.idle_timeout_s = 0
-        self._sent: dict[int, int] = {}     # client's id -> bytes it had taken at the last sweep, where more are to come
+        self._sent: dict[int, int] = {}     # client's id -> bytes it had taken at the last sweep, where more wait
         for name in ("client-query-buffer-limit", "client-output-buffer-limit", "timeout"):
             config.subscribe(name, self._reload)
         self._reload(None)
