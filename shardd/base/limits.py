@@ -41,6 +41,13 @@ STRING_BYTES_MAX: Final = 2**31 - 1 - KIB
 REQUEST_ARGS_KEPT: Final = 64 * KIB
 """Room for arguments (16 bytes each) that the parser keeps from one read to the next; a giant request's is freed."""
 
+REPLY_BYTES_SENT: Final = 64 * KIB
+"""So many bytes of replies are sent before the next command of a pipeline runs."""
+
+REPLY_BYTES_FIRST: Final = REPLY_BYTES_SENT + 4 * KIB
+"""First size of a reply buffer. The short reply of a write then always has room: a command that has changed something
+cannot fail in its reply, before the journal hears of it."""
+
 REPLY_BYTES_KEPT: Final = MIB
 """Reply buffer kept after it was sent: most replies fit, and a giant one must not stay as idle memory."""
 

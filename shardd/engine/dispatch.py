@@ -37,7 +37,7 @@ from cython.cimports.shardd.structures.table import table_prefetch_bucket, table
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg, Request, RequestParser
 
-from shardd.base import errors
+from shardd.base import errors, limits
 from shardd.commands import table
 from shardd.wire.values import NO_REPLY
 
@@ -46,7 +46,7 @@ planned_p = cython.typedef(cython.pointer(Planned))
 arg_p = cython.typedef(cython.pointer(Arg))
 
 BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
-FLUSH_BYTES = cython.declare(cython.Py_ssize_t, 65536)      # so many bytes of replies go before the next command
+FLUSH_BYTES = cython.declare(cython.Py_ssize_t, limits.REPLY_BYTES_SENT)
 SHOWN_MAX = cython.declare(cython.Py_ssize_t, errors.ARGUMENTS_SHOWN_BYTES + 1)
 CLOCK_US = cython.declare(cython.int, 200)          # the commands' clock may be so much behind
 

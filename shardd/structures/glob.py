@@ -19,6 +19,15 @@ def _lower(c: cython.int) -> cython.int:
 
 
 @cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _signed(c: cython.int) -> cython.int:
+    """A byte as a char of most machines: ranges are compared so in Redis, and [a-\\xff] is what lies between -1 and a."""
+    return c - 256 if c > 127 else c
+
+
+@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _match_set(pattern: const_bytes, pn: cython.Py_ssize_t, c: cython.int, fold: cython.bint,
@@ -44,12 +53,12 @@ def _match_set(pattern: const_bytes, pn: cython.Py_ssize_t, c: cython.int, fold:
             matched[0] = hit != negate
             return i
         elif pn - i >= 3 and pattern[i + 1] == 45:
-            low, high = pattern[i], pattern[i + 2]
+            low, high = _signed(pattern[i]), _signed(pattern[i + 2])
             if low > high:
                 low, high = high, low
             if fold:
                 low, high = _lower(low), _lower(high)
-            hit |= low <= c <= high
+            hit |= low <= _signed(c) <= high
             i += 2
         else:
             low = pattern[i]

@@ -33,7 +33,7 @@ from shardd.wire.values import NO_REPLY, NULL_ARRAY, Push, Simple, Verbatim
 
 _KEPT = cython.declare(cython.Py_ssize_t, limits.REPLY_BYTES_KEPT)
 _DEPTH_MAX = cython.declare(cython.int, limits.REPLY_DEPTH_MAX)
-_CAP_FIRST = cython.declare(cython.Py_ssize_t, limits.READ_BUFFER_BYTES)
+_CAP_FIRST = cython.declare(cython.Py_ssize_t, limits.REPLY_BYTES_FIRST)
 # Room for a header or a scalar: a mark, 20 digits, CRLF twice, "txt:".
 _HEAD = cython.declare(cython.Py_ssize_t, 32)
 

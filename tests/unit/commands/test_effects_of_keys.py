@@ -106,7 +106,7 @@ def test_the_journal_gives_the_same_keyspace(engine, seed):
     for _ in range(3000):
         a, b = rng.choice(names), rng.choice(names)
         db = rng.randrange(4)
-        ttl = rng.choice([-5, 5, 1000, 2000])
+        ttl = rng.choice([-5, 500, 1000, 2000])     # none falls due while a slow build runs this
         engine(*rng.choice([
             ("SET", a, rng.choice(["v", "5", "x" * 100])), ("SET", a, "v", "PXAT", rng.choice([1, FAR_MS])),
             ("APPEND", a, "y"), ("DEL", a, b), ("RENAME", a, b), ("RENAMENX", a, b), ("COPY", a, b),

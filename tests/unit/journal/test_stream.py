@@ -2,7 +2,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from harness.resp import encode
 from shardd.wire.plain import Decoder
@@ -163,7 +163,7 @@ def random_command(rng: random.Random) -> list[str]:
         *([["FLUSHDB"]] if rng.random() < 0.1 else [])])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32), st.sampled_from([1, 7, 500]))
 def test_a_replay_gives_the_same_keyspace(seed, piece):
     """Whatever the commands, their errors included: the effects, in pieces of any size, are a copy of the engine.

@@ -2,7 +2,7 @@
 import random
 import time
 
-from hypothesis import settings, strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shardd.structures import alloc
@@ -177,5 +177,6 @@ class Keyspace(RuleBasedStateMachine):
         assert self.engine.check() <= alloc.used_memory()
 
 
-Keyspace.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+Keyspace.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None,
+                                      suppress_health_check=list(HealthCheck))
 TestKeyspace = Keyspace.TestCase

@@ -2,7 +2,7 @@
 import random
 
 import pytest
-from hypothesis import settings, strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shardd.structures import alloc
@@ -176,5 +176,6 @@ class Blocks(RuleBasedStateMachine):
         alloc.check()
 
 
-Blocks.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+Blocks.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None,
+                                    suppress_health_check=list(HealthCheck))
 TestBlocks = Blocks.TestCase

@@ -2,7 +2,7 @@
 import random
 
 import pytest
-from hypothesis import settings, strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shardd.structures import alloc
@@ -396,5 +396,6 @@ class Machine(RuleBasedStateMachine):
             assert self.table.random(self.rng.getrandbits(64)) in self.model
 
 
-Machine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None,
+                                     suppress_health_check=list(HealthCheck))
 TestTable = Machine.TestCase
