@@ -16,6 +16,7 @@ Options
 import sys
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from harness import build, servers
@@ -24,6 +25,10 @@ from harness.targets import NAMES, Fleet, Target
 
 # before whatever pytest or an editable install puts there: tests within this process import the variant that runs
 sys.path.insert(0, str(build.tree()))
+
+# a deadline for each example would be a verdict on the machine
+hypothesis.settings.register_profile("shardd", deadline=None)
+hypothesis.settings.load_profile("shardd")
 
 MARKS = {
     "not_on(*targets, reason)": "the body does not run on these targets",
