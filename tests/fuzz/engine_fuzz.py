@@ -51,8 +51,12 @@ class Crowd:
         gc.collect()
         self.outside = alloc.used_memory()
         self.make = Raw
-        self.engine = Engine("--databases", "3", "--client-output-buffer-limit", "normal", "0", "0", "0")
+        cluster = seed % 4 == 3
+        self.engine = Engine("--databases", "3", "--client-output-buffer-limit", "normal", "0", "0", "0",
+                             "--cluster-enabled", "yes" if cluster else "no")
         self.engine.server.log.set_level("nothing")
+        if cluster:
+            self.own_some_slots()
         self.crashes: list[BaseException] = []
         self.engine.server.reactor.on_error = lambda where, error: self.crashes.append(error)
         self.names = sorted(name for name in self.engine.server.built
@@ -61,6 +65,13 @@ class Crowd:
         self.clients = [Raw(self.engine) for _ in range(CONNECTIONS)]
         self.pending = [b""] * CONNECTIONS
         self.counts = {"commands": 0, "replies": 0, "errors": 0, "closed": 0, "oom": 0}
+
+    def own_some_slots(self) -> None:
+        """Two engines share the slots, and this is one of them."""
+        from shardd.cluster.topology import UP, EngineInfo, Topology, new_id
+        infos = [EngineInfo(new_id(), new_id(), n, "127.0.0.1", 7000 + n, "", UP) for n in range(2)]
+        self.engine.server.node_id = infos[0].id
+        self.engine.server.install_topology(Topology.even(infos))
 
     # --- what is sent -------------------------------------------------------------------------------------------------
 
