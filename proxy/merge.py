@@ -330,6 +330,8 @@ class Task(Receiver):
             except StopIteration as end:
                 return self.finish(end.value)
             except CommandError as error:
+                # a reply that was raised stands in frames that its traceback holds: a cycle, and nothing collects them
+                error.__traceback__ = None
                 return self.finish(error)
             except Exception as error:      # a mistake of ours must not leave the client waiting
                 if self.backends.on_warning is not None:

@@ -1,4 +1,5 @@
 """Commands over several engines: split, asked, joined."""
+import gc
 import random
 from collections.abc import Iterator
 
@@ -88,6 +89,31 @@ def test_an_engines_error_is_the_reply_and_the_other_parts_are_waited_for(rig):
     b.reply(b"+OK\r\n" + bulk(b"2"))
     assert c.read() == Error("OOM command not allowed when used memory > 'maxmemory'.")
     assert c.read() == b"2"
+
+
+def test_a_task_that_fails_leaves_nothing_behind(rig):
+    """A proxy never runs the cyclic collector, so an error must not hold the frames that hold it."""
+    c = rig.client()
+
+    def fail() -> None:
+        c.send("SWAPDB", "0", "1")
+        for engine in rig.engines:
+            engine.reply(b"-ERR no\r\n")
+        assert c.read() == Error("ERR no")
+
+    def errors_alive() -> int:
+        return sum(isinstance(one, CommandError) for one in gc.get_objects())
+
+    fail()
+    gc.collect()
+    gc.disable()
+    try:
+        before = errors_alive()
+        for _ in range(5):
+            fail()
+        assert errors_alive() == before
+    finally:
+        gc.enable()
 
 
 def test_a_dead_engine_fails_the_whole_and_only_once(rig):
