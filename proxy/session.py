@@ -118,6 +118,7 @@ class ProxySession(Client):
         return 0
 
     @cython.cfunc
+    @cython.overflowcheck(False)        # pointers are subtracted
     @cython.exceptval(-1, check=False)
     def data(self, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         parser: RequestParser = self.shared.parser
