@@ -431,6 +431,18 @@ def test_debug_check(r):
     assert (r.at(r.node_of("GET", "{t}")) if r.name == "cluster" else r.conn())("DEBUG CHECK") == OK
 
 
+@pytest.mark.parametrize("kind", ["oracle", "engine", "tree"])
+def test_what_the_configuration_forbids(start, kind):
+    conn = start(kind, enable_debug_command="no").conn()
+    forbidden = Error(
+        'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local '
+        "connection, otherwise you need to set this option in the configuration file, and then restart the server.")
+    assert conn("DEBUG SLEEP 0") == forbidden
+    assert conn("DEBUG BOGUS") == forbidden
+    assert conn("CONFIG SET dir /tmp") == failed("dir", "can't set protected config")
+    assert conn("CONFIG SET enable-debug-command yes") == failed("enable-debug-command", "can't set immutable config")
+
+
 # --- out of memory ----------------------------------------------------------------------------------------------------
 
 @pytest.mark.not_on("cluster", reason=ONE_CONFIG)
