@@ -87,7 +87,7 @@ SLOTS: Final = 16384
 """Hash slots of the cluster protocol."""
 
 DATABASES_MAX: Final = 4096
-"""Most numbered databases: each slot keeps a pointer per database that is in use, and SELECT's number 12 bits."""
+"""Most numbered databases: one in use takes 1 MiB for its slots alone, and SELECT's number 12 bits."""
 
 LFU_COUNTER_INITIAL: Final = 5
 """LFU counter of a new key: enough to survive its first minutes (Redis's LFU_INIT_VAL)."""
