@@ -1,6 +1,7 @@
 """Databases that are cleared: at once for clients, in steps for the memory."""
 import pytest
 
+from harness.resp import OK
 from shardd.structures import alloc
 from unit.inproc import Engine
 
@@ -32,3 +33,27 @@ def test_memory_comes_back(count):
     engine.check()
     engine("FLUSHALL")
     assert alloc.used_memory() == empty
+
+
+def test_a_giant_slot_is_freed_in_pieces():
+    """Many keys of one slot go in small steps too, each about as large as was asked for; what is left is whole."""
+    engine = Engine("--databases", "2")
+    keyspace = engine.server.keyspace
+    for at in range(0, 30_000, 1000):
+        engine("MSET", *[word for n in range(at, at + 1000) for word in (f"{{t}}{n}", "v" * 40)])
+    engine("APPEND", "{t}5", "x" * 5000)
+    full = alloc.used_memory()
+    engine("FLUSHALL")
+    assert keyspace.pending_free() == 1 and engine("DBSIZE") == 0
+    before = alloc.used_memory()
+    for _ in range(10):
+        assert keyspace.free_step(100)
+        assert before - alloc.used_memory() < full // 20
+        before = alloc.used_memory()
+    assert engine("SET {t}1 new") == OK and engine("DBSIZE") == 1
+    while keyspace.free_step(100):
+        pass
+    assert keyspace.pending_free() == 0
+    assert engine("GET {t}1") == b"new"
+    engine.check()
+    assert full - alloc.used_memory() > 30_000 * 40
