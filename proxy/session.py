@@ -141,7 +141,7 @@ class ProxySession(Client):
             used: cython.Py_ssize_t = parser.parse(cython.address(self.input), p + pos, n - pos, most)
             for i in range(parser.count):
                 if self.request(parser.requests + i) == 1:
-                    used = parser.requests[i].raw - p
+                    used = cython.cast(cython.Py_ssize_t, parser.requests[i].raw) - cython.cast(cython.Py_ssize_t, p)
                     input_state_clear(cython.address(self.input))
                     queue.wait_for(0)
                     return used
