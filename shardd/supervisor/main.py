@@ -124,13 +124,15 @@ class Supervisor:
         topology = self.topology
         try:
             done = await asyncio.to_thread(self._store.compare_and_set, self._stored_epoch, topology)
+            found = None if done else await asyncio.to_thread(self._store.read)
         except StoreError as error:
             self.log.warning(f"The topology of epoch {topology.epoch} is not stored: {error}")
             self._store_retry_ms = now_ms + _STORE_RETRY_MS
             return
-        if not done and not self._store.path.exists():      # nobody's doing but somebody's who cleaned up
-            self.log.warning(f"{self._store.path} was removed; it is written anew")
-            self._stored_epoch = 0
+        if not done and (found is None or (found.cluster_id == topology.cluster_id and found.epoch < topology.epoch)):
+            # nobody else's decision: somebody cleaned up, or moved things and put them back
+            self.log.warning(f"{self._store.path} was removed, or is an older one again; it is written anew")
+            self._stored_epoch = found.epoch if found else 0
             self._wake.set()
             return
         if done:

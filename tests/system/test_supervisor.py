@@ -154,6 +154,21 @@ def test_what_somebody_removes_from_the_directory_comes_back(start):
     assert eventually((tree.dir / "topology.json").exists)
 
 
+def test_an_older_topology_in_the_place_of_the_newest_ends_nothing(start):
+    tree = start("tree", engines=2)
+    path = tree.dir / "topology.json"
+    old = path.read_bytes()
+    before = status(tree)
+    for restarts, kept in ((1, old), (2, None), (3, old)):
+        path.write_bytes(kept) if kept else path.unlink()
+        for process in tree.children():
+            if process.pid == status(tree)["engine 0"]["pid"]:
+                process.kill()
+        eventually(lambda: status(tree)["engine 0"]["restarts"] == restarts and whole(tree))
+    assert status(tree)["engine 1"]["pid"] == before["engine 1"]["pid"]
+    assert eventually(lambda: path.exists() and path.read_bytes() != old)
+
+
 def test_a_killed_proxy_comes_back_with_everything_still_there(start):
     tree = start("tree", engines=2)
     with tree.conn() as conn:
