@@ -87,9 +87,15 @@ class Net:
             assert time.monotonic() < deadline, "it never came to hold"
             self.reactor.wait(50)
 
+    def ready(self, timeout_ms: int) -> bool:
+        """Whether the reactor has something to do within that time; poll(), since descriptors may be above select's."""
+        waiter = select.poll()
+        waiter.register(self.reactor.fileno(), select.POLLIN)
+        return bool(waiter.poll(timeout_ms))
+
     def calm(self) -> None:
         """Serve until nothing is ready any more."""
-        while select.select([self.reactor.fileno()], [], [], 0.02)[0]:
+        while self.ready(20):
             self.reactor.poll()
 
     def close(self) -> None:

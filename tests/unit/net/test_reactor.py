@@ -4,7 +4,6 @@ import contextlib
 import gc
 import os
 import resource
-import select
 import socket
 import struct
 import threading
@@ -217,7 +216,7 @@ def test_close_outside_a_poll_wakes_the_loop(net: Net) -> None:
     net.calm()
     peer.transport.close(None)
     assert peer.events == ["made"]
-    assert select.select([net.reactor.fileno()], [], [], 5)[0]
+    assert net.ready(5000)
     net.reactor.poll()
     assert peer.events == ["made", "lost"]
     assert sock.recv(10) == b""
@@ -352,7 +351,7 @@ def test_pause_keeps_what_is_left_and_resume_feeds_it(net: Net) -> None:
     assert peer.pieces == [b"a"] and peer.transport.reading_paused
     peer.transport.resume_reading()
     assert peer.pieces == [b"a"], "not fed inside resume_reading()"
-    assert select.select([net.reactor.fileno()], [], [], 5)[0], "the loop is woken"
+    assert net.ready(5000), "the loop is woken"
     net.reactor.poll()
     assert peer.pieces == [b"a", b"b"]
     peer.react = None
@@ -392,7 +391,7 @@ def test_a_paused_connection_does_not_spin(net: Net) -> None:
     peer.transport.pause_reading()
     sock.sendall(b"x")
     net.calm()
-    assert not select.select([net.reactor.fileno()], [], [], 0.02)[0]
+    assert not net.ready(20)
     assert peer.pieces == []
 
 
@@ -644,7 +643,7 @@ def test_it_lingers_for_the_next_batch(net: Net) -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    select.select([net.reactor.fileno()], [], [], 10)
+    net.ready(10_000)
     net.reactor.wait(0)
     while len(peer.pieces) < 2:     # only where the machine took a millisecond between the two
         net.reactor.wait(0)
