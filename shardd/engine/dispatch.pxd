@@ -46,5 +46,6 @@ cdef class Dispatcher:
     cdef int run_plain(self, Client client, Command* c, Arg* argv, int argc) except -1
     cdef int fail(self, Command* c, bytes text) except -1
     cdef int reject(self, Command* c, bytes text) except -1
+    cdef int send(self, Client client) except -1
     cdef int settle_flags(self, Client client, unsigned int before) except -1
     cdef int read_clock(self) except -1

@@ -234,9 +234,7 @@ class Dispatcher:
                     self.next += 1
                     return 0
             if reply.len >= FLUSH_BYTES:
-                self.stats.bytes_out += reply.len
-                client.transport.write(reply.buf, reply.len)
-                reply.clear()
+                self.send(client)
                 if client.transport.out_len:
                     context.server.limits.check_output(client)
                 if client.transport.closing:
@@ -244,6 +242,17 @@ class Dispatcher:
                     return 0
             self.next += 1
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send(self, client: Client) -> cython.int:
+        """Send the replies so far. Without the memory to queue them the connection ends: a part may be out already."""
+        self.stats.bytes_out += self.reply.len
+        try:
+            client.transport.write(self.reply.buf, self.reply.len)
+        except MemoryError:
+            client.transport.close("no memory for replies")
+        return self.reply.clear()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
