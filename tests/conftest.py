@@ -13,7 +13,9 @@ Options
     --allow-stale                   run although a compiled module is older than its source
 """
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -46,6 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, text in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
     servers.redis_binary()
+    if threading.current_thread() is threading.main_thread():
+        # a run that is told to end takes its servers along
+        signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
 
 
 def refuse_stale(config: pytest.Config, modules: list[str] | None = None) -> None:
