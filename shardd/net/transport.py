@@ -31,7 +31,8 @@ from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.sockets import address_of, os_error, socket_error
 from cython.cimports.shardd.net.sys import (
-    EPOLL_CTL_MOD, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_NOSIGNAL, epoll_ctl, epoll_event, recv, send, sys_write)
+    EPOLL_CTL_MOD, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_NOSIGNAL, epoll_ctl, epoll_event, recv, send, sys_close,
+    sys_write)
 
 from shardd.base import limits
 
@@ -136,11 +137,16 @@ class PlainProtocol(Protocol):
 class Transport:
     """One connection: its descriptor, its left-over input, its queue of output. Made by the reactor only."""
 
+    def __cinit__(self) -> None:
+        self.fd = -1
+
     def __init__(self) -> None:
         raise TypeError("a transport is made by the reactor")
 
     def __dealloc__(self) -> None:
         self.free_buffers()
+        if self.fd >= 0:        # nobody buried it: its reactor went first
+            sys_close(self.fd)
 
     # --- output ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from shardd.base import limits
-from shardd.net.reactor import Listener
+from shardd.net.reactor import Listener, Reactor
 from shardd.net.transport import PlainProtocol, Transport
 from unit.net.rig import Net, Peer, echo, receive, send, shrink_send_buffer, tcp
 
@@ -698,3 +698,20 @@ def test_the_longest_turn_tells_waiting_from_working(net: Net) -> None:
             assert reactor.longest_us - reactor.longest_cpu_us >= 20000 - 2 * limits.CPU_MARK_US
         else:
             assert reactor.longest_us >= reactor.longest_cpu_us >= 5000
+
+
+def test_a_reactor_that_is_dropped_leaves_no_descriptor():
+    """Without close(), as when its owner fails at the start: connections close theirs themselves."""
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    gc.collect()
+    before = descriptors()
+    for _ in range(5):
+        reactor = Reactor()
+        ours, theirs = socket.socketpair()
+        reactor.attach(theirs, PlainProtocol(Peer()))
+        ours.close()
+    del reactor, ours, theirs
+    gc.collect()
+    assert descriptors() == before
