@@ -1,4 +1,5 @@
 """The journal: effects in order, that give a second engine the same keyspace whenever they are replayed."""
+import gc
 import random
 
 import pytest
@@ -170,6 +171,7 @@ def test_a_replay_gives_the_same_keyspace(seed, piece):
 
     No key falls due between the two runs, since this replica, unlike one of a replication link, expires keys itself.
     """
+    gc.collect()        # the engines of the last example, and their descriptors
     rng = random.Random(seed)
     engine, replica = Engine("--databases", "3"), Engine("--databases", "3")
     tail = Tail()

@@ -1,4 +1,5 @@
 """The keyspace against a dict: random commands, expiries, sweeps and exchanges; counts and bounds hold after each."""
+import gc
 import random
 import time
 
@@ -22,6 +23,7 @@ class Keyspace(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        gc.collect()    # the engine of the last example, and its descriptors
         self.engine = Engine("--databases", "3")
         self.model: list[dict] = [{}, {}, {}]
         self.keyspace = self.engine.server.keyspace
