@@ -23,6 +23,10 @@ cdef class Dispatcher:
     cdef Planned* planned
     cdef int next                       # request of the parser's batch that runs next
     cdef Py_ssize_t reply_start         # where the running command's reply begins
+    cdef Py_ssize_t mark                # where the running client's replies begin: all before are of those in `due`
+    cdef list due                       # clients whose replies are in the buffer, in its order, and
+    cdef Py_ssize_t* due_ends           # where each one's end
+    cdef int due_cap
     cdef uint64_t last_word             # the raw bytes of the last command name that was looked up,
     cdef Py_ssize_t last_n              # how many they were,
     cdef Command* last_command          # and what they meant
@@ -46,6 +50,9 @@ cdef class Dispatcher:
     cdef int run_plain(self, Client client, Command* c, Arg* argv, int argc) except -1
     cdef int fail(self, Command* c, bytes text) except -1
     cdef int reject(self, Command* c, bytes text) except -1
-    cdef int send(self, Client client) except -1
+    cdef int hand_in(self, Client client) except -1
+    cdef int forget(self) except -1
+    cpdef int send_all(self) except -1
+    cdef int send(self, Client client, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int settle_flags(self, Client client, unsigned int before) except -1
     cdef int read_clock(self) except -1

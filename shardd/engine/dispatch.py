@@ -18,7 +18,7 @@ A handler that raises CommandError, or MemoryError, has its reply replaced by th
 """
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
 from cython.cimports.shardd.base.native import load64, prefetch, ticks
@@ -76,11 +76,13 @@ class Dispatcher:
         self.keyspace = context.keyspace
         self.reply = context.reply
         self.parser = RequestParser()
+        self.due = []
         self.clock_every = cython.cast(uint64_t, CLOCK_US * ticks_per_us())
         memset(self.owned, 1, 16384)
 
     def __dealloc__(self):
         free(self.planned)
+        free(self.due_ends)
 
     def set_slots(self, owned: bytes) -> None:
         """Which slots are ours: 16,384 bytes of 0 or 1."""
@@ -234,25 +236,78 @@ class Dispatcher:
                     self.next += 1
                     return 0
             if reply.len >= FLUSH_BYTES:
-                self.send(client)
-                if client.transport.out_len:
-                    context.server.limits.check_output(client)
+                self.hand_in(client)
+                self.send_all()
                 if client.transport.closing:
                     self.next += 1
                     return 0
             self.next += 1
         return 0
 
+    # ---- replies
+
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def send(self, client: Client) -> cython.int:
-        """Send the replies so far. Without the memory to queue them the connection ends: a part may be out already."""
-        self.stats.bytes_out += self.reply.len
+    def hand_in(self, client: Client) -> cython.int:
+        """The replies since `mark` are this client's, and due at the end of the reactor's batch."""
+        count: cython.Py_ssize_t = len(self.due)
+        if self.reply.len == self.mark:
+            return 0
+        if count == self.due_cap:
+            more: cython.pointer(cython.Py_ssize_t) = cython.cast(cython.pointer(cython.Py_ssize_t), realloc(
+                self.due_ends, (count * 2 + 64) * cython.sizeof(cython.Py_ssize_t)))
+            if more == cython.NULL:
+                raise MemoryError
+            self.due_ends = more
+            self.due_cap = cython.cast(cython.int, count * 2 + 64)
+        self.due.append(client)
+        self.due_ends[count] = self.mark = self.reply.len
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def forget(self) -> cython.int:
+        """The running client's replies go nowhere."""
+        return self.reply.truncate(self.mark)
+
+    @cython.ccall
+    @cython.exceptval(-1, check=False)
+    def send_all(self) -> cython.int:
+        """Send what is due, client by client.
+
+        The reactor calls it behind each batch of events: all requests are read before the first reply leaves, so that a
+        process of many connections is woken once by many replies, not by each.
+        """
+        i: cython.Py_ssize_t
+        start: cython.Py_ssize_t = 0
+        due: list = self.due
+        if not due:
+            return 0
         try:
-            client.transport.write(self.reply.buf, self.reply.len)
+            for i in range(len(due)):
+                self.send(due[i], start, self.due_ends[i])
+                start = self.due_ends[i]
+        finally:
+            # whatever happened, nothing is sent twice
+            due.clear()
+            self.mark = 0
+            self.reply.clear()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send(self, client: Client, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+        """Send one client its replies. Without the memory to queue them the connection ends: a part may be out."""
+        if client.transport.closing:
+            return 0
+        self.stats.bytes_out += end - start
+        try:
+            client.transport.write(self.reply.buf + start, end - start)
         except MemoryError:
             client.transport.close("no memory for replies")
-        return self.reply.clear()
+        if client.transport.out_len and not client.transport.closing:
+            self.context.server.limits.check_output(client)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

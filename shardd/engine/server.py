@@ -74,6 +74,7 @@ class Server:
         self.dispatcher.cluster = self.context.cluster
         self.dispatcher.announce = self.wrong_slot
         self.reactor = Reactor()
+        self.reactor.after_batch = self.dispatcher.send_all
         self.topology: Topology | None = None
         self.built: frozenset[str] = frozenset()
         self.expire_enabled = True      # DEBUG SET-ACTIVE-EXPIRE

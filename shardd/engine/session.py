@@ -3,7 +3,8 @@
 Sans-IO: it sees bytes handed in by whoever drives it and writes to its transport; sockets are the reactor's. It owns
 the parse state of its connection and nothing else: what the connection is (name, database, protocol) is in net.client.
 
-What one read brings is parsed whole, run as batches, and answered by one write.
+What one read brings is parsed whole, run as batches, and answered by one write, which dispatch makes when the reactor
+has read from every client that was ready.
 """
 import cython
 from cython.cimports.libc.stdint import uint8_t
@@ -38,7 +39,7 @@ class Session(Client):
             return self.serve(p, n)
         except BaseException:
             # the reply buffer is every client's: what this one did not get must not go to the next
-            self.dispatcher.reply.clear()
+            self.dispatcher.forget()
             raise
 
     @cython.cfunc
@@ -58,18 +59,19 @@ class Session(Client):
             if dispatcher.parser.count:
                 dispatcher.run(self)
                 if self.flags & ClientFlag.CLOSE_AFTER_REPLY:
-                    self.flush()
+                    dispatcher.hand_in(self)
+                    dispatcher.send_all()
                     self.transport.close_after_flush()
                     return n
                 if self.transport.closing:
-                    dispatcher.reply.clear()
+                    dispatcher.forget()
                     return n
             if dispatcher.parser.error is not None:
                 self.protocol_error()
                 return n
             if dispatcher.parser.count < requests:
                 break
-        self.flush()
+        dispatcher.hand_in(self)
         self.transport.in_want = self.input.want
         if n - used > LARGE_INPUT and n - used > self.limits.query_buffer_bytes_max:
             dispatcher.stats.query_limit_closes += 1
@@ -79,16 +81,9 @@ class Session(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def flush(self) -> cython.int:
-        """Send the replies of this turn."""
-        dispatcher: Dispatcher = self.dispatcher
-        if dispatcher.reply.len:
-            dispatcher.stats.bytes_out += dispatcher.reply.len
-            self.transport.write(dispatcher.reply.buf, dispatcher.reply.len)
-            dispatcher.reply.clear()
-        # also where dispatch sent all of it: long replies go at once
-        if self.transport.out_len and not self.transport.closing:
-            self.limits.check_output(self)
+    def eof(self) -> cython.int:
+        """The client sends no more: what it asked for goes out, and the connection ends."""
+        self.dispatcher.send_all()
         return 0
 
     @cython.cfunc
@@ -101,7 +96,8 @@ class Session(Client):
         if not self.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
             dispatcher.reply.error(text)
         self.limits.log_protocol_error(self, text)
-        self.flush()
+        dispatcher.hand_in(self)
+        dispatcher.send_all()
         self.transport.close_after_flush()
         return 0
 
