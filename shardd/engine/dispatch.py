@@ -278,15 +278,22 @@ class Dispatcher:
         The reactor calls it behind each batch of events: all requests are read before the first reply leaves, so that a
         process of many connections is woken once by many replies, not by each.
         """
-        i: cython.Py_ssize_t
+        i: cython.Py_ssize_t = 0
         start: cython.Py_ssize_t = 0
         due: list = self.due
+        client: Client
         if not due:
             return 0
         try:
-            for i in range(len(due)):
+            while i < len(due):
                 self.send(due[i], start, self.due_ends[i])
                 start = self.due_ends[i]
+                i += 1
+        except BaseException:
+            # whoever misses replies must not go on as if there had been none
+            for client in due[i:]:
+                client.transport.close("replies were lost")
+            raise
         finally:
             # whatever happened, nothing is sent twice
             due.clear()
