@@ -18,9 +18,10 @@ A handler that raises CommandError, or MemoryError, has its reply replaced by th
 """
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.libc.stdlib import calloc, free, realloc
+from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
+from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import load64, prefetch, ticks
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
@@ -49,8 +50,6 @@ BATCH = cython.declare(cython.int, 64)              # requests planned at a time
 FLUSH_BYTES = cython.declare(cython.Py_ssize_t, limits.REPLY_BYTES_SENT)
 SHOWN_MAX = cython.declare(cython.Py_ssize_t, errors.ARGUMENTS_SHOWN_BYTES + 1)
 CLOCK_US = cython.declare(cython.int, 200)          # the commands' clock may be so much behind
-
-_REPLY_FLAGS = cython.declare(cython.uint, ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP | ClientFlag.REPLY_SKIP_NEXT)
 
 
 @cython.cfunc
@@ -254,11 +253,8 @@ class Dispatcher:
         if self.reply.len == self.mark:
             return 0
         if count == self.due_cap:
-            more: cython.pointer(cython.Py_ssize_t) = cython.cast(cython.pointer(cython.Py_ssize_t), realloc(
+            self.due_ends = cython.cast(cython.pointer(cython.Py_ssize_t), regrow(
                 self.due_ends, (count * 2 + 64) * cython.sizeof(cython.Py_ssize_t)))
-            if more == cython.NULL:
-                raise MemoryError
-            self.due_ends = more
             self.due_cap = cython.cast(cython.int, count * 2 + 64)
         self.due.append(client)
         self.due_ends[count] = self.mark = self.reply.len
