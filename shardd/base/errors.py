@@ -311,4 +311,6 @@ def not_through_proxy(name: str) -> bytes:
     return b"ERR '%s' is not supported through the proxy" % name.encode()
 
 
+HOLD_TIME = b"ERR the time of a hold is out of range"
+HOLD_OVER = b"ERR the hold is over, the command was not executed"
 WRONG_PARTS = b"ERR the engines' replies do not fit together"

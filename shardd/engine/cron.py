@@ -74,6 +74,7 @@ class Cron:
         server.stats.sample()
         server.used_memory()
         server.check_cluster()
+        server.dispatcher.hold.check()
         if self._unswept_s > 0.999:
             self._unswept_s = 0.0
             server.limits.sweep()

@@ -32,6 +32,8 @@ cdef class Dispatcher:
     cdef Command* last_command          # and what they meant
     cdef Command* ran                   # the command that ran last in this batch, NULL: none yet
     cdef uint64_t clock_ticks, clock_every  # when the commands' clock was last read, and how often it is
+    cdef public Client holder           # only this client is served, None: all are (engine.hold)
+    cdef public object hold             # engine.hold.Hold
     cdef public bint cluster            # slots are checked
     cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads
     cdef public uint64_t maxmemory      # bytes, 0: none

@@ -343,6 +343,8 @@ class Dispatcher:
             return self.reject(c, errors.wrong_arity(self.registry.full_names[c.index]))
         if not client.authenticated and not c.flags & CMD_NO_AUTH:
             return self.reject(c, errors.NOAUTH)
+        if client.flags & ClientFlag.HOLD_LOST and self.registry.full_names[c.index] != "shardd|release":
+            return self.reject(c, errors.HOLD_OVER)
         if self.cluster and (p.keyed or c.flags & CMD_MOVABLE) and self.slots_refused(client, p, argv, argc):
             return 1
         if self.maxmemory and c.flags & CMD_DENYOOM and used_bytes() > self.maxmemory:

@@ -4,6 +4,7 @@
     SHARDD STATUS               a JSON object of figures
     SHARDD PROXY                +OK; the connection is a proxy's (control connections are internal already)
     SHARDD COMMANDS             the names of all commands that this engine has
+    SHARDD HOLD ms, RELEASE     serve this connection only, for a moment (engine.hold)
 
 They exist on control connections only (ClientFlag.INTERNAL); any other client is told that there is no such command.
 They are not rows of Redis's table and not part of COMMAND.
@@ -48,6 +49,20 @@ def commands(server: Any, client: Any, args: list[bytes]) -> Any:
     return sorted(server.built)
 
 
+def hold(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD HOLD ms"""
+    if not args[2].isdigit():
+        raise CommandError(errors.NOT_INTEGER)
+    server.dispatcher.hold.take(client, int(args[2]))
+    return OK
+
+
+def release(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD RELEASE"""
+    server.dispatcher.hold.release(client)
+    return OK
+
+
 def _internal(handler: Callable[[Any, Any, list[bytes]], Any]) -> Callable[[Any, Any, list[bytes]], Any]:
     def guarded(server: Any, client: Any, args: list[bytes]) -> Any:
         if not client.flags & ClientFlag.INTERNAL:
@@ -61,7 +76,7 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     container = _row(PREFIX, -2)
     pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
     for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
-                                 ("commands", 2, commands)):
+                                 ("commands", 2, commands), ("hold", 3, hold), ("release", 2, release)):
         row = _row(f"{PREFIX}|{name}", arity)
         container.subcommands[name] = row
         pairs.append((row, _internal(handler)))

@@ -21,6 +21,7 @@ from shardd.cluster.topology import Topology
 from shardd.commands.context import Context
 from shardd.commands.registry import Registry
 from shardd.engine.dispatch import Dispatcher
+from shardd.engine.hold import Hold
 from shardd.engine.stats import Stats
 from shardd.journal.stream import Stream
 from shardd.keyspace import inspection
@@ -73,6 +74,7 @@ class Server:
         self.dispatcher = Dispatcher(self.context, self.registry, self.stats)
         self.dispatcher.cluster = self.context.cluster
         self.dispatcher.announce = self.wrong_slot
+        self.dispatcher.hold = Hold(self.dispatcher)
         self.reactor = Reactor()
         self.reactor.after_batch = self.dispatcher.send_all
         self.topology: Topology | None = None

@@ -51,6 +51,9 @@ class Session(Client):
         requests: cython.int
         self.active_ms = self.transport.reactor.now_ms
         dispatcher.stats.bytes_in += n - self.transport.in_len
+        if dispatcher.holder is not None and dispatcher.holder is not self:
+            dispatcher.hold.hold_back(self)
+            return 0
         while True:
             # before AUTH the parser is stricter, so nothing is parsed ahead of a command that may be AUTH
             self.input.restricted = not self.authenticated
@@ -113,4 +116,6 @@ class Session(Client):
         input_state_clear(cython.address(self.input))
         if self.registry is not None:
             self.registry.discard(self)
+        if self.dispatcher.holder is self:
+            self.dispatcher.hold.lost(self)
         return 0

@@ -11,6 +11,7 @@ cpdef enum ClientFlag:
     ASKING = 64             # for the next command only
     CLOSE_AFTER_REPLY = 128
     INTERNAL = 256          # the supervisor's or a proxy's own connection
+    HOLD_LOST = 512         # held the engine for too long: nothing but SHARDD RELEASE is run
 
 # Who is at the other end. The engine's and the proxy's sessions derive from it, so that the connection commands
 # (HELLO, CLIENT, AUTH, SELECT ...) are written once for both.
