@@ -5,7 +5,7 @@ Fixtures
     start    starts a server of its own for a test: start("engine", maxclients=3)
     oracle   the real Redis alone
 Marks
-    not_on("cluster", reason=...)   leaves targets out
+    not_on("cluster", reason=...)   leaves targets out; "proxy" stands for every number of engines behind it
     only_on("oracle", reason=...)   leaves all others out
     since("7.2")                    what an older oracle does not have; ours has it
 Options
@@ -23,7 +23,7 @@ import pytest
 
 from harness import build, servers
 from harness.servers import Server
-from harness.targets import NAMES, Fleet, Target
+from harness.targets import NAMES, Fleet, Target, name_of
 
 # before whatever pytest or an editable install puts there: tests within this process import the variant that runs
 sys.path.insert(0, str(build.tree()))
@@ -72,10 +72,10 @@ def wanted(metafunc: pytest.Metafunc) -> list[str]:
         raise pytest.UsageError(f"--targets: {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
     for mark in metafunc.definition.iter_markers("not_on"):
         assert mark.kwargs.get("reason"), f"{metafunc.definition.nodeid}: not_on needs a reason"
-        names = [name for name in names if name not in mark.args]
+        names = [name for name in names if not {name, name_of(name)} & set(mark.args)]
     for mark in metafunc.definition.iter_markers("only_on"):
         assert mark.kwargs.get("reason"), f"{metafunc.definition.nodeid}: only_on needs a reason"
-        names = [name for name in names if name in mark.args]
+        names = [name for name in names if {name, name_of(name)} & set(mark.args)]
     for mark in metafunc.definition.iter_markers("since"):
         if servers.redis_version() < tuple(map(int, mark.args[0].split("."))):
             names = [name for name in names if name != "oracle"]

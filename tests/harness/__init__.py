@@ -1,4 +1,4 @@
-"""What the tests stand on: real servers, raw connections with exact replies, and the four targets.
+"""What the tests stand on: real servers, raw connections with exact replies, and the targets.
 
     resp      the wire format with every distinction kept (a status is not a bulk string, nil is not a nil array)
     conn      one raw connection

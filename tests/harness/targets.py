@@ -1,13 +1,15 @@
-"""The four ways to reach a server under which every command body runs.
+"""The ways to reach a server under which every command body runs.
 
     oracle    Debian's redis-server: keeps the bodies honest
     engine    one engine by itself
     cluster   the engines behind a proxy, found and chosen by redis-py's RedisCluster, asked directly
-    proxy     the same engines through the proxy's port, as a plain client sees them
+    proxy     the same engines, two of them, through the proxy's port, as a plain client sees them
+    proxy1    the proxy in front of one engine: nothing is split or joined
+    proxy3    and of three: keys of two slots may lie on neighbours or not, and an odd number divides nothing evenly
 
 A target is called with a command and returns the exact reply. `conn()` opens a connection of its own; on the cluster
 it leads to one engine, so bodies about connections (and not about keys) run there too. Cluster and proxy share one
-tree of processes.
+tree of processes. The three proxies are one target to the bodies: each has the name "proxy", and `engines`.
 """
 
 import contextlib
@@ -22,7 +24,8 @@ from harness.conn import Conn
 from harness.resp import OK, Error, to_bytes, words
 from harness.servers import Server, cluster_oracle
 
-NAMES = ("oracle", "engine", "cluster", "proxy")
+PROXIES = {"proxy": 2, "proxy1": 1, "proxy3": 3}
+NAMES = ("oracle", "engine", "cluster", *PROXIES)
 # redis-py routes these by methods of its own; their key stands behind the subcommand
 CONTAINERS = {"OBJECT", "MEMORY", "DEBUG"}
 # what RedisCluster's callers expect from every primary, and how the answers join
@@ -40,14 +43,15 @@ class Target:
     #: whether keys of several slots may stand in one command
     any_slots = True
 
-    def __init__(self, name: str, server: Server) -> None:
+    def __init__(self, name: str, server: Server, engines: int = 1) -> None:
         self.name = name
         self.server = server
+        self.engines = engines
         self._own: Conn | None = None
         self._opened: list[Conn] = []
 
     def __repr__(self) -> str:
-        return f"<{self.name} on port {self.server.port}>"
+        return f"<{self.name}, engines: {self.engines}, port {self.server.port}>"
 
     def __call__(self, *args: Any) -> Any:
         """One command, on this target's own connection: r("SET k v EX 10") or r("SET", "k", value)."""
@@ -104,7 +108,7 @@ class Cluster(Target):
     any_slots = False
 
     def __init__(self, name: str, server: Server) -> None:
-        super().__init__(name, server)
+        super().__init__(name, server, PROXIES["proxy"])
         self.router = RedisCluster(host="127.0.0.1", port=server.port, protocol=2)
         self._nodes: dict[tuple[str, int], Conn] = {}
 
@@ -156,10 +160,22 @@ class Cluster(Target):
         super().close()
 
 
+def name_of(target: str) -> str:
+    """The name by which bodies and marks know a target."""
+    return "proxy" if target in PROXIES else target
+
+
+def kind_of(target: str) -> str:
+    """The server that a target is reached at."""
+    return "tree" if target == "cluster" else target.replace("proxy", "tree")
+
+
 STARTS = {
     "reference": lambda: Server("oracle").start(),  # a second real Redis, beside the one that is a target
     "cluster_oracle": cluster_oracle,
     "cluster_engine": lambda: Server("engine", cluster_enabled="yes").start(),
+    **{kind_of(name): lambda engines=engines: Server("tree", engines=engines).start()
+       for name, engines in PROXIES.items()},
 }
 
 
@@ -188,11 +204,11 @@ class Fleet:
 
     def target(self, name: str) -> Target:
         """The target of that name, clean. A server that a test has killed or wedged is started anew."""
-        kind = "tree" if name in ("cluster", "proxy") else name
-        server = self.server(kind)
+        server = self.server(kind_of(name))
         target = self._targets.get(name)
         if target is None or target.server is not server:
-            target = self._targets[name] = Cluster(name, server) if name == "cluster" else Target(name, server)
+            target = self._targets[name] = Cluster(name, server) if name == "cluster" else Target(
+                name_of(name), server, PROXIES.get(name, 1))
         target.clean()
         return target
 
