@@ -34,6 +34,7 @@ COMPILED = [
     "shardd.structures.glob",
     "shardd.structures.number",
     "shardd.structures.names",
+    "shardd.structures.histogram",
     "shardd.structures.table",
     "shardd.structures.probe",
     "shardd.wire.request",
