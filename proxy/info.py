@@ -1,16 +1,7 @@
 """INFO: the engines' answers and the proxy's own figures as one server's.
 
-Owns: which fields are added up, which are the proxy's, and the section `# Engines`. Pure functions over parsed text,
-and one coroutine that asks.
-
-    field                     becomes
-    counters, sizes           the sum                       used_memory, keyspace_hits, expired_keys ...
-    text, and what is alike   the first engine's            maxmemory_policy, role ...
-    *_human, *_perc, *_ratio  computed anew from the sums
-    cmdstat_*, errorstat_*    sums by name; usec_per_call computed
-    latency_percentiles_*     the highest
-    db0 ...                   keys and expires added, avg_ttl weighted
-    clients, traffic, rates   the proxy's: what clients see
+Owns: which fields are the proxy's (clients, traffic, rates: what clients see), and the section `# Engines`. Does not
+own how the engines' fields are joined (commands.info_join).
 
 An engine that does not answer within limits.PROXY_INFO_MS is left out of all sums; its line in `# Engines` says so.
 That section tells, for each engine: its id, address, state, slots, keys and memory.
@@ -22,127 +13,10 @@ from shardd.base import limits
 from shardd.base.errors import CommandError
 from shardd.commands import info as facts
 from shardd.commands.info import human
-
-Sections = dict[str, dict[str, str]]
+from shardd.commands.info_join import Sections, added, combine, joined, pairs, parse
 
 TITLES: Final = facts.TITLES | {"engines": "Engines"}
 """Section -> its heading, in INFO's order."""
-
-_SUMMED_SECTIONS: Final = frozenset(("Memory", "Persistence", "Stats", "CPU", "Clients"))
-_FIRST: Final = frozenset((
-    "total_system_memory", "rdb_last_save_time", "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec",
-    "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "aof_enabled", "maxmemory_policy",
-    "expired_stale_perc", "latest_fork_usec", "current_fork_perc", "active_defrag_running", "server_time_usec"))
-"""Numbers that are alike on all engines, or make no sum."""
-
-_HIGHEST: Final = frozenset((
-    "loading", "async_loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress", "eventloop_longest_batch_usec",
-    "eventloop_longest_batch_cpu_usec", "eventloop_longest_step_usec", "eventloop_longest_step_cpu_usec"))
-
-
-def parse(text: str) -> Sections:
-    """The sections of an INFO reply, by heading."""
-    sections: Sections = {}
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        if line.startswith("# "):
-            fields = sections.setdefault(line[2:].strip(), {})
-        elif ":" in line:
-            name, _, value = line.partition(":")
-            fields[name] = value
-    return sections
-
-
-def _number(text: str) -> int | float | None:
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _pairs(text: str) -> dict[str, int | float]:
-    """"a=1,b=2.5" as numbers; what is none is left out."""
-    found = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        number = _number(value)
-        if number is not None:
-            found[name] = number
-    return found
-
-
-def _joined(pairs: dict[str, Any]) -> str:
-    return ",".join(f"{name}={value:.2f}" if isinstance(value, float) else f"{name}={value}"
-                    for name, value in pairs.items())
-
-
-def _added(texts: list[str]) -> dict[str, int | float]:
-    total: dict[str, int | float] = {}
-    for text in texts:
-        for name, number in _pairs(text).items():
-            total[name] = total.get(name, 0) + number
-    return total
-
-
-def combine_field(section: str, name: str, texts: list[str]) -> str:
-    """One field of several engines (those that have it)."""
-    if section == "Keyspace":
-        total = _added(texts)
-        weighted = sum(_pairs(text).get("avg_ttl", 0) * _pairs(text).get("expires", 0) for text in texts)
-        return f"keys={total.get('keys', 0)},expires={total.get('expires', 0)}," \
-               f"avg_ttl={int(weighted // total['expires']) if total.get('expires') else 0}"
-    if section == "Commandstats":
-        total = _added(texts)
-        if "usec_per_call" in total:
-            total["usec_per_call"] = float(total.get("usec", 0) / total["calls"]) if total.get("calls") else 0.0
-        return _joined(total)
-    if section == "Errorstats":
-        return _joined(_added(texts))
-    if section == "Latencystats":
-        highest = {key: max(_pairs(text).get(key, 0) for text in texts) for key in _pairs(texts[0])}
-        return ",".join(f"{key}={value:.3f}" for key, value in highest.items())
-    numbers = [_number(text) for text in texts]
-    if section not in _SUMMED_SECTIONS or name in _FIRST or None in numbers:
-        return texts[0]
-    if name in _HIGHEST:
-        return str(max(numbers))
-    total_number = sum(numbers)     # type: ignore[arg-type]
-    return f"{total_number:.6f}" if isinstance(total_number, float) else str(total_number)
-
-
-def combine(parts: list[Sections]) -> Sections:
-    """Several engines' sections as one."""
-    combined: Sections = {}
-    for section in TITLES.values():
-        names = dict.fromkeys(name for part in parts for name in part.get(section, {}))
-        if names or any(section in part for part in parts):
-            combined[section] = {
-                name: combine_field(section, name, [
-                    part[section][name] for part in parts if name in part.get(section, {})])
-                for name in names}
-    memory = combined.get("Memory", {})
-    for name in memory:
-        base = memory.get(name.removesuffix("_human"), "") if name.endswith("_human") else ""
-        if base.isdigit():
-            memory[name] = human(int(base))
-    _ratio(memory, "mem_fragmentation_ratio", "used_memory_rss", "used_memory")
-    _percent(memory, "used_memory_peak_perc", "used_memory", "used_memory_peak")
-    return combined
-
-
-def _ratio(fields: dict[str, str], name: str, above: str, below: str) -> None:
-    if name in fields and fields.get(above, "").isdigit() and fields.get(below, "").isdigit() and int(fields[below]):
-        fields[name] = f"{int(fields[above]) / int(fields[below]):.2f}"
-
-
-def _percent(fields: dict[str, str], name: str, above: str, below: str) -> None:
-    if name in fields and fields.get(above, "").isdigit() and fields.get(below, "").isdigit() and int(fields[below]):
-        fields[name] = f"{100 * int(fields[above]) / int(fields[below]):.2f}%"
-
 
 # --- the proxy's own ----------------------------------------------------------------------------------------------
 
@@ -189,11 +63,11 @@ def own_commandstats(server: Any, theirs: dict[str, str]) -> dict[str, str]:
     """Engines count what reached them; only here it is known how often a command was asked for that has several parts
     or is answered here, and what was refused before it was sent."""
     for name, (calls, rejected, is_parted) in server.router.statistics().items():
-        total = _pairs(theirs.get(f"cmdstat_{name}", ""))
+        total = pairs(theirs.get(f"cmdstat_{name}", ""))
         if is_parted:
             total["calls"] = calls
         calls, usec = int(total.get("calls", 0)), int(total.get("usec", 0))
-        theirs[f"cmdstat_{name}"] = _joined(facts.command_line(
+        theirs[f"cmdstat_{name}"] = joined(facts.command_line(
             calls, usec, int(total.get("rejected_calls", 0)) + rejected, int(total.get("failed_calls", 0))))
     return theirs
 
@@ -202,7 +76,7 @@ def own_errorstats(server: Any, theirs: dict[str, str]) -> dict[str, str]:
     """The engines' errors and those that were made here."""
     for code, count in server.shared.error_codes.items():
         name = f"errorstat_{code.decode('latin-1')}"
-        theirs[name] = f"count={_pairs(theirs.get(name, '')).get('count', 0) + count}"
+        theirs[name] = f"count={pairs(theirs.get(name, '')).get('count', 0) + count}"
     return dict(sorted(theirs.items()))
 
 
@@ -214,10 +88,10 @@ def engine_lines(server: Any, parts: dict[Any, Sections]) -> dict[str, str]:
         line = {"id": info.id, "port": info.port, "state": "up" if sections is not None else "down",
                  "slots": server.topology.slot_count(info.id)}
         if sections is not None:
-            line["keys"] = int(_added(list(sections.get("Keyspace", {}).values())).get("keys", 0))
+            line["keys"] = int(added(list(sections.get("Keyspace", {}).values())).get("keys", 0))
             line["used_memory"] = sections.get("Memory", {}).get("used_memory", "0")
             line["pid"] = sections.get("Server", {}).get("process_id", "0")
-        lines[f"engine{engine.index}"] = _joined(line)
+        lines[f"engine{engine.index}"] = joined(line)
     return lines
 
 
@@ -245,7 +119,7 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     combined["Commandstats"] = own_commandstats(server, combined.get("Commandstats", {}))
     combined["Errorstats"] = own_errorstats(server, combined.get("Errorstats", {}))
     combined["Stats"]["total_error_replies"] = str(sum(
-        int(_pairs(text).get("count", 0)) for text in combined["Errorstats"].values()))
+        int(pairs(text).get("count", 0)) for text in combined["Errorstats"].values()))
     combined["Cluster"] = {"cluster_enabled": "1"}
     combined.setdefault("Keyspace", {})
     combined["Engines"] = engine_lines(server, parts)

@@ -10,6 +10,7 @@ from shardd.base import digest
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import EngineInfo, Topology
 from shardd.commands import info as facts
+from shardd.commands import info_join
 from shardd.structures.slots import slot_of
 from unit.proxy.rig import Rig
 
@@ -314,36 +315,13 @@ def test_which_sections_are_meant():
     assert facts.chosen([b"CPU", b"nosuch", b"Memory"], info.TITLES) == ["memory", "cpu"]
 
 
-def test_fields_of_several_engines_become_one():
-    one = info.parse("# Memory\r\nused_memory:100\r\nused_memory_human:100B\r\nused_memory_rss:300\r\n"
-                     "mem_fragmentation_ratio:3.00\r\n"
-                     "maxmemory_policy:noeviction\r\n\r\n# Stats\r\nkeyspace_hits:3\r\n\r\n# Commandstats\r\n"
-                     "cmdstat_get:calls=2,usec=10,usec_per_call=5.00,rejected_calls=1,failed_calls=0\r\n\r\n"
-                     "# Errorstats\r\n"
-                     "errorstat_ERR:count=2\r\n\r\n# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=100\r\n")
-    two = info.parse("# Memory\r\nused_memory:2000\r\nused_memory_human:1.95K\r\nused_memory_rss:1800\r\n"
-                     "mem_fragmentation_ratio:0.9\r\n"
-                     "maxmemory_policy:noeviction\r\n\r\n# Stats\r\nkeyspace_hits:4\r\n\r\n# Commandstats\r\n"
-                     "cmdstat_get:calls=2,usec=30,usec_per_call=15.00,rejected_calls=0,failed_calls=1\r\n\r\n"
-                     "# Keyspace\r\n"
-                     "db0:keys=7,expires=3,avg_ttl=300\r\ndb1:keys=1,expires=0,avg_ttl=0\r\n")
-    joined = info.combine([one, two])
-    assert joined["Memory"] == {"used_memory": "2100", "used_memory_human": "2.05K", "used_memory_rss": "2100",
-                                "mem_fragmentation_ratio": "1.00", "maxmemory_policy": "noeviction"}
-    assert joined["Stats"] == {"keyspace_hits": "7"}
-    assert joined["Commandstats"] == {
-        "cmdstat_get": "calls=4,usec=40,usec_per_call=10.00,rejected_calls=1,failed_calls=1"}
-    assert joined["Errorstats"] == {"errorstat_ERR": "count=2"}
-    assert joined["Keyspace"] == {"db0": "keys=10,expires=4,avg_ttl=250", "db1": "keys=1,expires=0,avg_ttl=0"}
-
-
 def test_info_leaves_out_an_engine_that_is_down_and_says_so(rig):
     text = b"# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\n"
     for engine in rig.engines:
         engine.auto = lambda request: bulk(text)
     rig.engines[1].die()
     rig.turn()
-    sections = info.parse(rig.client()("INFO").decode())
+    sections = info_join.parse(rig.client()("INFO").decode())
     assert sections["Keyspace"]["db0"].startswith("keys=6,")
     assert "state=up" in sections["Engines"]["engine0"] and "state=down" in sections["Engines"]["engine1"]
     assert sections["Server"]["shardd_role"] == "proxy"
@@ -358,7 +336,7 @@ def test_info_does_not_wait_for_an_engine_that_hangs(rig):
     c.raw(encode("INFO") + encode("PING"))
     assert c.nothing()
     rig.ring()
-    sections = info.parse(c.read().decode())
+    sections = info_join.parse(c.read().decode())
     assert sections["Keyspace"]["db0"].startswith("keys=6,")
     assert "state=down" in sections["Engines"]["engine1"]
     assert c.read() == Status("PONG")
