@@ -8,7 +8,7 @@ import io
 import threading
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from differential.commands import Generator, Profile
 from differential.compare import agree, keyspace, keyspaces_differ
@@ -18,6 +18,7 @@ from harness.resp import ProtocolError, read_reply
 CHUNK = 500
 SHRINK_RUNS_MAX = 3000
 Command = tuple[bytes, ...]
+Item = TypeVar("Item")
 START: list[Command] = [(b"RESET",), (b"FLUSHALL",)]
 
 
@@ -67,10 +68,10 @@ class Pair:
             found = self._chunk(commands[start:start + CHUNK])
             if found:
                 return Difference(start + found.at, found.text)
-        text = self._end() if check_keyspace else None
+        text = self.end() if check_keyspace else None
         return Difference(len(commands), text) if text else None
 
-    def _end(self) -> str | None:
+    def end(self) -> str | None:
         """What is wrong when all is done: a difference of the keyspaces, or a structure of ours that is broken."""
         ours, theirs = self.conns()
         text = keyspaces_differ(keyspace(ours), keyspace(theirs))
@@ -114,22 +115,28 @@ class Pair:
 
     def shrink(self, commands: Sequence[Command], found: Difference) -> tuple[list[Command], Difference]:
         """The fewest commands found that still show a difference."""
-        best = list(commands[:found.at + 1])
-        runs, size = 0, max(len(best) // 2, 1)
-        while runs < SHRINK_RUNS_MAX:
-            at, smaller = 0, False
-            while at < len(best) and runs < SHRINK_RUNS_MAX:
-                attempt = best[:at] + best[at + size:]
-                runs += 1
-                again = self.run(attempt) if attempt else None
-                if again:
-                    best, found, smaller = attempt[:again.at + 1], again, True
-                else:
-                    at += size
-            if size == 1 and not smaller:
-                break
-            size = max(size // 2, 1)
-        return best, found
+        return shrink(commands[:found.at + 1], found, self.run)
+
+
+def shrink(items: Sequence[Item], found: Difference,
+           run: Callable[[list[Item]], Difference | None]) -> tuple[list[Item], Difference]:
+    """Leave out what can be left out while `run` still finds a difference. `at` is an index into the items."""
+    best = list(items)
+    runs, size = 0, max(len(best) // 2, 1)
+    while runs < SHRINK_RUNS_MAX:
+        at, smaller = 0, False
+        while at < len(best) and runs < SHRINK_RUNS_MAX:
+            attempt = best[:at] + best[at + size:]
+            runs += 1
+            again = run(attempt) if attempt else None
+            if again:
+                best, found, smaller = attempt[:again.at + 1], again, True
+            else:
+                at += size
+        if size == 1 and not smaller:
+            break
+        size = max(size // 2, 1)
+    return best, found
 
 
 def show(command: Command) -> str:

@@ -1,23 +1,44 @@
 """The long differential run.
 
-    python -m tests.differential.run --commands 1000000 --seed 7 --target engine|proxy
-                                   [--wide] [--episode 2000] [--keep-going]
+    python -m tests.differential.run --commands 1000000 --seed 7 --target engine|proxy [--engines 3]
+                                   [--clients 8] [--wide] [--episode 2000] [--keep-going]
 
-Starts the servers, runs episodes, and prints each difference with the fewest commands that show it. The exit code is
-the number of differences, at most 100. A seed gives the same commands on every machine.
+Starts the servers, runs episodes, and prints each difference with the fewest commands that show it. With --clients an
+episode is what that many clients do at once. The exit code is the number of differences, at most 100. A seed gives the
+same commands on every machine.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from differential import commands, episode  # noqa: E402
+from differential import commands, crowd, episode  # noqa: E402
 from harness.servers import Server  # noqa: E402
 
 PROFILES = {"engine": commands.ENGINE, "proxy": commands.PROXY, "wide": commands.WIDE}
+
+
+def episodes(options: argparse.Namespace, ours: Server, theirs: Server) -> Iterator[tuple[int, str, str]]:
+    """(commands so far, the difference or "", that and what led to it) of each episode."""
+    anywhere = options.target == "engine" or options.engines == 1
+    profile = PROFILES["wide" if options.wide else "engine" if anywhere else "proxy"]
+    pair = episode.Pair(ours.conn, theirs.conn, split=not anywhere)
+    many = crowd.Crowd(ours.conn, theirs.conn, split=not anywhere)
+    for number in range(0, options.commands, options.episode):
+        seed = options.seed * 1_000_003 + number
+        if options.clients > 1:
+            text = many.run(seed, options.clients, options.episode // options.clients, anywhere) or ""
+            yield number, text.partition("\n")[0], text
+            continue
+        sequence = episode.make(seed, options.episode, profile)
+        found = pair.run(sequence)
+        if found:
+            shortest, found = pair.shrink(sequence, found)
+        yield number, found.text if found else "", episode.explain(shortest, found) if found else ""
 
 
 def main() -> int:
@@ -25,22 +46,19 @@ def main() -> int:
     parser.add_argument("--commands", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--target", choices=["engine", "proxy"], default="engine")
+    parser.add_argument("--engines", type=int, default=2, help="behind the proxy")
+    parser.add_argument("--clients", type=int, default=1, help="at once, each with keys of its own")
     parser.add_argument("--wide", action="store_true", help="thousands of keys instead of a few")
     parser.add_argument("--episode", type=int, default=2000, help="commands between two FLUSHALLs")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first difference")
     options = parser.parse_args()
-    profile = PROFILES["wide" if options.wide else options.target]
     differences: dict[str, str] = {}
     start = time.monotonic()
-    with Server("engine" if options.target == "engine" else "tree") as ours, Server("oracle") as theirs:
-        pair = episode.Pair(ours.conn, theirs.conn, split=options.target == "proxy")
-        for number in range(0, options.commands, options.episode):
-            sequence = episode.make(options.seed * 1_000_003 + number, options.episode, profile)
-            found = pair.run(sequence)
+    tree = {"engines": options.engines} if options.target == "proxy" else {}
+    with Server("tree" if tree else "engine", **tree) as ours, Server("oracle") as theirs:
+        for number, found, text in episodes(options, ours, theirs):
             if found:
-                shortest, found = pair.shrink(sequence, found)
-                text = episode.explain(shortest, found)
-                if differences.setdefault(found.text, text) is text:
+                if differences.setdefault(found, text) is text:
                     print(f"--- episode at {number}\n{text}", flush=True)
                 if not options.keep_going:
                     break

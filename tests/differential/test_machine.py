@@ -1,7 +1,8 @@
 """A hypothesis state machine: it invents the commands, drives us and the real Redis with them, shrinks what differs.
 
-It adds to the episodes what those cannot do in bulk: two connections that see each other's writes in their own database
-and protocol, whole SCANs, keys that fall due between commands, and hypothesis's taste for the edges of numbers.
+It adds to the episodes what those cannot do in bulk: three connections that see each other's writes in their own database
+and protocol, pipelines cut where hypothesis likes, whole SCANs, keys that fall due between commands, and hypothesis's
+taste for the edges of numbers.
 """
 
 import time
@@ -11,12 +12,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from differential import commands
+from differential import commands, crowd
 from differential.compare import agree, keyspace, keyspaces_differ
 from differential.episode import show
-from harness import Conn, Error, same
+from harness import Conn, Error, encode, same
 
 STEPS = 40
+CLIENTS = 3
+CLIENT = st.integers(0, CLIENTS - 1)
 EXAMPLES = 20
 KEYS = st.sampled_from([b"{t}1", b"{t}2", b"{t}3"])
 NUMBERS = st.one_of(st.integers(-(2**63) - 1, 2**63), st.integers(-5, 20))
@@ -40,45 +43,68 @@ def command_of(words: tuple) -> tuple[bytes, ...]:
 
 
 class Machine(RuleBasedStateMachine):
-    """Two clients, each a connection to us and its twin to the real Redis."""
+    """Three clients, each a connection to us and its twin to the real Redis."""
 
     ours = theirs = None  # () -> Conn
     profile = commands.ENGINE
 
     def __init__(self) -> None:
         super().__init__()
-        self.clients = [(type(self).ours(), type(self).theirs()) for _ in range(2)]
+        self.clients = [(type(self).ours(), type(self).theirs()) for _ in range(CLIENTS)]
         self.generators: dict[int, commands.Generator] = {}
         self.same(0, (b"FLUSHALL",))
 
     def same(self, client: int, command: tuple[bytes, ...]) -> None:
         mine, real = (conn(*command) for conn in self.clients[client])
+        self.agreed(client, command, mine, real)
+
+    def agreed(self, client: int, command: tuple[bytes, ...], mine: object, real: object) -> None:
         assert agree(command, mine, real, self.profile.name == "proxy"), (
             f"client {client}, {show(command)}: ours {mine!r}, Redis {real!r}")
 
-    @rule(client=st.integers(0, 1), rng=st.randoms(use_true_random=False))
-    def any_command(self, client: int, rng) -> None:
+    def next(self, client: int, rng) -> list[tuple[bytes, ...]]:
         generator = self.generators.setdefault(client, commands.Generator(rng, self.profile))
         generator.rng = rng
-        for command in generator.next():
+        return generator.next()
+
+    @rule(client=CLIENT, rng=st.randoms(use_true_random=False))
+    def any_command(self, client: int, rng) -> None:
+        for command in self.next(client, rng):
             self.same(client, command)
 
-    @rule(client=st.integers(0, 1), words=SHAPES)
+    @rule(client=CLIENT, rng=st.randoms(use_true_random=False), count=st.integers(2, 40), inline=st.booleans(),
+          cuts=st.lists(st.integers(1, 4000), max_size=4))
+    def pipeline(self, client: int, rng, count: int, inline: bool, cuts: list[int]) -> None:
+        """Many commands before the first reply is read; each piece is on its way before the next is written."""
+        batch = [command for _ in range(count) for command in self.next(client, rng)]
+        data = b"".join(crowd.inline(command) if inline else encode(*command) for command in batch)
+        for conn in self.clients[client]:
+            at = 0
+            for cut in sorted(cuts):
+                conn.send(data[at:cut])
+                at = max(at, cut)
+                if at < len(data):
+                    time.sleep(0.0003)
+            conn.send(data[at:])
+        for command in batch:
+            self.agreed(client, command, *(conn.read() for conn in self.clients[client]))
+
+    @rule(client=CLIENT, words=SHAPES)
     def edge_of_a_number(self, client: int, words: tuple) -> None:
         command = command_of(words)
         self.same(client, command)
         if command[0] == b"PEXPIREAT":
             self.same(client, (b"EXISTS", command[1]))  # a moment in the past: gone in both, counted in neither
 
-    @rule(client=st.integers(0, 1), key=KEYS)
+    @rule(client=CLIENT, key=KEYS)
     def fall_due(self, client: int, key: bytes) -> None:
         self.same(client, (b"SET", key, b"due", b"PX", b"1"))
         time.sleep(0.002)
-        self.same(1 - client, (b"EXISTS", b"{t}other"))
+        self.same((client + 1) % CLIENTS, (b"EXISTS", b"{t}other"))
         self.same(client, (b"GET", key))
         self.same(client, (b"TTL", key))
 
-    @rule(client=st.integers(0, 1), count=st.sampled_from([b"1", b"3", b"1000"]))
+    @rule(client=CLIENT, count=st.sampled_from([b"1", b"3", b"1000"]))
     def whole_scan(self, client: int, count: bytes) -> None:
         found = []
         for conn in self.clients[client]:
@@ -101,13 +127,13 @@ class Machine(RuleBasedStateMachine):
             difference = keyspaces_differ(*(keyspace(conn, commands.DATABASES + 1) for conn in self.clients[0]))
             assert not difference, difference
         finally:
-            for conn in self.clients[0] + self.clients[1]:
+            for conn in sum(self.clients, ()):
                 conn.close()
 
 
 @pytest.mark.not_on("cluster", reason="one connection for keys of any slot")
 def test_the_same_as_the_real_redis(r, fleet):
-    profile = commands.PROXY if r.name == "proxy" else commands.ENGINE
+    profile = commands.PROXY if r.name == "proxy" and r.engines > 1 else commands.ENGINE
     reference = fleet.server("reference")
 
     class Run(Machine):
