@@ -1,143 +1,158 @@
-"""shardctl: what runs, who owns which slots, does it answer.
+"""shardctl: looks at a running shardd, and tells it what to do.
 
-    shardctl status|slots|ping [--json] [--dir DIR | --socket PATH | -h HOST -p PORT [-a PASSWORD]]
+    shardctl COMMAND [options of the command] [--json] [where to ask]
 
-Owns: the command line, the tables and the exit codes. Does not own the facts: they come from the supervisor, over
-<dir>/run/supervisor.sock, or, with -h or -p, from a server's CLUSTER replies over TCP (source.py), which know less.
+Owns: the command line, whom to ask (source.py), and the exit codes. Does not own what a subcommand does: each is in a
+module of its own, which also says what its JSON fields are.
 
-Exit codes: 0 all is well; 1 something is down; 2 the command line is wrong or nobody answers, with a line on stderr
-that says what to do.
+Exit codes: 0 all is well; 1 it answered, and the answer is bad: something is down, refused, or different; 2 the command
+line asks for what cannot be; 3 nobody answers, or not us. Errors are one line on stderr that says what was wrong, where,
+and what to do.
 """
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote, urlsplit
 
-from shardd.cluster.topology import SLOTS, TopologyError
-from shardd.ctl.source import Source, SourceError, SupervisorSource, TcpSource, find_socket
-from shardd.ctl.table import human_bytes, human_seconds, table
+from shardd.base.errors import CommandError
+from shardd.cluster.topology import TopologyError
+from shardd.ctl import slots, status
+from shardd.ctl.command import App, Command
+from shardd.ctl.link import EXIT_BAD, EXIT_OK, CtlError, Login, UsageError
+from shardd.ctl.show import Screen
+from shardd.ctl.source import Source, open_source
 
-EXIT_OK, EXIT_DOWN, EXIT_USAGE = 0, 1, 2
+COMMANDS: Final[dict[str, Command]] = {command.name: command for part in (status, slots) for command in part.COMMANDS}
+"""Every subcommand, in the order of the help."""
 
-_EPILOG = """Without --dir, --socket, -h or -p the supervisor is looked for in ./run and, with --conf, in the directory
-that the configuration file names. The password can also be given in the environment as SHARDCTL_AUTH."""
+_INTERRUPTED: Final = 130
+"""As a shell reports SIGINT."""
+
+_ABOUT: Final = "Looks at a running shardd, and tells it what to do."
+
+_EPILOG: Final = """\
+where to ask:
+  Nothing said, the tree whose dir is the working directory is asked, else the server on 127.0.0.1:6379. With -p on the
+  server's own host its supervisor is found by itself, where this user may open its socket.
+
+exit codes:
+  0 all is well   1 the answer is bad   2 wrong command line   3 nobody answers
+
+environment:
+  SHARDD_AUTH     the password, where --pass is not given
+  NO_COLOR        no colours on a terminal
+
+shardctl COMMAND --help explains a command and its JSON fields."""
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
+    root = argparse.ArgumentParser(prog="shardctl", add_help=False, description=_ABOUT, epilog=_EPILOG,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    root.add_argument("--help", action="help", help="show this help and exit")
+    root.add_argument("-v", "--version", action="version", version=f"shardctl {_version()}",
+                      help="show the version and exit")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    common = _common()
+    for command in COMMANDS.values():
+        one = commands.add_parser(command.name, help=command.help, parents=[common], add_help=False,
+                                  description=textwrap.fill(command.about, 100), epilog=_epilog_of(command),
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        command.arguments(one)
+    return root
+
+
+def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="JSON instead of a table, for scripts")
+    common.add_argument("--help", action="help", help="show this help and exit")
+    common.add_argument("--json", action="store_true", help="JSON instead of text, for scripts")
     where = common.add_argument_group("where to ask")
     where.add_argument("--dir", metavar="DIR", help="the server's dir; asks the supervisor at DIR/run/supervisor.sock")
-    where.add_argument("--socket", metavar="PATH", help="the supervisor's socket itself")
     where.add_argument("--conf", metavar="FILE", help="the server's configuration file: takes dir from it")
-    where.add_argument("-h", dest="host", metavar="HOST", help="ask a server over TCP instead (127.0.0.1)")
-    where.add_argument("-p", dest="port", metavar="PORT", type=_port, help="its port (6379)")
-    where.add_argument("-a", dest="password", metavar="PASSWORD", help="its password")
-    common.add_argument("--help", action="help", help="show this help and exit")
-    root = argparse.ArgumentParser(prog="shardctl", add_help=False, epilog=_EPILOG,
-                                   description="Looks at a running shardd.")
-    root.add_argument("--help", action="help", help="show this help and exit")
-    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, text in (("status", "engines and proxies: state, process, load"),
-                       ("slots", "which engine owns which slots"), ("ping", "does every process answer")):
-        commands.add_parser(name, help=text, description=text, parents=[common], add_help=False, epilog=_EPILOG)
-    return root
+    where.add_argument("-h", dest="host", metavar="HOST", help="ask a server, proxy or engine, over TCP [127.0.0.1]")
+    where.add_argument("-p", dest="port", metavar="PORT", type=_port, help="its port [6379]")
+    where.add_argument("-s", "--socket", dest="socket", metavar="PATH", help="a Unix socket: a supervisor's or a "
+                       "server's")
+    where.add_argument("-u", dest="uri", metavar="URI", help="redis://[user[:password]@]host[:port]")
+    where.add_argument("--user", metavar="NAME", help="user for AUTH [default]")
+    where.add_argument("-a", "--pass", dest="password", metavar="PASSWORD", help="password for AUTH")
+    return common
+
+
+def _epilog_of(command: Command) -> str:
+    lines = []
+    if command.examples:
+        lines += ["examples:", *(f"  shardctl {example}" for example in command.examples), ""]
+    width = max(map(len, command.fields), default=0)
+    lines += ["fields of --json:"]
+    for name, meaning in command.fields.items():
+        lines += textwrap.wrap(f"{name:<{width}}  {meaning}", 110, initial_indent="  ",
+                               subsequent_indent=" " * (width + 4))
+    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script. Ends the process with the exit code."""
+    sys.stdout.reconfigure(errors="backslashreplace")     # type: ignore[union-attr]
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def run(argv: Sequence[str]) -> int:
     """One invocation; returns the exit code. argparse ends the process by itself, with 2, for a wrong command line."""
     options = parser().parse_args(argv)
+    command = COMMANDS[options.command]
     try:
-        with open_source(options) as source:
-            return COMMANDS[options.command](source, options.json)
-    except (SourceError, TopologyError) as error:
+        with _source(options, command) as source:
+            code = command.run(App(options, Screen(options.json), source))
+        sys.stdout.flush()
+        return code
+    except CtlError as error:
         print(f"shardctl: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return error.exit_code
+    except (CommandError, TopologyError) as error:
+        print(f"shardctl: the server answers: {error}", file=sys.stderr)
+        return EXIT_BAD
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
 
 
-def open_source(options: argparse.Namespace) -> Source:
-    """The source that the command line names. Raises SourceError."""
-    tcp = options.host is not None or options.port is not None
-    named = [name for name in ("dir", "socket", "conf") if getattr(options, name) is not None]
-    if len(named) > 1 or (named and tcp):
-        raise SourceError("--dir, --socket, --conf and -h/-p exclude each other: give one of them")
-    if tcp:
-        return TcpSource(options.host or "127.0.0.1", options.port or 6379,
-                         options.password or os.environ.get("SHARDCTL_AUTH"))
-    return SupervisorSource(options.socket or find_socket(options.dir, options.conf))
+def _source(options: argparse.Namespace, command: Command) -> Source:
+    """The source that the command line names. Raises CtlError."""
+    host, port, user, password = options.host, options.port, options.user, options.password
+    if options.uri is not None:
+        if host is not None or port is not None:
+            raise UsageError("-u names host and port already: leave -h and -p away")
+        host, port, user, password = _of_uri(options.uri, user, password)
+    named = [name for name, given in (("--dir", options.dir), ("--conf", options.conf), ("-s", options.socket),
+                                      ("-h, -p or -u", host if host is not None else port)) if given is not None]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} exclude each other: give one of them")
+    if password is None:
+        password = os.environ.get("SHARDD_AUTH")
+    if user is not None and password is None:
+        raise UsageError("--user wants a password too: give --pass, or SHARDD_AUTH in the environment")
+    return open_source(directory=options.dir, conf=options.conf, path=options.socket, host=host, port=port,
+                       login=Login(user, password), as_server=command.asks_server)
 
 
-def status(source: Source, as_json: bool) -> int:
-    """One line per process."""
-    facts = source.status()
-    down = [child for child in facts["children"] if child["state"] != "up"]
-    if as_json:
-        _print_json(facts)
-        return EXIT_DOWN if down else EXIT_OK
-    rows = []
-    for child in facts["children"]:
-        cores = child.get("cpus")
-        rows.append([f"{child['kind']} {child['index']}", child["state"], child.get("pid"), child.get("port"),
-                     ",".join(map(str, cores)) if cores else None, child.get("slots"), child.get("keys"),
-                     human_bytes(child.get("used_memory_bytes")), child.get("clients"), child.get("ops"),
-                     human_seconds(child.get("uptime_s")), child.get("restarts")])
-    print(table(["process", "state", "pid", "port", "core", "slots", "keys", "memory", "clients", "ops/s", "uptime",
-                 "restarts"], rows))
-    print(f"\n{facts['server']}, epoch {facts['epoch']}: "
-          + ("all up" if not down else f"{len(down)} of {len(facts['children'])} not up"))
-    return EXIT_DOWN if down else EXIT_OK
-
-
-def slots(source: Source, as_json: bool) -> int:
-    """One line per range of slots; a line for those that nobody owns."""
-    topology = source.topology()
-    rows: list[dict[str, Any]] = []
-    at = 0
-    for r in topology.ranges:
-        if r.first > at:
-            rows.append({"first": at, "last": r.first - 1, "engine": None})
-        engine = topology.engine(r.engine_id)
-        rows.append({"first": r.first, "last": r.last, "engine": engine.index, "id": engine.id, "host": engine.host,
-                     "port": engine.port, "state": engine.state})
-        at = r.last + 1
-    if at < SLOTS:
-        rows.append({"first": at, "last": SLOTS - 1, "engine": None})
-    healthy = all(row.get("state") == "up" for row in rows)
-    if as_json:
-        _print_json({"epoch": topology.epoch, "cluster_id": topology.cluster_id, "ranges": rows,
-                     "migrations": topology.to_json()["migrations"]})
-        return EXIT_OK if healthy else EXIT_DOWN
-    print(table(["slots", "count", "engine", "port", "state", "id"],
-                [[f"{row['first']}-{row['last']}", row["last"] - row["first"] + 1, row["engine"], row.get("port"),
-                  row.get("state", "not served"), row.get("id")] for row in rows]))
-    for m in topology.migrations:
-        print(f"moving {m.first}-{m.last}: {m.source} -> {m.target}")
-    return EXIT_OK if healthy else EXIT_DOWN
-
-
-def ping(source: Source, as_json: bool) -> int:
-    """Who answers."""
-    answers = source.ping()
-    if as_json:
-        _print_json(answers)
-    else:
-        print(table(["process", "answer"], [[name, "PONG" if ok else "no answer"] for name, ok in answers.items()]))
-    return EXIT_OK if all(answers.values()) else EXIT_DOWN
-
-
-COMMANDS: dict[str, Callable[[Source, bool], int]] = {"status": status, "slots": slots, "ping": ping}
+def _of_uri(uri: str, user: str | None, password: str | None) -> tuple[str, int, str | None, str | None]:
+    """Host, port, user and password. Raises UsageError."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"-u {uri}: {error}") from None
+    if parts.scheme not in ("redis", "valkey") or not parts.hostname:
+        raise UsageError(f"-u {uri}: it has the form redis://[user[:password]@]host[:port]")
+    return (parts.hostname, port or 6379, user or (unquote(parts.username) if parts.username else None),
+            password or (unquote(parts.password) if parts.password else None))
 
 
 def _port(text: str) -> int:
@@ -150,8 +165,13 @@ def _port(text: str) -> int:
 _port.__name__ = "port"  # argparse names the type in its message
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("shardd")
+    except metadata.PackageNotFoundError:
+        return "0"
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from harness import Closed, Conn, Error, OK, build
+from harness import Closed, Conn, Error, OK
 from harness.servers import Server
 
 WAIT_S = 30
@@ -202,27 +201,6 @@ def test_redis_cli_follows_redirects_between_engines(start):
     assert done.stdout.count("OK") == len(KEYS)
     with tree.conn() as conn:
         assert conn("DBSIZE") == len(KEYS)
-
-
-def test_shardctl_sees_the_tree(start):
-    tree = start("tree", engines=2)
-
-    def ctl(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "shardd.ctl.main", *words], capture_output=True, text=True,
-                              env=build.environment(), cwd=tree.dir, timeout=60, check=False)
-
-    for command in ("status", "slots", "ping"):
-        for where in (["--dir", str(tree.dir)], ["-p", str(tree.port)]):
-            done = ctl(command, "--json", *where)
-            assert done.returncode == 0, done.stderr
-            assert json.loads(done.stdout)
-    assert "engine 1" in ctl("status").stdout
-    next(p for p in tree.children() if p.pid == status(tree)["engine 1"]["pid"]).send_signal(signal.SIGSTOP)
-    try:
-        done = ctl("ping", "--json")
-        assert done.returncode == 1 and json.loads(done.stdout)["engine 1"] is False
-    finally:
-        next(p for p in tree.children() if p.pid == status(tree)["engine 1"]["pid"]).send_signal(signal.SIGCONT)
 
 
 def test_a_password_guards_every_door_and_the_tree_still_works(start):

@@ -17,6 +17,8 @@ from trees import Tree, wait_for  # noqa: E402
 from shardd.base.errors import CommandError  # noqa: E402
 from shardd.cluster import view  # noqa: E402
 from shardd.cluster.topology import UP, EngineInfo, SlotRange, Topology  # noqa: E402
+from shardd.ctl import source  # noqa: E402
+from shardd.ctl.link import Unreachable  # noqa: E402
 from shardd.ctl.main import run  # noqa: E402
 from shardd.wire.plain import Decoder, encode_reply  # noqa: E402
 from shardd.wire.values import OK, Simple  # noqa: E402
@@ -43,30 +45,33 @@ def test_status_has_a_line_per_process(tree, capsys):
     code, out, err = ctl(capsys, "status", "--dir", tree.dir)
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[0].split() == ["process", "state", "pid", "port", "core", "slots", "keys", "memory", "clients",
-                                "ops/s", "uptime", "restarts"]
-    assert [" ".join(line.split()[:3]) for line in lines[1:4]] == ["engine 0 up", "engine 1 up", "proxy 0 up"]
-    assert " 8192 " in lines[1] and "2.0K" in lines[1] and "1m 1s" in lines[1]
-    assert lines[5] == f"shardd (pid {tree.process.pid}), epoch {tree.status()['epoch']}: all up"
+    assert lines[0].split() == ["process", "state", "pid", "port", "core", "uptime", "restarts", "slots", "keys",
+                                "memory", "ops/s", "clients"]
+    assert lines[1].split()[:3] == ["supervisor", "up", str(tree.process.pid)]
+    assert [" ".join(line.split()[:3]) for line in lines[2:5]] == ["engine 0 up", "engine 1 up", "proxy 0 up"]
+    assert " 8192 " in lines[2] and "2.0K" in lines[2] and "1m 1s" in lines[2]
+    assert lines[6].endswith("all up: 2 engines, 1 proxy, all 16384 slots served, "
+                             f"epoch {tree.status()['epoch']}")
 
 
 def test_status_as_json_has_everything(tree, capsys):
     code, out, _ = ctl(capsys, "status", "--json", "--dir", tree.dir)
     facts = json.loads(out)
-    assert code == 0 and facts["pid"] == tree.process.pid
-    assert {child["kind"] for child in facts["children"]} == {"engine", "proxy"}
-    assert facts["children"][0]["used_memory_bytes"] == 2048
+    assert code == 0 and facts["ok"] and facts["supervisor"]["pid"] == tree.process.pid
+    assert [process["name"] for process in facts["processes"]] == ["engine 0", "engine 1", "proxy 0"]
+    assert facts["processes"][0]["used_memory_bytes"] == 2048
+    assert facts["slots_served"] == 16384
 
 
 def test_slots_has_a_line_per_range(tree, capsys):
-    code, out, _ = ctl(capsys, "slots", "--socket", tree.dir / "run" / "supervisor.sock")
+    code, out, _ = ctl(capsys, "slots", "-s", tree.dir / "run" / "supervisor.sock")
     assert code == 0
     ids = [engine["id"] for engine in tree.stored()["engines"]]
     ports = [engine["port"] for engine in tree.stored()["engines"]]
     assert [line.split() for line in out.splitlines()] == [
-        ["slots", "count", "engine", "port", "state", "id"],
-        ["0-8191", "8192", "0", str(ports[0]), "up", ids[0]],
-        ["8192-16383", "8192", "1", str(ports[1]), "up", ids[1]]]
+        ["slots", "count", "engine", "port", "state", "keys", "id"],
+        ["0-8191", "8192", "0", str(ports[0]), "up", "-", ids[0]],
+        ["8192-16383", "8192", "1", str(ports[1]), "up", "-", ids[1]]]
     code, out, _ = ctl(capsys, "slots", "--json", "--dir", tree.dir)
     assert [(row["first"], row["last"], row["engine"]) for row in json.loads(out)["ranges"]] == [(0, 8191, 0),
                                                                                                (8192, 16383, 1)]
@@ -74,8 +79,10 @@ def test_slots_has_a_line_per_range(tree, capsys):
 
 def test_ping_asks_everyone(tree, capsys):
     code, out, _ = ctl(capsys, "ping", "--json", "--dir", tree.dir)
-    assert (code, json.loads(out)) == (0, {"supervisor": True, "engine 0": True, "engine 1": True, "proxy 0": True})
-    assert "PONG" in ctl(capsys, "ping", "--dir", tree.dir)[1]
+    answers = json.loads(out)["answers"]
+    assert (code, [answer["name"] for answer in answers]) == (0, ["supervisor", "engine 0", "engine 1", "proxy 0"])
+    assert all(answer["ok"] and answer["us"] > 0 for answer in answers)
+    assert ctl(capsys, "ping", "--dir", tree.dir)[1].splitlines()[1].split()[:2] == ["supervisor", "ok"]
 
 
 def test_the_directory_can_come_from_the_configuration_or_be_the_working_directory(tree, capsys, monkeypatch):
@@ -91,29 +98,33 @@ def test_a_child_that_is_down_gives_exit_code_1(tmp_path, capsys):
     try:
         one.ready()
         code, out, _ = ctl(capsys, "status", "--dir", tmp_path)
-        assert code == 1 and "1 of 3 not up" in out and "backoff" in out
+        assert code == 1 and "NOT WELL: " in out and "8192 of 16384 slots are not served" in out and "backoff" in out
         code, out, _ = ctl(capsys, "slots", "--dir", tmp_path)
         assert code == 1 and "down" in out
         code, out, _ = ctl(capsys, "ping", "--dir", tmp_path)
-        assert code == 1 and "no answer" in out
+        assert code == 1 and "engine 1 is not running (state backoff)" in out
     finally:
         one.stop()
 
 
-@pytest.mark.parametrize("words, said", [
-    (["status"], "say where with --dir"),
-    (["status", "--dir", "/nonexistent"], "no shardd runs on /nonexistent"),
-    (["status", "--socket", "/nonexistent/x.sock"], "Does shardd run there?"),
-    (["status", "--conf", "/nonexistent.conf"], "can't open config file"),
-    (["status", "--dir", ".", "-p", "1"], "exclude each other"),
-    (["status", "-p", "0"], "invalid port value"),
-    (["frobnicate"], "invalid choice"),
-    ([], "COMMAND"),
+@pytest.mark.parametrize("words, code, said", [
+    (["status", "--dir", "/nonexistent"], 3, "no shardd runs on /nonexistent"),
+    (["status", "-s", "/nonexistent/x.sock"], 3, "cannot connect to /nonexistent/x.sock"),
+    (["status", "--conf", "/nonexistent.conf"], 2, "can't open config file"),
+    (["status", "--dir", ".", "-p", "1"], 2, "exclude each other"),
+    (["status", "-p", "0"], 2, "invalid port value"),
+    (["status", "-u", "http://x"], 2, "it has the form redis://"),
+    (["status", "-u", "redis://x:99999999"], 2, "Port out of range"),
+    (["status", "-u", "redis://x", "-p", "1"], 2, "leave -h and -p away"),
+    (["status", "--user", "x", "-p", "1"], 2, "--user wants a password"),
+    (["frobnicate"], 2, "invalid choice"),
+    ([], 2, "COMMAND"),
 ])
-def test_mistakes_give_exit_code_2_and_a_hint(tmp_path, capsys, monkeypatch, words, said):
+def test_mistakes_have_an_exit_code_and_a_hint(tmp_path, capsys, monkeypatch, words, code, said):
     monkeypatch.chdir(tmp_path)
-    code, out, err = ctl(capsys, *words)
-    assert (code, out) == (2, "")
+    monkeypatch.delenv("SHARDD_AUTH", raising=False)
+    found, out, err = ctl(capsys, *words)
+    assert (found, out) == (code, "")
     assert said in err
 
 
@@ -121,7 +132,14 @@ def test_nobody_on_the_port(capsys):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     code, _, err = ctl(capsys, "status", "-p", port)
-    assert code == 2 and f"cannot connect to 127.0.0.1:{port}: Connection refused" in err
+    assert code == 3 and f"cannot connect to 127.0.0.1:{port}: Connection refused" in err
+
+
+def test_where_nothing_is_named_and_nothing_is_found_the_ways_are_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(source, "_open_server", lambda *_: (_ for _ in ()).throw(Unreachable("nobody there")))
+    code, _, err = ctl(capsys, "status")
+    assert code == 3 and "nobody there" in err and "Say where with --dir" in err
 
 
 class FakeNode:
@@ -132,6 +150,8 @@ class FakeNode:
         self.port = self.sock.getsockname()[1]
         self.topology = Topology.single(self.port)
         self.auth_needed = False
+        self.info = ("redis_mode:cluster\r\nprocess_id:77\r\nused_memory:1024\r\ndb0:keys=3,expires=0\r\n"
+                     "db2:keys=4,expires=0\r\n")
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -147,7 +167,7 @@ class FakeNode:
         while data := client.recv(65536):
             for words in decoder.feed(data):
                 known = known or words == [b"AUTH", b"pw"]
-                client.sendall(encode_reply(self._answer(words) if known else CommandError(b"NOAUTH Authentication "
+                client.sendall(encode_reply(self._answer(words) if known or words[0] == b"AUTH" else CommandError(b"NOAUTH Authentication "
                                                                                          b"required.")))
         client.close()
 
@@ -155,14 +175,16 @@ class FakeNode:
         match words:
             case [b"PING"]:
                 return Simple("PONG")
-            case [b"AUTH", _]:
+            case [b"AUTH", b"pw"]:
                 return OK
+            case [b"AUTH", *_]:
+                return CommandError(b"WRONGPASS invalid username-password pair or user is disabled.")
             case [b"CLUSTER", b"SHARDS"]:
                 return _flat(view.shards(self.topology))
             case [b"CLUSTER", b"INFO"]:
                 return view.info(self.topology)
-            case [b"INFO"]:
-                return "process_id:77\r\nused_memory:1024\r\ndb0:keys=3,expires=0\r\ndb2:keys=4,expires=0\r\n"
+            case [b"INFO", *_]:
+                return self.info
         return CommandError(b"ERR unknown command")
 
 
@@ -181,13 +203,16 @@ def node():
 
 def test_over_tcp_the_cluster_replies_are_read(node, capsys):
     code, out, _ = ctl(capsys, "status", "--json", "-p", node.port)
-    assert code == 0
-    assert json.loads(out)["children"] == [
-        {"kind": "engine", "index": 0, "id": node.topology.engines[0].id, "port": node.port, "slots": 16384,
-         "state": "up", "pid": 77, "used_memory_bytes": 1024, "keys": 7}]
+    facts = json.loads(out)
+    assert code == 0 and facts["supervisor"] is None
+    [engine] = facts["processes"]
+    assert engine == engine | {
+        "name": "engine 0", "kind": "engine", "index": 0, "id": node.topology.engines[0].id, "port": node.port,
+        "slots": 16384, "state": "up", "pid": 77, "used_memory_bytes": 1024, "keys": 7, "uptime_s": None}
     code, out, _ = ctl(capsys, "slots", "-h", "127.0.0.1", "-p", node.port)
-    assert code == 0 and "0-16383" in out
+    assert code == 0 and out.splitlines()[1].split()[:6] == ["0-16383", "16384", "0", str(node.port), "up", "7"]
     assert ctl(capsys, "ping", "-p", node.port)[0] == 0
+    assert ctl(capsys, "ping", "-u", f"redis://127.0.0.1:{node.port}")[0] == 0
 
 
 def test_over_tcp_an_engine_that_does_not_answer_is_down(node, capsys):
@@ -197,27 +222,35 @@ def test_over_tcp_an_engine_that_does_not_answer_is_down(node, capsys):
     there = EngineInfo("e" * 40, "f" * 40, 1, port=nobody, state=UP)
     node.topology = Topology(3, "c" * 40, (here, there), (SlotRange(0, 99, here.id), SlotRange(200, 16383, there.id)))
     code, out, _ = ctl(capsys, "status", "-p", node.port)
-    assert code == 1 and "1 of 2 not up" in out
+    assert code == 1 and "engine 1 is down" in out and "16284 of 16384 slots are not served" in out
     code, out, _ = ctl(capsys, "ping", "--json", "-p", node.port)
-    assert (code, json.loads(out)["engine 1"]) == (1, False)
+    assert (code, [answer["ok"] for answer in json.loads(out)["answers"]]) == (1, [True, False])
     code, out, _ = ctl(capsys, "slots", "-p", node.port)
     assert code == 1 and "not served" in out.splitlines()[2] and out.splitlines()[2].startswith("100-199")
 
 
 def test_over_tcp_a_password_is_asked_for_and_used(node, capsys, monkeypatch):
+    monkeypatch.delenv("SHARDD_AUTH", raising=False)
     node.auth_needed = True
     code, _, err = ctl(capsys, "ping", "-p", node.port)
-    assert code == 2 and "NOAUTH" in err and "-a" in err
+    assert code == 3 and "NOAUTH" in err and "--pass" in err
     assert ctl(capsys, "ping", "-p", node.port, "-a", "pw")[0] == 0
-    monkeypatch.setenv("SHARDCTL_AUTH", "pw")
+    assert ctl(capsys, "ping", "-p", node.port, "--pass", "pw")[0] == 0
+    assert ctl(capsys, "ping", "-u", f"redis://:pw@127.0.0.1:{node.port}")[0] == 0
+    code, _, err = ctl(capsys, "ping", "-p", node.port, "--user", "ada", "--pass", "pw")
+    assert code == 3 and "check --user and --pass" in err
+    monkeypatch.setenv("SHARDD_AUTH", "pw")
     assert ctl(capsys, "ping", "-p", node.port)[0] == 0
 
 
 def test_a_server_without_a_cluster_is_told_apart(node, capsys):
-    node._answer = lambda words: Simple("PONG") if words == [b"PING"] else CommandError(
-        b"ERR This instance has cluster support disabled")
+    node.info = "redis_mode:standalone\r\nprocess_id:78\r\n"
+    code, out, _ = ctl(capsys, "status", "--json", "-p", node.port)
+    facts = json.loads(out)
+    assert code == 0 and facts["slots_served"] is None
+    assert facts["processes"][0]["name"] == f"127.0.0.1:{node.port}" and facts["processes"][0]["kind"] == "server"
     code, _, err = ctl(capsys, "slots", "-p", node.port)
-    assert code == 2 and "cluster support disabled" in err
+    assert code == 1 and "cluster support disabled" in err
 
 
 def test_help_and_a_reader_that_leaves(tree, capsys):
