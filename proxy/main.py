@@ -55,7 +55,8 @@ class Proxy:
         self.log = Log(PROXY, config["loglevel"], config["logfile"])
         proxies = config["proxies"] if self.parent else 1
         rewrite_path = self.parent.conf_path or None if self.parent else config.path
-        self.server = ProxyServer(config, self.log, rewrite_path, _own_index(self.parent), proxies)
+        run_dir = Path(self.parent.control_path).parent if self.parent else None
+        self.server = ProxyServer(config, self.log, rewrite_path, _own_index(self.parent), proxies, run_dir)
         self.server.on_shutdown = self._on_shutdown
         if self.parent is not None:
             self.server.on_configured = self.parent.configured
@@ -100,7 +101,7 @@ class Proxy:
         if mono_ms() - self._started_ms > limits.ENGINES_WAIT_MS:
             return True
         engines = self.server.engines
-        return bool(engines) and all(engine.up for engine in engines)
+        return bool(engines) and all(engine.up for engine in engines) and self.server.peers.settled
 
     def _listen(self) -> None:
         config, server = self.config, self.server
@@ -151,6 +152,7 @@ class Proxy:
             self._timer.cancel()
         self.loop.remove_reader(self.server.reactor.fileno())
         self.server.backends.close()
+        self.server.peers.close()
         self.server.reactor.close()
         for path in self._unix_paths:
             with contextlib.suppress(OSError):

@@ -10,11 +10,13 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
-from proxy import aggregate, handlers
+from proxy import aggregate, clients, handlers
 from proxy.backend import Backends, Engine
 from proxy.merge import Ask, run_alone
+from proxy.peers import Peers
 from proxy.replies import Outbox
 from proxy.router import Router
 from proxy.session import ProxySession, Shared
@@ -72,7 +74,8 @@ class ProxyServer:
     config: the user's options, all of them; clients; mode: "cluster", since smart clients may start here too;
     databases; built: names of all commands that exist for clients. topology: the one in force, None before the first;
     view: how clients see it; node_id: "", a proxy is none of the engines. rewrite_path: the file of CONFIG REWRITE.
-    index: which proxy of the tree this is; proxies: how many there are.
+    index: which proxy of the tree this is; proxies: how many there are; run_dir: where their control sockets are, None
+    for a proxy without a supervisor.
     """
 
     mode = "cluster"
@@ -80,7 +83,7 @@ class ProxyServer:
     node_id = ""
 
     def __init__(self, config: Config, log: Log, rewrite_path: str | None = None, index: int = 0,
-                 proxies: int = 1) -> None:
+                 proxies: int = 1, run_dir: Path | None = None) -> None:
         self.config, self.log = config, log
         self.rewrite_path = rewrite_path
         self.index = index
@@ -97,10 +100,11 @@ class ProxyServer:
         self.backends = Backends(self.reactor, self.outbox)
         self.backends.on_warning = log.warning
         self.backends.password = config["requirepass"]
-        self.router = Router(handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS)
+        self.router = Router(handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS)
         self.parser = RequestParser(config["proto-max-bulk-len"])
         self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
         self.reactor.after_batch = self.shared.flush
+        self.peers = Peers(self, self.backends, run_dir, index, proxies)
         self.topology: Topology | None = None
         self.on_topology: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
@@ -173,6 +177,7 @@ class ProxyServer:
     def check(self) -> None:
         """Cron, ten times a second."""
         self.backends.check(mono_ms())
+        self.peers.check()
         self._turn += 1
         if self._turn % _SAMPLE_TURNS == 0:
             self.stats.recent.sample(self.shared.commands, *self.traffic_bytes())
@@ -216,11 +221,18 @@ class ProxyServer:
     # --- the control socket ---------------------------------------------------------------------------------------
 
     def control(self, client: ProxySession, args: list[bytes]) -> Any:
-        """SHARDD TOPOLOGY [json], SHARDD STATUS and SHARDD CONFIG, on control connections. Raises CommandError.
+        """SHARDD TOPOLOGY [json], SHARDD STATUS and SHARDD CONFIG, and what proxies ask each other (proxy.peers), on
+        control connections. Raises CommandError.
 
         SHARDD CONFIG name text ... is what another proxy's client has set: of this process alone.
         """
         word = args[1].lower() if len(args) > 1 else b""
+        if word == b"proxy" and len(args) == 2:     # another proxy's greeting
+            return OK
+        if word == b"peer" and len(args) == 5 and all(word.isdigit() for word in args[2:]):
+            return self.peers.heard(*map(int, args[2:]))
+        if word == b"client" and len(args) > 2:
+            return clients.of_this_process(self, client, args[1:])
         if word == b"status" and len(args) == 2:
             return json.dumps(self.status())
         if word == b"topology" and len(args) == 2:

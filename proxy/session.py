@@ -372,8 +372,8 @@ class ProxySession(Client):
         if route.kind == ROUTE_TASK:
             self.alone = True
             task = Task(self.shared.backends, self.queue, self.queue.open(silent), self, value)
-            return task.step(None)
-        if value is not NO_REPLY:
+            task.step(None)
+        elif value is not NO_REPLY:
             if silent and self.last_command in _UNSILENCE and not isinstance(value, CommandError):
                 silent = False
             self.answer(value, silent)

@@ -94,6 +94,14 @@ INVALID_CLIENT_NAME = b"ERR Client names cannot contain spaces, newlines or spec
 INVALID_CLIENT_ID = b"ERR Invalid client ID"
 CLIENT_ID_NOT_POSITIVE = b"ERR client-id should be greater than 0"
 NO_SUCH_CLIENT = b"ERR No such client"
+MAX_AGE_NOT_INTEGER = b"ERR maxage is not an integer or out of range"
+MAX_AGE_NOT_POSITIVE = b"ERR maxage should be greater than 0"
+PAUSE_NOT_INTEGER = b"ERR timeout is not an integer or out of range"
+PAUSE_NEGATIVE = b"ERR timeout is negative"
+PAUSE_MODE = b"ERR CLIENT PAUSE mode must be WRITE or ALL"
+UNBLOCK_REASON = b"ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
+CACHING_WITHOUT_TRACKING = (
+    b"ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
 MAX_CLIENTS = b"ERR max number of clients reached"
 PROTECTED_MODE = (
     b"DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
@@ -299,6 +307,11 @@ def engine_unreachable(index: int) -> bytes:
 def engine_silent(index: int) -> bytes:
     """The engine has not answered in the time there was; it may still do what it was asked."""
     return b"ERR engine %d does not answer" % index
+
+
+def proxy_silent(index: int) -> bytes:
+    """Another proxy of the tree is there and has not answered in the time there was; some of the clients are its."""
+    return b"ERR proxy %d does not answer" % index
 
 
 def engine_overloaded(index: int) -> bytes:

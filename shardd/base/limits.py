@@ -247,3 +247,13 @@ PROXY_INFO_MS: Final = 1_000
 
 PROXY_CRON_MS: Final = 100
 """Pause between two looks at links and idle clients."""
+
+PROXY_PEER_MS: Final = 1_000
+"""How long a proxy waits for another one's answer: it only has to walk over its clients, some milliseconds."""
+
+PROXY_PEER_NEWS_MS: Final = 1_000
+"""Longest pause between two messages to another proxy, where there is nothing new to say."""
+
+CLIENT_IDS_SKIPPED: Final = 4096
+"""Client ids that a proxy leaves out when it is started again: more than it can have given in the tenth of a second
+before its death, of which the other proxies do not know."""

@@ -77,7 +77,7 @@ def _network() -> list[Option]:
                SERVERS),
         Option("tcp-keepalive", Int(0, INT_MAX), "300", "Seconds between TCP keepalive probes; 0 for none.", section,
                SERVERS),
-        Option("maxclients", Int(1, 2**32 - 1), str(limits.CLIENTS_DEFAULT), "Most clients of one process at once.",
+        Option("maxclients", Int(1, 2**32 - 1), str(limits.CLIENTS_DEFAULT), "Most clients at once, of all proxies together.",
                section, SERVERS),
         Option("proto-max-bulk-len", Memory(limits.BULK_BYTES_MIN, INT64_MAX), "512mb", "Longest argument and longest "
                "string value.", section, SERVERS),

@@ -290,7 +290,7 @@ def _by_ids(server: Any, words: list[bytes]) -> list[Any]:
 
 
 def client_kill(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLIENT KILL ip:port, or CLIENT KILL [ID id] [TYPE type] [USER name] [ADDR a] [LADDR a] [SKIPME yes|no]
+    """CLIENT KILL ip:port, or CLIENT KILL [ID id] [TYPE type] [USER name] [ADDR a] [LADDR a] [SKIPME yes|no] [MAXAGE s]
 
     The first form answers OK or an error and may kill the caller; the second answers how many were killed. The links
     within the tree are nobody's to kill: one of a proxy carries the commands of many clients.
@@ -330,6 +330,8 @@ def _kill_filters(args: list[bytes]) -> dict[str, Any]:
             wanted["id"] = number
         elif option == b"type":
             wanted["type"] = _client_type(value)
+        elif option == b"maxage":
+            wanted["maxage"] = _max_age(value)
         elif option in (b"addr", b"laddr"):
             wanted[option.decode()] = value.decode("utf-8", "replace")
         elif option == b"user":
@@ -343,13 +345,24 @@ def _kill_filters(args: list[bytes]) -> dict[str, Any]:
     return wanted
 
 
+def _max_age(raw: bytes) -> int:
+    """The seconds of CLIENT KILL MAXAGE, which is Redis 7.4's."""
+    seconds = parse_integer(raw)
+    if seconds is None:
+        raise CommandError(errors.MAX_AGE_NOT_INTEGER)
+    if seconds < 1:
+        raise CommandError(errors.MAX_AGE_NOT_POSITIVE)
+    return seconds
+
+
 def _matches(one: Any, wanted: dict[str, Any]) -> bool:
     """Whether a client passes all filters. An unauthenticated client has no user yet."""
     return (("id" not in wanted or one.id == wanted["id"])
             and ("type" not in wanted or wanted["type"] == "normal")
             and ("addr" not in wanted or one.transport.peer == wanted["addr"])
             and ("laddr" not in wanted or one.transport.local == wanted["laddr"])
-            and ("user" not in wanted or one.user == wanted["user"]))
+            and ("user" not in wanted or one.user == wanted["user"])
+            and ("maxage" not in wanted or (now_ms() - one.created_ms) // 1000 >= wanted["maxage"]))
 
 
 # --- help ---------------------------------------------------------------------------------------------------------
@@ -379,6 +392,8 @@ def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
         "      Whether to spare this connection (default: yes).",
         "    * ID <client-id>",
         "      Their number.",
+        "    * MAXAGE <seconds>",
+        "      How long they have been connected at least.",
         "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [<client-id> ...]]",
         "    All connections, or those of a type or with one of the numbers.",
         "NO-EVICT (ON|OFF)",

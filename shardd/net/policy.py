@@ -33,6 +33,7 @@ class ConnectionLimits:
         self.query_buffer_bytes_max = 0
         self.output_hard_bytes = self.output_soft_bytes = self.output_soft_s = 0
         self.idle_timeout_s = 0
+        self.elsewhere = 0      # clients of other processes that count towards maxclients, as far as is known
         self._sent: dict[int, int] = {}     # client's id -> bytes it had taken at the last sweep, where more wait
         for name in ("client-query-buffer-limit", "client-output-buffer-limit", "timeout"):
             config.subscribe(name, self._reload)
@@ -73,7 +74,7 @@ class ConnectionLimits:
 
     def refuses(self, transport: Any) -> bool:
         """Whether a new connection may not stay; it was told why."""
-        if len(self.clients) >= self.config["maxclients"]:
+        if len(self.clients) + self.elsewhere >= self.config["maxclients"]:
             reason = errors.MAX_CLIENTS
         elif self._protected(transport):
             reason = errors.PROTECTED_MODE

@@ -7,7 +7,7 @@ answer in their own sessions, with the flag INTERNAL for a connection that came 
     <dir>/run/                       mode 0700: who can open these sockets is trusted, no AUTH is asked
       supervisor.sock                shardctl -> supervisor
       engine-<i>.sock                supervisor -> engine, and the proxies' data links
-      proxy-<i>.sock                 supervisor -> proxy
+      proxy-<i>.sock                 supervisor -> proxy, and the other proxies
       engine-<i>.conf, proxy-<i>.conf   the options that the child was started with, mode 0600: passwords stay out of ps
 
 A child learns its socket's path, its lifeline and its id from the environment (base/child.py, which also describes
@@ -33,6 +33,7 @@ Commands on a child's control socket:
     SHARDD CONFIG <name> <text> ...
                                 +OK; sets options of this process alone, as CONFIG SET does. Proxies get it when another
                                 proxy did a CONFIG SET; the engines had it from that proxy.
+    SHARDD PROXY                +OK; the greeting of a proxy. What proxies ask each other is described in proxy/peers.py.
     SHARDD STATUS               bulk: a JSON object; pid, epoch, port, uptime_s, clients, ops, used_memory_bytes and,
                                 from an engine, keys. Fields may be added, and missing ones are shown as unknown.
 

@@ -325,6 +325,14 @@ def test_list_errors(c, line, text):
 
 # --- CLIENT KILL ------------------------------------------------------------------------------------------------------
 
+@pytest.mark.since("7.4")
+def test_kill_by_age(r):
+    assert r("CLIENT KILL MAXAGE 100000") == 0
+    assert r("CLIENT KILL MAXAGE 0") == Error("ERR maxage should be greater than 0")
+    assert r("CLIENT KILL MAXAGE x") == Error("ERR maxage is not an integer or out of range")
+    assert r("CLIENT KILL MAXAGE") == Error("ERR No such client"), "the old form, for a client of that address"
+
+
 def test_kill_by_id(r):
     me, victim = r.conn(), r.conn()
     number = victim("CLIENT ID")

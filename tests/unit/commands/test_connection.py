@@ -335,6 +335,14 @@ def test_one_s_own_connection_closes_after_the_reply():
     assert server[1].flags & ClientFlag.CLOSE_AFTER_REPLY
 
 
+def test_kill_by_age():
+    server = FakeServer(clients=3)
+    server[2].created_ms -= 10_500
+    assert server("CLIENT KILL MAXAGE 11") == 0
+    assert server("CLIENT KILL MAXAGE 10 TYPE normal") == 1
+    assert server[2].transport.closed_because
+
+
 @pytest.mark.parametrize("line, text", [
     ("CLIENT KILL 1.2.3.4:5", errors.NO_SUCH_CLIENT),
     ("CLIENT KILL ID 0", errors.CLIENT_ID_NOT_POSITIVE),
@@ -344,7 +352,8 @@ def test_one_s_own_connection_closes_after_the_reply():
     ("CLIENT KILL SKIPME maybe", errors.SYNTAX),
     ("CLIENT KILL FOO bar", errors.SYNTAX),
     ("CLIENT KILL ID 1 ADDR", errors.SYNTAX),
-    ("CLIENT KILL MAXAGE 5", errors.SYNTAX),
+    ("CLIENT KILL MAXAGE x", errors.MAX_AGE_NOT_INTEGER),
+    ("CLIENT KILL MAXAGE 0", errors.MAX_AGE_NOT_POSITIVE),
 ])
 def test_kill_refuses(line, text):
     server = FakeServer(clients=2)
