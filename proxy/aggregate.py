@@ -87,8 +87,9 @@ async def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 async def config_resetstat(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CONFIG RESETSTAT: here and on every engine."""
+    """CONFIG RESETSTAT: here, in the other proxies and on every engine."""
     server.reset_counters()
+    await server.peers.ask([b"RESETSTAT"], complete=False)
     return checked(await every(server, *args))[0] if server.engines else OK
 
 

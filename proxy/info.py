@@ -1,11 +1,19 @@
 """INFO: the engines' answers and the proxy's own figures as one server's.
 
-Owns: which fields are the proxy's (clients, traffic, rates: what clients see), and the section `# Engines`. Does not
-own how the engines' fields are joined (commands.info_join).
+Owns: which fields are the proxies' (clients, traffic, rates: what clients see), their sums over all proxies, and the
+section `# Engines`. Does not own how the engines' fields are joined (commands.info_join).
 
 An engine that does not answer within limits.PROXY_INFO_MS is left out of all sums; its line in `# Engines` says so.
-That section tells, for each engine: its id, address, state, slots, keys and memory.
+That section tells, for each engine: its id, address, state, slots, keys and memory. Another proxy that does not answer
+is left out as well: shardd_proxies says how many are in the sums.
+
+    figures     what one proxy has counted, a JSON object
+        fields    field of INFO -> a number; added up
+        calls     command -> [calls, rejected before they were sent, 1 where engines do not see each of them as a whole]
+        errors    code -> errors that were made in the proxy
 """
+import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 from proxy.merge import Ask
@@ -20,62 +28,95 @@ TITLES: Final = facts.TITLES | {"engines": "Engines"}
 
 # --- the proxy's own ----------------------------------------------------------------------------------------------
 
-def own_server(server: Any) -> dict[str, str]:
-    """The section Server."""
+def figures(server: Any) -> dict[str, Any]:
+    """This proxy's figures; see the head of the module."""
+    ops, rate_in, rate_out = server.stats.rates()
+    bytes_in, bytes_out = server.traffic_bytes()
+    fields = {
+        "connected_clients": len(server.clients),
+        "total_connections_received": server.stats.connections,
+        "total_commands_processed": server.shared.commands,
+        "instantaneous_ops_per_sec": ops,
+        "total_net_input_bytes": bytes_in, "total_net_output_bytes": bytes_out,
+        "instantaneous_input_kbps": rate_in / 1024, "instantaneous_output_kbps": rate_out / 1024,
+        "rejected_connections": server.stats.rejected_connections,
+        "proxy_redirected_commands": server.backends.redirected,
+        "proxy_lost_replies": server.backends.lost_replies,
+        "client_query_buffer_limit_disconnections": server.stats.query_limit_closes,
+        "client_output_buffer_limit_disconnections": server.stats.output_limit_closes,
+    } | {name: float(seconds) for name, seconds in facts.cpu().items()}
+    return {"fields": fields,
+            "calls": {name: list(counts) for name, counts in server.router.statistics().items()},
+            "errors": {code.decode("latin-1"): count for code, count in server.shared.error_codes.items()}}
+
+
+def total_figures(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Several proxies' figures as one's."""
+    fields: dict[str, Any] = {}
+    calls: dict[str, list[int]] = {}
+    codes: dict[str, int] = {}
+    for part in parts:
+        for name, value in part["fields"].items():
+            fields[name] = fields.get(name, 0) + value
+        for name, (count, rejected, is_parted) in part["calls"].items():
+            before = calls.get(name, [0, 0, 0])
+            calls[name] = [before[0] + count, before[1] + rejected, is_parted]
+        for code, count in part["errors"].items():
+            codes[code] = codes.get(code, 0) + count
+    return {"fields": fields, "calls": calls, "errors": codes}
+
+
+def own_server(server: Any, proxies: int) -> dict[str, str]:
+    """The section Server. proxies: how many have answered."""
     config = server.config
     own = facts.server(mode=server.mode, run_id=server.run_id, port=server.port, started=server.started,
                        hz=config["hz"], config_file=server.rewrite_path, bind=config["bind"],
                        unixsocket=config["unixsocket"])
-    own |= {"shardd_role": "proxy", "shardd_engines": len(server.engines),
-            "shardd_epoch": server.topology.epoch if server.topology else 0}
+    own |= {"shardd_role": "proxy", "shardd_proxy": server.index, "shardd_proxies": proxies,
+            "shardd_engines": len(server.engines), "shardd_epoch": server.topology.epoch if server.topology else 0}
     return {name: str(value) for name, value in own.items()}
 
 
-def own_clients(server: Any) -> dict[str, str]:
-    """What clients see of Clients."""
-    return {"connected_clients": str(len(server.clients)), "cluster_connections": "0",
+def own_clients(server: Any, fields: dict[str, Any]) -> dict[str, str]:
+    """What clients see of Clients. fields: of all proxies' figures."""
+    return {"connected_clients": str(fields["connected_clients"]), "cluster_connections": "0",
             "maxclients": str(server.config["maxclients"])}
 
 
-def own_stats(server: Any) -> dict[str, str]:
+_STATS: Final = (
+    "total_connections_received", "total_commands_processed", "instantaneous_ops_per_sec", "total_net_input_bytes",
+    "total_net_output_bytes", "instantaneous_input_kbps", "instantaneous_output_kbps", "rejected_connections",
+    "proxy_redirected_commands", "proxy_lost_replies", "client_query_buffer_limit_disconnections",
+    "client_output_buffer_limit_disconnections")
+
+
+def own_stats(fields: dict[str, Any]) -> dict[str, str]:
     """What clients see of Stats."""
-    ops, rate_in, rate_out = server.stats.rates()
-    bytes_in, bytes_out = server.traffic_bytes()
-    return {
-        "total_connections_received": str(server.stats.connections),
-        "total_commands_processed": str(server.shared.commands),
-        "instantaneous_ops_per_sec": str(round(ops)),
-        "total_net_input_bytes": str(bytes_in), "total_net_output_bytes": str(bytes_out),
-        "instantaneous_input_kbps": f"{rate_in / 1024:.2f}", "instantaneous_output_kbps": f"{rate_out / 1024:.2f}",
-        "rejected_connections": str(server.stats.rejected_connections),
-        "proxy_redirected_commands": str(server.backends.redirected),
-        "proxy_lost_replies": str(server.backends.lost_replies),
-        "client_query_buffer_limit_disconnections": str(server.stats.query_limit_closes),
-        "client_output_buffer_limit_disconnections": str(server.stats.output_limit_closes)}
+    return {name: f"{fields[name]:.2f}" if name.endswith("_kbps") else str(round(fields[name])) for name in _STATS}
 
 
-def own_cpu(fields: dict[str, str]) -> dict[str, str]:
-    """The engines' CPU time and the proxy's."""
-    return {name: f"{float(fields.get(name, 0)) + float(seconds):.6f}" for name, seconds in facts.cpu().items()}
+def own_cpu(theirs: dict[str, str], fields: dict[str, Any]) -> dict[str, str]:
+    """The engines' CPU time and the proxies'."""
+    return {name: f"{float(theirs.get(name, 0)) + fields[name]:.6f}" for name in facts.cpu()}
 
 
-def own_commandstats(server: Any, theirs: dict[str, str]) -> dict[str, str]:
-    """Engines count what reached them; only here it is known how often a command was asked for that has several parts
-    or is answered here, and what was refused before it was sent."""
-    for name, (calls, rejected, is_parted) in server.router.statistics().items():
+def own_commandstats(calls: dict[str, list[int]], theirs: dict[str, str]) -> dict[str, str]:
+    """Engines count what reached them; only proxies know how often a command was asked for that has several parts or is
+    answered by them, and what was refused before it was sent."""
+    for name, (count, rejected, is_parted) in calls.items():
         total = pairs(theirs.get(f"cmdstat_{name}", ""))
-        if is_parted:
-            total["calls"] = calls
-        calls, usec = int(total.get("calls", 0)), int(total.get("usec", 0))
+        if not is_parted:
+            count = int(total.get("calls", 0))
         theirs[f"cmdstat_{name}"] = joined(facts.command_line(
-            calls, usec, int(total.get("rejected_calls", 0)) + rejected, int(total.get("failed_calls", 0))))
+            count, int(total.get("usec", 0)), int(total.get("rejected_calls", 0)) + rejected,
+            int(total.get("failed_calls", 0))))
     return theirs
 
 
-def own_errorstats(server: Any, theirs: dict[str, str]) -> dict[str, str]:
-    """The engines' errors and those that were made here."""
-    for code, count in server.shared.error_codes.items():
-        name = f"errorstat_{code.decode('latin-1')}"
+def own_errorstats(codes: dict[str, int], theirs: dict[str, str]) -> dict[str, str]:
+    """The engines' errors and those that proxies made."""
+    for code, count in codes.items():
+        name = f"errorstat_{code}"
         theirs[name] = f"count={pairs(theirs.get(name, '')).get('count', 0) + count}"
     return dict(sorted(theirs.items()))
 
@@ -106,18 +147,21 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
         if not isinstance(reply, CommandError):
             parts[engine] = parse(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply))
     combined = combine(list(parts.values()))
-    combined["Server"] = own_server(server)
-    combined["Clients"] = own_clients(server) | {
+    others = [json.loads(reply) for reply in await server.peers.ask([b"FIGURES"], complete=False)]
+    total = total_figures([figures(server), *others])
+    fields = total["fields"]
+    combined["Server"] = own_server(server, 1 + len(others))
+    combined["Clients"] = own_clients(server, fields) | {
         name: value for name, value in combined.get("Clients", {}).items()
         if name not in ("connected_clients", "maxclients", "cluster_connections")}
-    combined["Stats"] = own_stats(server) | {
-        name: value for name, value in combined.get("Stats", {}).items() if name not in own_stats(server)}
+    combined["Stats"] = own_stats(fields) | {
+        name: value for name, value in combined.get("Stats", {}).items() if name not in _STATS}
     if "Memory" in combined:
         maxmemory = server.config["maxmemory"]      # the engines' shares need not add up to it
         combined["Memory"] |= {"maxmemory": str(maxmemory), "maxmemory_human": human(maxmemory)}
-    combined["CPU"] = own_cpu(combined.get("CPU", {}))
-    combined["Commandstats"] = own_commandstats(server, combined.get("Commandstats", {}))
-    combined["Errorstats"] = own_errorstats(server, combined.get("Errorstats", {}))
+    combined["CPU"] = own_cpu(combined.get("CPU", {}), fields)
+    combined["Commandstats"] = own_commandstats(total["calls"], combined.get("Commandstats", {}))
+    combined["Errorstats"] = own_errorstats(total["errors"], combined.get("Errorstats", {}))
     combined["Stats"]["total_error_replies"] = str(sum(
         int(pairs(text).get("count", 0)) for text in combined["Errorstats"].values()))
     combined["Cluster"] = {"cluster_enabled": "1"}

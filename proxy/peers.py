@@ -144,10 +144,11 @@ class Peers:
 
     # --- questions ------------------------------------------------------------------------------------------------
 
-    async def ask(self, words: Iterable[bytes]) -> list[Any]:
+    async def ask(self, words: Iterable[bytes], complete: bool = True) -> list[Any]:
         """The replies of all other proxies that are there, as values; an error of theirs is one of them.
 
-        Raises CommandError where one does not answer: after the others have done what they were asked.
+        Where one does not answer: raises CommandError, after the others have done what they were asked, or, not
+        `complete`, leaves it out, and errors too.
         """
         asked = [peer for peer in self.all if peer.up]
         if not asked:
@@ -162,6 +163,8 @@ class Peers:
                 silent = silent or peer
             else:
                 replies.append(reply)
+        if not complete:
+            return [reply for reply in replies if not isinstance(reply, CommandError)]
         if silent is not None:
             raise CommandError(errors.proxy_silent(silent.index))
         return replies

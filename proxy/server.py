@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from proxy import aggregate, clients, handlers
+from proxy import aggregate, clients, handlers, info
 from proxy.backend import Backends, Engine
 from proxy.merge import Ask, run_alone
 from proxy.peers import Peers
@@ -231,6 +231,11 @@ class ProxyServer:
             return OK
         if word == b"peer" and len(args) == 5 and all(word.isdigit() for word in args[2:]):
             return self.peers.heard(*map(int, args[2:]))
+        if word == b"figures" and len(args) == 2:
+            return json.dumps(info.figures(self))
+        if word == b"resetstat" and len(args) == 2:
+            self.reset_counters()
+            return OK
         if word == b"client" and len(args) > 2:
             return clients.of_this_process(self, client, args[1:])
         if word == b"status" and len(args) == 2:

@@ -226,3 +226,62 @@ def test_a_proxy_that_dies_has_no_clients_and_comes_back_with_new_ids(tree):
         with conn_at(tree, 1) as again:
             assert again("CLIENT ID") > old, "an old id does not name a new client"
             eventually(lambda: again("CLIENT ID") in ids(conns[0]))
+
+
+# --- figures of all ---------------------------------------------------------------------------------------------------
+
+def info(conn: Conn, section: str = "everything") -> dict[str, str]:
+    lines = conn.must("INFO", section).decode().splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def test_info_adds_up_over_the_proxies(tree):
+    with one_each(tree) as conns:
+        assert conns[0]("CONFIG RESETSTAT") == OK
+        for conn in conns:
+            assert conn("MGET", "a", "b", "c") == [None] * 3
+            assert conn("GET") == Error("ERR wrong number of arguments for 'get' command")
+        for index, conn in enumerate(conns):
+            seen = info(conn)
+            assert seen["connected_clients"] == str(PROXIES)
+            assert (seen["shardd_proxy"], seen["shardd_proxies"]) == (str(index), str(PROXIES))
+            assert seen["maxclients"] == "10000"
+            assert seen["cmdstat_mget"].startswith(f"calls={PROXIES},")
+            assert f"rejected_calls={PROXIES}," in seen["cmdstat_get"]
+            assert seen["errorstat_ERR"] == f"count={PROXIES}"
+            assert int(seen["total_commands_processed"]) >= 2 * PROXIES
+        assert conns[1]("CONFIG RESETSTAT") == OK
+        assert all("cmdstat_mget" not in info(conn) for conn in conns)
+
+
+def test_info_answers_while_a_proxy_hangs(tree):
+    with one_each(tree) as conns:
+        hung = process(tree, 0)
+        hung.suspend()
+        try:
+            seen = info(conns[1])
+            assert seen["shardd_proxies"] == str(PROXIES - 1)
+            assert seen["connected_clients"] == str(PROXIES - 1)
+        finally:
+            hung.resume()
+        assert conns[0]("PING") == PONG
+
+
+def test_maxclients_is_for_all_proxies_together(tree):
+    with one_each(tree) as conns:
+        assert conns[0]("CONFIG", "SET", "maxclients", PROXIES + 2) == OK
+        try:
+            eventually(lambda: all(conn("CONFIG", "GET", "maxclients")[1] == b"5" for conn in conns))
+            more = []
+            for _ in range(2):
+                time.sleep(0.5)     # the proxies tell each other
+                more.append(tree.conn())
+                assert more[-1]("PING") == PONG
+            time.sleep(0.5)
+            for _ in range(6):      # whichever proxy it is
+                with tree.conn() as late:
+                    assert late.read() == Error("ERR max number of clients reached")
+            for conn in more:
+                conn.close()
+        finally:
+            assert conns[0]("CONFIG", "SET", "maxclients", 10_000) == OK
