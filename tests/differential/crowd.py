@@ -74,7 +74,8 @@ class Writer:
         if chance < 0.90:
             return [self.step(command) for command in self.generator.next()]
         if chance < 0.93:
-            return [self.step((b"CLIENT", b"REPLY", b"SKIP"), False), self.step(self.generator.next()[0], False)]
+            first, *rest = self.generator.next()
+            return [self.step((b"CLIENT", b"REPLY", b"SKIP"), False), self.step(first, False), *map(self.step, rest)]
         if chance < 0.95:
             silent = [self.step(command, False) for _ in range(self.rng.randrange(6))
                       for command in self.generator.next()]

@@ -1,7 +1,7 @@
 """The long differential run.
 
     python -m tests.differential.run --commands 1000000 --seed 7 --target engine|proxy [--engines 3]
-                                   [--clients 8] [--wide] [--episode 2000] [--keep-going]
+                                   [--clients 8] [--wide] [--episode 2000] [--keep-going] [--seconds 180]
 
 Starts the servers, runs episodes, and prints each difference with the fewest commands that show it. With --clients an
 episode is what that many clients do at once. The exit code is the number of differences, at most 100. A seed gives the
@@ -9,6 +9,7 @@ same commands on every machine.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -51,7 +52,9 @@ def main() -> int:
     parser.add_argument("--wide", action="store_true", help="thousands of keys instead of a few")
     parser.add_argument("--episode", type=int, default=2000, help="commands between two FLUSHALLs")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first difference")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="ends after the episode at that time")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that the servers end too
     differences: dict[str, str] = {}
     start = time.monotonic()
     tree = {"engines": options.engines} if options.target == "proxy" else {}
@@ -64,6 +67,8 @@ def main() -> int:
                     break
             elif number // options.episode % 50 == 49:
                 print(f"{number + options.episode} commands, {time.monotonic() - start:.0f} s", flush=True)
+            if time.monotonic() - start > options.seconds:
+                break
     print(f"{len(differences)} different differences, seed {options.seed}, {time.monotonic() - start:.0f} s")
     return min(len(differences), 100)
 
