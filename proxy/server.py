@@ -221,7 +221,7 @@ class ProxyServer:
     # --- the control socket ---------------------------------------------------------------------------------------
 
     def control(self, client: ProxySession, args: list[bytes]) -> Any:
-        """SHARDD TOPOLOGY [json], SHARDD STATUS and SHARDD CONFIG, and what proxies ask each other (proxy.peers), on
+        """SHARDD TOPOLOGY [json], STATUS, METRICS and CONFIG, and what proxies ask each other (proxy.peers), on
         control connections. Raises CommandError.
 
         SHARDD CONFIG name text ... is what another proxy's client has set: of this process alone.
@@ -240,6 +240,8 @@ class ProxyServer:
             return clients.of_this_process(self, client, args[1:])
         if word == b"status" and len(args) == 2:
             return json.dumps(self.status())
+        if word == b"metrics" and len(args) == 2:
+            return json.dumps(info.own_figures(self))
         if word == b"topology" and len(args) == 2:
             return self.topology.dumps() if self.topology is not None else None
         if word == b"topology" and len(args) == 3:

@@ -200,6 +200,26 @@ EPOCH_MAX: Final = 2**53 - 1
 
 PORT_MAX: Final = 65_535
 
+# --- metrics ------------------------------------------------------------------------------------------------------
+
+METRICS_WAIT_MS: Final = 1_000
+"""How long a scrape waits for engines and proxies: an answer within 2 s whatever hangs; Prometheus gives up at 10 s."""
+
+METRICS_CACHE_MS: Final = 1_000
+"""Scrapes closer to each other than this share one gathering: an impatient reader costs the engines nothing."""
+
+METRICS_CONNECTIONS_MAX: Final = 64
+"""Connections to the metrics port at once; a few scrapers need one each."""
+
+METRICS_CONNECTION_MS: Final = 10_000
+"""How long a connection to the metrics port may last, from its first byte to the last one taken."""
+
+METRICS_REQUEST_BYTES_MAX: Final = 16 * KIB
+"""Longest request line with headers; browsers send a few KiB."""
+
+METRICS_QUERY_FIELDS_MAX: Final = 16
+"""Most fields of a query; a page takes one or two."""
+
 # --- proxy --------------------------------------------------------------------------------------------------------
 
 PROXY_PIPELINE_MAX: Final = 1024

@@ -248,6 +248,16 @@ def _observing() -> list[Option]:
     ]
 
 
+def _metrics() -> list[Option]:
+    section = "metrics"
+    return [
+        Option("metrics-port", Int(0, PORT_MAX), "0", "TCP port of the metrics for Prometheus; 0 for none.", section,
+               SUPERVISOR, mutable=False),
+        Option("metrics-bind", Words(16), "127.0.0.1 -::1", "Addresses of that port; everybody who reaches it may read "
+               "the metrics.", section, SUPERVISOR, mutable=False),
+    ]
+
+
 def _cluster() -> list[Option]:
     section = "cluster"
     no_bus = "About the cluster bus; no effect, the supervisor takes its place."
@@ -375,8 +385,8 @@ def _host() -> list[Option]:
 
 
 OPTIONS: Final[dict[str, Option]] = {
-    option.name: option for part in (_network, _security, _tree, _process, _memory, _encodings, _observing, _cluster,
-                                     _persistence, _replication, _host) for option in part()}
+    option.name: option for part in (_network, _security, _tree, _process, _memory, _encodings, _observing, _metrics,
+                                     _cluster, _persistence, _replication, _host) for option in part()}
 """Every option by its name, in the order of conf/shardd.conf."""
 
 BY_NAME: Final[dict[str, Option]] = OPTIONS | {

@@ -31,6 +31,13 @@ _HIGHEST: Final = frozenset((
     "eventloop_longest_batch_cpu_usec", "eventloop_longest_step_usec", "eventloop_longest_step_cpu_usec"))
 
 
+_RATIOS: Final = (("mem_fragmentation_ratio", "used_memory_rss", "used_memory"),
+                  ("allocator_frag_ratio", "allocator_active", "allocator_allocated"),
+                  ("allocator_rss_ratio", "allocator_resident", "allocator_active"),
+                  ("rss_overhead_ratio", "used_memory_rss", "allocator_resident"))
+"""Field, and what it is the quotient of."""
+
+
 def parse(text: str) -> Sections:
     """The sections of an INFO reply, by heading."""
     sections: Sections = {}
@@ -111,7 +118,7 @@ def combine_field(section: str, name: str, texts: list[str]) -> str:
 def combine(parts: list[Sections]) -> Sections:
     """Several engines' sections as one."""
     combined: Sections = {}
-    for section in facts.TITLES.values():
+    for section in dict.fromkeys((*facts.TITLES.values(), *(section for part in parts for section in part))):
         names = dict.fromkeys(name for part in parts for name in part.get(section, {}))
         if names or any(section in part for part in parts):
             combined[section] = {
@@ -123,7 +130,8 @@ def combine(parts: list[Sections]) -> Sections:
         base = memory.get(name.removesuffix("_human"), "") if name.endswith("_human") else ""
         if base.isdigit():
             memory[name] = human(int(base))
-    _ratio(memory, "mem_fragmentation_ratio", "used_memory_rss", "used_memory")
+    for name, above, below in _RATIOS:
+        _ratio(memory, name, above, below)
     _percent(memory, "used_memory_peak_perc", "used_memory", "used_memory_peak")
     return combined
 

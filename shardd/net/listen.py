@@ -18,10 +18,12 @@ _MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 """What an address that this machine does not have gives; forgiven where `bind` has a - before it."""
 
 
-def tcp_sockets(bind: Sequence[str], port: int, backlog: int, share_port: bool = False) -> list[socket.socket]:
+def tcp_sockets(bind: Sequence[str], port: int, backlog: int, share_port: bool = False, *,
+                options: str = "bind and port") -> list[socket.socket]:
     """Listening sockets, one for each address of `bind`; port 0 lets the system choose one, the same for all.
 
-    share_port: SO_REUSEPORT, for several proxies on one port. Raises ConfigError that names the address.
+    share_port: SO_REUSEPORT, for several proxies on one port. options: what a mistake is blamed on. Raises ConfigError
+    that names the address.
     """
     opened: list[socket.socket] = []
     try:
@@ -34,7 +36,7 @@ def tcp_sockets(bind: Sequence[str], port: int, backlog: int, share_port: bool =
             except OSError as error:
                 if optional and error.errno in _MISSING:
                     continue
-                raise ConfigError(f"can't listen on {host}:{port} (options bind and port): {error.strerror}") from None
+                raise ConfigError(f"can't listen on {host}:{port} (options {options}): {error.strerror}") from None
             opened.append(sock)
             port = port or sock.getsockname()[1]
     except ConfigError:
@@ -42,7 +44,7 @@ def tcp_sockets(bind: Sequence[str], port: int, backlog: int, share_port: bool =
             sock.close()
         raise
     if not opened:
-        raise ConfigError(f"bind {' '.join(bind)}: none of these addresses exists on this machine")
+        raise ConfigError(f"{options.split()[0]} {' '.join(bind)}: none of these addresses exists on this machine")
     return opened
 
 

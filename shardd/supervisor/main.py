@@ -79,6 +79,7 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._engines_due_ms = 0
         self._control = Server(self.run_dir / SUPERVISOR_SOCKET, self._command)
+        self._exporter: Any = None
 
     # --- the topology ---------------------------------------------------------------------------------------------
 
@@ -149,6 +150,7 @@ class Supervisor:
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
         self.run_dir.chmod(0o700)
         await self._control.start()
+        await self._start_exporter()
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._signalled, signum)
@@ -158,8 +160,17 @@ class Supervisor:
                 await self._run_cycle()
                 await self._pause()
         finally:
+            if self._exporter is not None:
+                await self._exporter.stop()
             await self._control.stop()
         return self.exit_code
+
+    async def _start_exporter(self) -> None:
+        """Serves metrics where metrics-port says so. Raises ConfigError."""
+        if self.config["metrics-port"]:
+            from shardd.supervisor.exporter.service import Exporter     # a tree without it is spared 40 ms and 5 MB
+            self._exporter = Exporter(self)
+            await self._exporter.start()
 
     async def _keep_run_dir(self) -> None:
         """Makes <dir>/run again where somebody removed it: children that start need it, and engines put theirs back."""

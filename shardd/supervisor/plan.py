@@ -119,10 +119,15 @@ class Plan:
 
     def _check_ports(self) -> None:
         port, base = int(self.config["port"]), int(self.config["engine-base-port"])
+        metrics_port = int(self.config["metrics-port"])
         if not port and not self.config["unixsocket"]:
             raise self._fail("port", "without a port and without a unixsocket there is no way to reach the server")
         if port and (trouble := port_trouble(self.bind, port)):
             raise self._fail("port", trouble)
+        if metrics_port and metrics_port == port:
+            raise self._fail("metrics-port", f"{port} is the port of the clients")
+        if metrics_port and (trouble := port_trouble(self.config["metrics-bind"], metrics_port)):
+            raise self._fail("metrics-port", trouble)
         if not base:
             return
         last = base + self.engines - 1
@@ -130,6 +135,8 @@ class Plan:
             raise self._fail("engine-base-port", f"no room for {self.engines} engines up to port {limits.PORT_MAX}")
         if base <= port <= last:
             raise self._fail("engine-base-port", f"the engines' ports {base} to {last} include the proxy's, {port}")
+        if base <= metrics_port <= last:
+            raise self._fail("metrics-port", f"{metrics_port} is one of the engines' ports, {base} to {last}")
         for engine_port in range(base, last + 1):
             if trouble := port_trouble(self.bind, engine_port):
                 raise self._fail("engine-base-port", trouble)

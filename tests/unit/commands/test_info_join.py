@@ -24,3 +24,12 @@ def test_fields_of_several_engines_become_one():
         "cmdstat_get": "calls=4,usec=40,usec_per_call=10.00,rejected_calls=1,failed_calls=1"}
     assert joined["Errorstats"] == {"errorstat_ERR": "count=2"}
     assert joined["Keyspace"] == {"db0": "keys=10,expires=4,avg_ttl=250", "db1": "keys=1,expires=0,avg_ttl=0"}
+
+
+def test_ratios_are_of_the_sums():
+    one = parse("# Memory\r\nused_memory_rss:30\r\nallocator_allocated:10\r\nallocator_active:20\r\n"
+                "allocator_resident:30\r\nallocator_frag_ratio:2.00\r\nallocator_rss_ratio:1.50\r\n"
+                "rss_overhead_ratio:1.00\r\n")
+    memory = combine([one, one, one])["Memory"]
+    assert [memory[name] for name in ("allocator_frag_ratio", "allocator_rss_ratio", "rss_overhead_ratio")] == [
+        "2.00", "1.50", "1.00"]
