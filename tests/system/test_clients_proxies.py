@@ -65,11 +65,12 @@ def on_every_proxy(tree: Server, check: Callable[[Conn], bool]) -> bool:
 
 @contextlib.contextmanager
 def one_each(tree: Server) -> Iterator[list[Conn]]:
-    """A connection to each proxy."""
+    """A connection to each proxy, and no other one."""
     conns: list[Conn] = []
     try:
         for index in range(PROXIES):
             conns.append(conn_at(tree, index))
+        eventually(lambda: len(ids(conns[0])) == PROXIES)
         yield conns
     finally:
         for conn in conns:
@@ -285,3 +286,4 @@ def test_maxclients_is_for_all_proxies_together(tree):
                 conn.close()
         finally:
             assert conns[0]("CONFIG", "SET", "maxclients", 10_000) == OK
+            eventually(lambda: all(conn("CONFIG", "GET", "maxclients")[1] == b"10000" for conn in conns))
