@@ -21,6 +21,7 @@ cdef class Dispatcher:
     cdef readonly Reply reply
     cdef Keyspace keyspace
     cdef Planned* planned
+    cdef Key foreseen                   # a key of the next batch that is hashed already; p is NULL where there is none
     cdef int next                       # request of the parser's batch that runs next
     cdef Py_ssize_t reply_start         # where the running command's reply begins
     cdef Py_ssize_t mark                # where the running client's replies begin: all before are of those in `due`

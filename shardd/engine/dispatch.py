@@ -145,6 +145,7 @@ class Dispatcher:
         r: cython.pointer(Request)
         p: planned_p
         argv: arg_p
+        key: arg_p
         word: uint64_t
         db: Database = self.context.db
         n: cython.Py_ssize_t
@@ -166,7 +167,11 @@ class Dispatcher:
                 p.command = self.registry.lookup(argv, r.argc)
             p.keyed = p.command != cython.NULL and 0 < p.command.first_key < r.argc
             if p.keyed:
-                key_init(cython.address(p.key), argv[p.command.first_key].p, argv[p.command.first_key].n)
+                key = argv + p.command.first_key
+                if key.p == self.foreseen.p and key.n == self.foreseen.n:
+                    p.key = self.foreseen
+                else:
+                    key_init(cython.address(p.key), key.p, key.n)
                 if db.slots != cython.NULL:
                     prefetch(cython.address(db.slots[p.key.slot]))
             else:

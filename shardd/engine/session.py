@@ -8,8 +8,11 @@ has read from every client that was ready.
 """
 import cython
 from cython.cimports.libc.stdint import uint8_t
+from cython.cimports.shardd.base.native import prefetch
 from cython.cimports.shardd.engine.dispatch import Dispatcher
+from cython.cimports.shardd.keyspace.database import Database, key_init
 from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
+from cython.cimports.shardd.structures.table import table_prefetch_bucket, table_prefetch_entry
 from cython.cimports.shardd.wire.request import input_state_clear
 
 from shardd.base import limits
@@ -51,6 +54,8 @@ class Session(Client):
         requests: cython.int
         self.active_ms = self.transport.reactor.now_ms
         dispatcher.stats.bytes_in += n - self.transport.in_len
+        dispatcher.foreseen = self.next_key
+        self.next_key.p = cython.NULL
         if dispatcher.holder is not None and dispatcher.holder is not self:
             dispatcher.hold.hold_back(self)
             return 0
@@ -81,6 +86,42 @@ class Session(Client):
             self.limits.log_query_buffer(self, n - used)
             self.transport.close("client-query-buffer-limit")
         return used
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def ahead(self, p: cython.pointer(uint8_t), n: cython.Py_ssize_t, step: cython.int) -> cython.bint:
+        """Prefetch for the first request, taking its first argument for a key: slot table, bucket, entry."""
+        db: Database = self.dispatcher.keyspace.databases[self.db]
+        name_n: cython.Py_ssize_t
+        key_n: cython.Py_ssize_t
+        if db.slots == cython.NULL:
+            return False
+        if step > 0:
+            if self.next_key.p == cython.NULL:
+                return False
+            if step == 1:
+                table_prefetch_bucket(cython.address(db.slots[self.next_key.slot].t), self.next_key.hash)
+            else:
+                table_prefetch_entry(cython.address(db.slots[self.next_key.slot].t), self.next_key.hash)
+            return True
+        #        *2\r\n$3\r\nGET\r\n$16\r\n0123456789012345\r\n
+        if n < 16 or p[0] != 42 or p[2] != 13 or p[4] != 36 or p[6] != 13:
+            return False
+        name_n = p[5] - 48
+        if not 0 < name_n < 10 or n < 16 + name_n:
+            return False
+        p += 11 + name_n
+        n -= 11 + name_n
+        key_n = p[0] - 48
+        p += 1
+        if p[0] != 13:
+            key_n = key_n * 10 + p[0] - 48
+            p += 1
+        if p[0] != 13 or not 0 < key_n < 100 or n < key_n + 4:
+            return False
+        key_init(cython.address(self.next_key), p + 2, key_n)
+        prefetch(cython.address(db.slots[self.next_key.slot]))
+        return True
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -1,4 +1,5 @@
-from libc.stdint cimport uint32_t, int64_t, uint64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint32_t, int64_t, uint64_t
 from shardd.net.transport cimport Hub, PlainProtocol, Protocol, Transport
 
 cdef class Listener:
@@ -14,7 +15,16 @@ cdef class Listener:
     cdef int accepted_fd(self, int fd) except -1
     cdef int rest(self, int error) except -1
 
+# What was read from a connection and not yet handed to it. The transport is borrowed: `by_fd` holds it.
+ctypedef struct Staged:
+    PyObject* transport
+    uint8_t* p
+    Py_ssize_t n
+
 cdef class Reactor(Hub):
+    cdef Staged[64] staged
+    cdef int staged_n
+    cdef Py_ssize_t staged_bytes            # of the shared buffer
     cdef int timer_fd
     cdef list by_fd                         # fd -> Transport or Listener
     cdef list resting                       # listeners that wait for descriptors
@@ -33,6 +43,8 @@ cdef class Reactor(Hub):
     cdef int place(self, int fd, object what, uint32_t events, uint64_t kind) except -1
     cdef int rearm(self, Listener listener, uint32_t events) except -1
     cdef int batch(self, int wait_ms) except -1
+    cdef bint stage(self, uint64_t tag, uint32_t events) except -1
+    cdef int feed_staged(self) except -1
     cdef int begin_turn(self, int64_t now_us) except -1
     cdef int64_t end_turn(self) except -1
     cdef int handle(self, uint64_t tag, uint32_t events) except -1

@@ -8,12 +8,20 @@ does with its bytes (net.transport), who may connect (the listener's factory), o
                   |
     poll:     before_poll()
               feed_resumed   connections that read again get what they had left over
-          +-> batch          epoll_wait -> Listener.on_readable    accept4 -> factory(transport) -> Protocol
-          |                             -> Transport.on_event      recv -> protocol.data ... send
+          +-> batch          epoll_wait -> stage, feed_staged      recv of all -> protocol.ahead of all, three times
+          |                             |                          -> protocol.data of all ... send
+          |                             -> Transport.on_event      whatever else a connection needs
+          |                             -> Listener.on_readable    accept4 -> factory(transport) -> Protocol
           |   settle         the closed ones: descriptor closed, protocol.lost(reason)
           +-- again while there were events, for limits.POLL_US_MAX at most
 
+A look-up in a large keyspace waits for memory three times over, one wait for the next. So what all ready connections
+sent is read first, into slices of one buffer, and every protocol asks for the memory it will touch (`ahead`) before the
+first one runs: their waits overlap.
+
 Invariants:
+- What is staged is fed before anything else is read into the shared buffer. A connection whose reading was paused
+  meanwhile keeps it as left-over input.
 - A closed connection keeps its descriptor until `settle`: an event that is still in the batch can never reach a new
   connection under the same number. The number is taken out of epoll explicitly, since a forked child may hold the
   socket open.
@@ -28,18 +36,20 @@ import traceback
 from collections.abc import Callable
 
 import cython
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.errno import EAGAIN, ECONNABORTED, EINTR, EPROTO, errno
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import monotonic_ms, monotonic_us
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.net.sockets import address_of, os_error, set_tcp
+from cython.cimports.shardd.net.reactor import Staged
+from cython.cimports.shardd.net.sockets import address_of, os_error, set_loopback, set_tcp
 from cython.cimports.shardd.net.sys import (
     CLOCK_MONOTONIC, EFD_CLOEXEC, EFD_NONBLOCK, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN,
     EPOLLOUT, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_NONBLOCK, TFD_CLOEXEC, TFD_NONBLOCK, accept4, epoll_create1, epoll_ctl,
     epoll_event, epoll_wait, eventfd, itimerspec, recv, sys_close, sys_read, timerfd_create, timerfd_settime)
-from cython.cimports.shardd.net.transport import Hub, Protocol, Transport, new_transport
+from cython.cimports.shardd.net.transport import Hub, Protocol, Transport, edges, new_transport
 
 from shardd.base import limits
 from shardd.base.clock import thread_cpu_us
@@ -50,6 +60,8 @@ _ACCEPTS = cython.declare(cython.int, limits.ACCEPTS_PER_EVENT_MAX)
 _REST_MS = cython.declare(int64_t, limits.ACCEPT_PAUSE_MS)
 _POLL_US = cython.declare(int64_t, limits.POLL_US_MAX)
 _CPU_MARK_US = cython.declare(int64_t, limits.CPU_MARK_US)
+_STAGED = cython.declare(cython.int, 64)
+_STAGED_ROOM = cython.declare(cython.Py_ssize_t, limits.READ_BUFFER_BYTES // 4)     # less is too little to read into
 # What epoll hands back with an event: the descriptor below, what it is above.
 _TRANSPORT = cython.declare(uint64_t, 0)
 _LISTENER = cython.declare(uint64_t, 1 << 32)
@@ -95,6 +107,8 @@ class Listener:
                 set_tcp(fd, self.keepalive_s)
             transport.local = address_of(fd, False)
             transport.peer = transport.local if self.is_unix else address_of(fd, True)
+            if transport.peer.startswith(("127.", "[::1]")):
+                set_loopback(fd)
             self.reactor.add(transport, EPOLLIN)
             made = self.factory(transport)
             if made is None:
@@ -230,7 +244,7 @@ class Reactor(Hub):
     def add(self, transport: Transport, events: uint32_t) -> cython.int:
         """Put a connection on the epoll; where that fails its descriptor is closed, and OSError raised."""
         try:
-            self.place(transport.fd, transport, events, _TRANSPORT)
+            self.place(transport.fd, transport, edges(events), _TRANSPORT)
         except BaseException:
             transport.closing = True
             sys_close(transport.fd)
@@ -321,8 +335,71 @@ class Reactor(Hub):
             return 0
         self.events_total += n
         for i in range(n):
-            self.handle(events[i].data.u64, events[i].events)
+            if self.stage(events[i].data.u64, events[i].events):
+                events[i].events = 0
+        self.feed_staged()
+        for i in range(n):
+            if events[i].events != 0:
+                self.handle(events[i].data.u64, events[i].events)
         return n
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def stage(self, tag: uint64_t, events: uint32_t) -> cython.bint:
+        """Read from a connection that has nothing left over, for feed_staged; False: to be served by `handle`."""
+        transport: Transport
+        got: cython.Py_ssize_t
+        entry: cython.pointer(Staged)
+        what = self.by_fd[cython.cast(cython.int, cython.cast(uint32_t, tag))]
+        if tag >= _LISTENER or events != EPOLLIN or what is None:
+            return False
+        transport = cython.cast(Transport, what)
+        if (transport.in_len > 0 or transport.connecting or transport.reading_paused or transport.close_when_drained
+                or transport.ended or transport.closing):
+            return False
+        if self.staged_n == _STAGED or self.staged_bytes > _READ_BYTES - _STAGED_ROOM:
+            self.feed_staged()
+            if transport.closing or transport.reading_paused or transport.close_when_drained:
+                return False
+        entry = cython.address(self.staged[self.staged_n])
+        entry.transport = cython.cast(cython.pointer(PyObject), transport)
+        entry.p = self.shared + self.staged_bytes
+        try:
+            got = transport.read_to(entry.p, _READ_BYTES - self.staged_bytes)
+        except Exception as error:
+            self.report(transport, error)
+            return True
+        if got > 0:
+            entry.n = got
+            self.staged_n += 1
+            self.staged_bytes += (got + 63) & ~63
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def feed_staged(self) -> cython.int:
+        """Hand what was read to its connections, when all have asked for the memory that they will touch."""
+        i: cython.int
+        step: cython.int = 0
+        wanted: cython.bint = self.staged_n > 1
+        transport: Transport
+        while wanted and step < 3:
+            wanted = False
+            for i in range(self.staged_n):
+                transport = cython.cast(Transport, self.staged[i].transport)
+                if transport.protocol is not None and transport.protocol.ahead(
+                        self.staged[i].p, self.staged[i].n, step):
+                    wanted = True
+            step += 1
+        for i in range(self.staged_n):
+            transport = cython.cast(Transport, self.staged[i].transport)
+            try:
+                transport.feed_read(self.staged[i].p, self.staged[i].n)
+            except Exception as error:
+                self.report(transport, error)
+        self.staged_n = 0
+        self.staged_bytes = 0
+        return 0
 
     # --- how long others had to wait ------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ import cython
 from cython.cimports.libc.errno import errno
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.net.sys import (
-    AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, SO_ERROR, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE,
-    TCP_KEEPINTVL, TCP_NODELAY, getpeername, getsockname, getsockopt, inet_ntop, ntohs, setsockopt, sockaddr,
-    sockaddr_in, sockaddr_in6, sockaddr_storage, sockaddr_un, socklen_t)
+    AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, SO_ERROR, SO_KEEPALIVE, SOL_SOCKET, TCP_CONGESTION, TCP_KEEPCNT,
+    TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY, getpeername, getsockname, getsockopt, inet_ntop, ntohs, setsockopt,
+    sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, sockaddr_un, socklen_t)
 
 
 @cython.cfunc
@@ -72,4 +72,12 @@ def set_tcp(fd: cython.int, keepalive_s: cython.int) -> cython.int:
         setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, cython.address(value), size)
         value = 3
         setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, cython.address(value), size)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def set_loopback(fd: cython.int) -> cython.int:
+    """Both ends are on this host: nothing is ever congested, so the cheapest of the kernel's algorithms does."""
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cython.cast(cython.p_char, b"reno"), 4)
     return 0

@@ -6,6 +6,7 @@ cdef class Protocol:
     cdef int made(self) except -1                                           # the connection stands
     cdef Py_ssize_t data(self, uint8_t* p, Py_ssize_t n) except -1          # returns how many bytes are done with
     cdef int eof(self) except -1                                            # no more comes: 0 close, 1 stay for output
+    cdef bint ahead(self, uint8_t* p, Py_ssize_t n, int step) noexcept      # prefetch what data(p, n) will touch
     cdef int drained(self) except -1                                        # the queue of unsent bytes is empty again
     cdef int lost(self, object reason) except -1                            # called once, after the last data()
 
@@ -38,6 +39,8 @@ cdef class Transport:
     cpdef int resume_reading(self) except -1                        # what is left in inbuf is fed by the next poll
     cdef int on_event(self, uint32_t events) except -1
     cdef int on_readable(self) except -1
+    cdef Py_ssize_t read_to(self, uint8_t* to, Py_ssize_t room) except -1
+    cdef int feed_read(self, uint8_t* p, Py_ssize_t n) except -1
     cdef int on_writable(self) except -1
     cdef int on_connected(self) except -1
     cdef int on_eof(self) except -1
@@ -46,6 +49,7 @@ cdef class Transport:
     cdef int in_room(self) except -1
     cdef int out_room(self, Py_ssize_t n) except -1
     cdef int watch(self, uint32_t events) except -1
+    cdef int arm(self, uint32_t events) except -1
     cdef int fail(self) except -1
     cdef int fail_by_socket(self) except -1
     cdef int free_buffers(self) noexcept
@@ -60,4 +64,5 @@ cdef class Hub:
     cdef readonly int64_t now_ms            # monotonic, read once per poll
     cdef int wake_up(self) except -1        # make sure that a poll follows soon
 
+cdef uint32_t edges(uint32_t events) noexcept
 cdef Transport new_transport(Hub reactor, int fd, bint is_unix)

@@ -19,6 +19,9 @@ Invariants:
 - protocol.lost() is called once, by the reactor, never inside another call of the protocol. After it transport.protocol
   is None, which breaks the only cycle; protocol.transport stays, closed and harmless.
 - What goes wrong with the socket closes the connection and is not raised; what the protocol raises goes to the reactor.
+- epoll reports edges: a change is reported once. So whoever leaves something in the kernel that was reported (a full
+  read, a peer's end behind data, a full send buffer) arms the descriptor anew, which reports what is still so. That is
+  rare, and epoll looks at every socket once per event instead of twice.
 - A paused connection is taken out of epoll's reading set only when an event shows that this is needed.
 """
 import cython
@@ -31,7 +34,7 @@ from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.sockets import address_of, os_error, socket_error
 from cython.cimports.shardd.net.sys import (
-    EPOLL_CTL_MOD, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_NOSIGNAL, epoll_ctl, epoll_event, recv, send, sys_close,
+    EPOLL_CTL_MOD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_NOSIGNAL, epoll_ctl, epoll_event, recv, send, sys_close,
     sys_write)
 
 from shardd.base import limits
@@ -70,6 +73,13 @@ class Protocol:
     def data(self, p: bytep, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Bytes came in, behind those left over last time; returns how many of the n are done with."""
         return n
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def ahead(self, p: bytep, n: cython.Py_ssize_t, step: cython.int) -> cython.bint:
+        """data(p, n) will follow, after the same of other connections: prefetch what it will touch, in three steps, each
+        of which may look at what the one before has asked for. False where there is nothing (more) to ask for."""
+        return False
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -206,12 +216,14 @@ class Transport:
         if self.out_len > 0:
             sent = send(self.fd, self.outbuf + self.out_pos, self.out_len, MSG_NOSIGNAL)
             if sent < 0:
-                return 0 if errno == EAGAIN or errno == EINTR else self.fail()
+                if errno == EINTR:
+                    return self.arm(self.events)
+                return 0 if errno == EAGAIN else self.fail()
             self.bytes_out += sent
             self.out_pos += sent
             self.out_len -= sent
             if self.out_len > 0:
-                return 0
+                return self.arm(self.events)
         free(self.outbuf)
         self.outbuf = cython.NULL
         self.out_pos = 0
@@ -228,7 +240,6 @@ class Transport:
     def on_readable(self) -> cython.int:
         """Read once and feed the protocol; the end of the stream and errors close the connection."""
         reactor: Hub = self.reactor
-        got: cython.Py_ssize_t
         to: bytep
         room: cython.Py_ssize_t
         if self.in_len == 0 and self.in_want <= _READ_BYTES:
@@ -242,14 +253,35 @@ class Transport:
             self.in_room()
             to = self.inbuf
             room = self.in_cap - self.in_len
-        got = recv(self.fd, to + self.in_len, room, 0)
+        got: cython.Py_ssize_t = self.read_to(to + self.in_len, room)
+        return self.feed(to, self.in_len + got) if got > 0 else 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def read_to(self, to: bytep, room: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read once. 0: nothing came, or the end of the stream or an error, which has been seen to."""
+        got: cython.Py_ssize_t = recv(self.fd, to, room, 0)
         if got > 0:
             self.bytes_in += got
-            self.active_ms = reactor.now_ms
-            return self.feed(to, self.in_len + got)
+            self.active_ms = self.reactor.now_ms
+            if got == room:         # there may be more
+                self.arm(self.events)
+            return got
         if got == 0:
-            return self.on_eof()
-        return 0 if errno == EAGAIN or errno == EINTR else self.fail()
+            self.on_eof()
+        elif errno == EINTR:
+            self.arm(self.events)
+        elif errno != EAGAIN:
+            self.fail()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def feed_read(self, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        """`feed` what was read into the shared buffer some time ago; others were served since."""
+        if self.closing:
+            return 0
+        return self.keep(p, n) if self.reading_paused else self.feed(p, n)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -319,8 +351,10 @@ class Transport:
         while self.resume_queued and self.in_len > 0:
             self.resume_queued = False
             self.feed(self.inbuf, self.in_len)
-            if self.closing or self.reading_paused:
+            if self.closing:
                 return 0
+            if self.reading_paused:
+                return self.watch(self.events & ~EPOLLIN)
         if self.protocol is not None and self.protocol.eof() == 1 and not self.closing:
             self.ended = True
             return self.watch(self.events & ~EPOLLIN)
@@ -357,6 +391,8 @@ class Transport:
         if self.connecting:
             return self.on_connected()
         if events & (EPOLLIN | EPOLLHUP | EPOLLERR):
+            if events & EPOLLRDHUP and self.events & EPOLLIN:       # the end comes behind what is read now
+                self.arm(self.events)
             if not (self.reading_paused or self.close_when_drained or self.ended):
                 self.on_readable()
             elif events & (EPOLLHUP | EPOLLERR):        # always reported: nobody is left to write to
@@ -382,7 +418,7 @@ class Transport:
         self.protocol.made()
         if self.closing:
             return 0
-        self.watch((EPOLLOUT if self.out_len > 0 else 0) | (0 if self.close_when_drained else EPOLLIN))
+        self.arm((EPOLLOUT if self.out_len > 0 else 0) | (0 if self.close_when_drained else EPOLLIN))
         if self.close_when_drained and self.out_len == 0:
             return self.close(self.reason)
         return 0
@@ -426,10 +462,16 @@ class Transport:
     @cython.exceptval(-1, check=False)
     def watch(self, events: uint32_t) -> cython.int:
         """Tell epoll what to report from now on."""
+        return 0 if events == self.events else self.arm(events)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def arm(self, events: uint32_t) -> cython.int:
+        """`watch`, and have what is so already reported once more."""
         event: epoll_event
-        if events == self.events or self.closing:
+        if self.closing:
             return 0
-        event.events = events
+        event.events = edges(events)
         event.data.u64 = cython.cast(uint64_t, self.fd)
         if epoll_ctl(self.reactor.ep, EPOLL_CTL_MOD, self.fd, cython.address(event)) < 0:
             return self.fail()
@@ -445,6 +487,14 @@ class Transport:
         self.outbuf = cython.NULL
         self.in_len = self.in_cap = self.out_pos = self.out_len = self.out_cap = 0
         return 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def edges(events: uint32_t) -> uint32_t:
+    """What epoll is told where we watch `events`."""
+    return events | EPOLLET | (EPOLLRDHUP if events & EPOLLIN else 0)
 
 
 @cython.cfunc

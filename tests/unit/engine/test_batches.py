@@ -132,3 +132,32 @@ def test_random_crowds(engine, seed):
         sent = [data[len(piece):] for data, piece in zip(sent, pieces)]
         got = [before + more for before, more in zip(got, together(clients, pieces))]
     assert got == wanted
+
+
+def test_keys_that_were_looked_at_ahead_are_each_clients_own(engine):
+    """All keys and requests are of one size, so they lie at the same places of the read buffer turn after turn."""
+    rng = random.Random(11)
+    clients = [Raw(engine) for _ in range(12)]
+    kept: dict[bytes, bytes] = {}
+    for turn in range(300):
+        chosen = rng.sample(clients, rng.randint(1, 12))
+        pieces, expected = [], []
+        for _ in chosen:
+            piece, answer = b"", b""
+            for _ in range(rng.choice((1, 1, 1, 3))):
+                key, value = b"key:%02d" % rng.randrange(20), b"%06d" % turn
+                if rng.random() < 0.5:
+                    piece, answer = piece + encode(b"SET", key, value), answer + b"+OK\r\n"
+                    kept[key] = value
+                else:
+                    piece += encode(b"GET", key)
+                    answer += b"$6\r\n%b\r\n" % kept[key] if key in kept else b"$-1\r\n"
+            pieces.append(piece)
+            expected.append(answer)
+        for client, piece in zip(chosen, pieces):
+            client.sock.sendall(piece)
+        got = [b""] * len(chosen)
+        for _ in range(3):
+            for at, client in enumerate(chosen):
+                got[at] += client.turn()
+        assert got == expected
