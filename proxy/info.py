@@ -121,20 +121,16 @@ def own_errorstats(codes: dict[str, int], theirs: dict[str, str]) -> dict[str, s
     return dict(sorted(theirs.items()))
 
 
-def own_figures(server: Any) -> dict[str, Any]:
-    """What SHARDD METRICS tells the supervisor: figures of this process alone, nobody else is asked.
+def metrics(server: Any) -> dict[str, Any]:
+    """What SHARDD METRICS tells the supervisor's exporter: figures of this process alone, nobody else is asked.
 
-    info: sections of INFO as above; commands: name -> [calls, rejected, whether engines see it in parts or not at all];
-    errors: code -> how many were made here; links: engine's index -> whether it is connected, commands in flight.
+    What `figures` has, and links: engine's index -> whether it is connected, and its commands in flight.
     """
-    return {
-        "info": {"Server": own_server(server), "Clients": own_clients(server), "Stats": own_stats(server),
-                 "CPU": facts.cpu(), "Memory": {"used_memory_rss": str(facts.resident_bytes())}},
-        "commands": server.router.statistics(),
-        "errors": {code.decode("latin-1"): count for code, count in server.shared.error_codes.items()},
-        "links": {str(engine.index): {"up": engine.up, "in_flight": sum(link.in_flight for link in engine.links())}
-                  for engine in server.engines},
-    }
+    own = figures(server)
+    own["fields"] |= {"used_memory_rss": facts.resident_bytes(), "uptime_in_seconds": server.uptime_s}
+    own["links"] = {str(engine.index): {"up": engine.up, "in_flight": sum(link.in_flight for link in engine.links())}
+                    for engine in server.engines}
+    return own
 
 
 def engine_lines(server: Any, parts: dict[Any, Sections]) -> dict[str, str]:

@@ -241,7 +241,7 @@ class ProxyServer:
         if word == b"status" and len(args) == 2:
             return json.dumps(self.status())
         if word == b"metrics" and len(args) == 2:
-            return json.dumps(info.own_figures(self))
+            return json.dumps(info.metrics(self))
         if word == b"topology" and len(args) == 2:
             return self.topology.dumps() if self.topology is not None else None
         if word == b"topology" and len(args) == 3:

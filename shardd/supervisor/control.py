@@ -36,7 +36,7 @@ Commands on a child's control socket:
     SHARDD PROXY                +OK; the greeting of a proxy. What proxies ask each other is described in proxy/peers.py.
     SHARDD STATUS               bulk: a JSON object; pid, epoch, port, uptime_s, clients, ops, used_memory_bytes and,
                                 from an engine, keys. Fields may be added, and missing ones are shown as unknown.
-    SHARDD METRICS              from a proxy; bulk: a JSON object of its own figures (proxy/info.py, own_figures), for
+    SHARDD METRICS              from a proxy; bulk: a JSON object of its own figures (proxy/info.py, metrics), for
                                 the exporter, which asks engines for INFO
 
 Commands on supervisor.sock:

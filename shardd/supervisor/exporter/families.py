@@ -67,11 +67,11 @@ class Families:
         return self._known.setdefault(metric.name, metric)
 
 
-def number(text: str | None) -> int | float | None:
-    """A field of INFO as a number, None where it is none."""
-    if text is None:
-        return None
-    return _WORDS[text] if text in _WORDS else number_of(text)
+def number(field: str | int | float | None) -> int | float | None:
+    """A field as a number, None where it is none. field: INFO's text, or a number already."""
+    if not isinstance(field, str):
+        return field
+    return _WORDS[field] if field in _WORDS else number_of(field)
 
 
 # --- the whole server ---------------------------------------------------------------------------------------------
@@ -81,10 +81,9 @@ def note_counters(tally: Tally, processes: Iterable[Process]) -> None:
     for process in processes:
         if process.answer is None:
             continue
-        sections, own = process.answer.sections, process.answer.own
-        stats = sections.get("Stats", {}) | sections.get("CPU", {})
-        names = [name for name in COUNTERS if name in stats and _counts(process.kind, name)]
-        tally.note(process.name, "info", {name: number(stats[name]) or 0 for name in names})
+        fields, sections, own = process.answer.fields, process.answer.sections, process.answer.own
+        names = [name for name in COUNTERS if name in fields and _counts(process.kind, name)]
+        tally.note(process.name, "info", {name: number(fields[name]) or 0 for name in names})
         if process.kind == ENGINE:
             lines = {name.removeprefix("cmdstat_"): pairs(line)
                      for name, line in sections.get("Commandstats", {}).items()}
@@ -95,7 +94,7 @@ def note_counters(tally: Tally, processes: Iterable[Process]) -> None:
         else:
             for place, what in enumerate(("calls", "rejected_calls")):
                 tally.note(process.name, f"proxy {what}",
-                           {name: line[place] for name, line in own.get("commands", {}).items()})
+                           {name: line[place] for name, line in own.get("calls", {}).items()})
             errors = own.get("errors", {})
         tally.note(process.name, "errors", errors)
 
@@ -114,7 +113,7 @@ def calls_of(snapshot: Snapshot) -> dict[str, float]:
     tally = snapshot.counters
     by_engines, by_proxies = tally.totals("engine calls"), tally.totals("proxy calls")
     parted = {name for process in snapshot.of_kind(PROXY) if process.answer is not None
-              for name, line in process.answer.own.get("commands", {}).items() if line[2]}
+              for name, line in process.answer.own.get("calls", {}).items() if line[2]}
     calls = by_engines | {name: by_proxies[name] for name in parted if name in by_proxies}
     return {name: count for name, count in calls.items() if not _is_own(name)}
 
@@ -128,10 +127,10 @@ def whole_server(families: Families, snapshot: Snapshot, facts: Mapping[str, str
     sections = combine([process.answer.sections for process in snapshot.of_kind(ENGINE)
                         if process.answer is not None])
     proxies = [process.answer for process in snapshot.of_kind(PROXY) if process.answer is not None]
-    fields = {name: text for section in sections.values() for name, text in section.items()} | dict(facts)
+    fields: dict[str, Any] = {name: text for section in sections.values() for name, text in section.items()}
+    fields |= facts
     if proxies:
-        fields["connected_clients"] = str(sum(
-            int(number(answer.sections.get("Clients", {}).get("connected_clients")) or 0) for answer in proxies))
+        fields["connected_clients"] = sum(answer.fields.get("connected_clients", 0) for answer in proxies)
     families.gauge("redis_up", "Whether a proxy and an engine answer.",
                    int(bool(proxies) and bool(sections)))
     for name, metric in GAUGES.items():
@@ -277,24 +276,23 @@ def engines(families: Families, snapshot: Snapshot) -> None:
         families.gauge("shardd_engine_slots", "Hash slots that it serves.", process.slots, labels)
         if process.answer is None:
             continue
-        sections = process.answer.sections
-        keyspace = [pairs(line) for line in sections.get("Keyspace", {}).values()]
+        fields = process.answer.fields
+        keyspace = [pairs(line) for line in process.answer.sections.get("Keyspace", {}).values()]
         families.gauge("shardd_engine_keys", "Its keys.", sum(line.get("keys", 0) for line in keyspace), labels)
         families.gauge("shardd_engine_keys_expiring", "Its keys with an expiry.",
                        sum(line.get("expires", 0) for line in keyspace), labels)
-        memory, stats = sections.get("Memory", {}), sections.get("Stats", {})
-        families.gauge("shardd_engine_memory_used_bytes", "Memory of its data.", number(memory.get("used_memory")),
+        families.gauge("shardd_engine_memory_used_bytes", "Memory of its data.", number(fields.get("used_memory")),
                        labels)
-        families.gauge("shardd_engine_memory_max_bytes", "Its share of maxmemory.", number(memory.get("maxmemory")),
+        families.gauge("shardd_engine_memory_max_bytes", "Its share of maxmemory.", number(fields.get("maxmemory")),
                        labels)
         for name, metric in (("total_commands_processed", "commands"), ("total_net_input_bytes", "net_input_bytes"),
                              ("total_net_output_bytes", "net_output_bytes"), ("keyspace_hits", "keyspace_hits"),
                              ("keyspace_misses", "keyspace_misses"), ("expired_keys", "expired_keys"),
                              ("evicted_keys", "evicted_keys"), ("total_error_replies", "error_replies"),
                              ("eventloop_cycles", "eventloop_cycles")):
-            families.counter(f"shardd_engine_{metric}_total", f"Its {name} of INFO.", number(stats.get(name)), labels)
+            families.counter(f"shardd_engine_{metric}_total", f"Its {name} of INFO.", number(fields.get(name)), labels)
         for name in ("eventloop_longest_batch_usec", "eventloop_longest_step_usec"):
-            longest_us = number(stats.get(name))
+            longest_us = number(fields.get(name))
             families.gauge(f"shardd_engine_{name.removesuffix('_usec')}_seconds", f"Its {name} of INFO.",
                            None if longest_us is None else longest_us / 1e6, labels)
 
@@ -306,18 +304,16 @@ def proxies(families: Families, snapshot: Snapshot) -> None:
         _any_process(families, "shardd_proxy", process, labels)
         if process.answer is None:
             continue
-        sections, own = process.answer.sections, process.answer.own
-        families.gauge("shardd_proxy_connected_clients", "Its clients.",
-                       number(sections.get("Clients", {}).get("connected_clients")), labels)
-        stats = sections.get("Stats", {})
+        fields = process.answer.fields
+        families.gauge("shardd_proxy_connected_clients", "Its clients.", fields.get("connected_clients"), labels)
         for name, metric in (("total_commands_processed", "commands"),
                              ("total_connections_received", "connections_received"),
                              ("total_net_input_bytes", "net_input_bytes"),
                              ("total_net_output_bytes", "net_output_bytes"),
                              ("proxy_redirected_commands", "redirected_commands"),
                              ("proxy_lost_replies", "lost_replies")):
-            families.counter(f"shardd_proxy_{metric}_total", f"Its {name} of INFO.", number(stats.get(name)), labels)
-        for engine, link in own.get("links", {}).items():
+            families.counter(f"shardd_proxy_{metric}_total", f"Its {name} of INFO.", number(fields.get(name)), labels)
+        for engine, link in process.answer.own.get("links", {}).items():
             both = labels | {"engine": engine}
             families.gauge("shardd_proxy_link_up", "Whether it is connected to the engine.", int(link["up"]), both)
             families.gauge("shardd_proxy_commands_in_flight", "Commands that the engine has not answered.",
@@ -338,11 +334,10 @@ def _any_process(families: Families, prefix: str, process: Process, labels: Labe
         return
     families.gauge(f"{prefix}_answer_seconds", "How long it took to answer this scrape's questions.", answer.took_s,
                    labels)
-    cpu = answer.sections.get("CPU", {})
     for mode, name in (("user", "used_cpu_user"), ("system", "used_cpu_sys")):
-        families.counter(f"{prefix}_cpu_seconds_total", "CPU time it has used.", number(cpu.get(name)),
+        families.counter(f"{prefix}_cpu_seconds_total", "CPU time it has used.", number(answer.fields.get(name)),
                          dict(labels) | {"mode": mode})
     families.gauge(f"{prefix}_memory_rss_bytes", "Memory of the process that is in RAM.",
-                   number(answer.sections.get("Memory", {}).get("used_memory_rss")), labels)
+                   number(answer.fields.get("used_memory_rss")), labels)
     families.gauge(f"{prefix}_uptime_seconds", "How long it has been running.",
-                   number(answer.sections.get("Server", {}).get("uptime_in_seconds")), labels)
+                   number(answer.fields.get("uptime_in_seconds")), labels)

@@ -34,11 +34,12 @@ _PROXY_QUESTIONS: Final = (("SHARDD", "METRICS"),)
 
 class Answer(NamedTuple):
     """What a process said. took_s: from the question to its last answer, which for an engine is how long a command
-    waits for its turn; sections: of its INFO; replies: to the questions behind INFO, a CommandError where it has no
-    such command; own: what a proxy says besides."""
+    waits for its turn; fields: of its INFO, or of a proxy's figures, by name; sections: an engine's INFO; replies: to
+    the questions behind INFO, a CommandError where it has no such command; own: a proxy's figures."""
 
     took_s: float
-    sections: Sections
+    fields: dict[str, Any]
+    sections: Sections = {}
     replies: tuple[Any, ...] = ()
     own: dict[str, Any] = {}
 
@@ -82,23 +83,27 @@ class Source:
             if lost is not None:
                 raise lost
             took_s = (mono_us() - started_us) / 1e6
-            self.answer = _of_engine(took_s, replies) if self.kind == ENGINE else _of_proxy(took_s, replies[0])
+            self.answer = of_engine(took_s, replies) if self.kind == ENGINE else of_proxy(took_s, replies[0])
             self.answered_us = mono_us()
         except (LinkError, CommandError, ValueError, TypeError) as error:
             self._drop(str(error))      # late answers go with it; what it says later is asked anew
 
 
-def _of_engine(took_s: float, replies: list[Any]) -> Answer:
+def of_engine(took_s: float, replies: list[Any]) -> Answer:
+    """An engine's answer: INFO's text, then the other replies. Raises what stands in its place."""
     if isinstance(replies[0], BaseException):
         raise replies[0]
-    return Answer(took_s, parse(replies[0].decode("utf-8", "replace")), tuple(replies[1:]))
+    sections = parse(replies[0].decode("utf-8", "replace"))
+    fields = {name: text for section in sections.values() for name, text in section.items()}
+    return Answer(took_s, fields, sections, tuple(replies[1:]))
 
 
-def _of_proxy(took_s: float, reply: Any) -> Answer:
+def of_proxy(took_s: float, reply: Any) -> Answer:
+    """A proxy's answer, from the JSON of SHARDD METRICS. Raises what stands in its place."""
     if isinstance(reply, BaseException):
         raise reply
     own = json.loads(reply)
-    return Answer(took_s, own.pop("info"), own=own)
+    return Answer(took_s, own.pop("fields"), own=own)
 
 
 class Tally:

@@ -10,10 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.servers import free_port
 from shardd.base import limits
-from shardd.commands.info_join import parse
 from shardd.supervisor.exporter import families
 from shardd.supervisor.exporter.families import Families
-from shardd.supervisor.exporter.gather import Answer, Process, Snapshot, Tally
+from shardd.supervisor.exporter.gather import Answer, Process, Snapshot, Tally, of_engine
 from shardd.supervisor.exporter.http import HttpServer, Page
 
 INFO = """# Server
@@ -61,12 +60,11 @@ latency_percentiles_usec_get:p50=1.003,p99.9=8.031
 db0:keys={keys},expires=1,avg_ttl=1500
 db3:keys=2,expires=0,avg_ttl=0
 """
-OWN = {"commands": {"get": [100, 4, False], "mget": [5, 0, True], "ping": [6, 0, True]},
+OWN = {"calls": {"get": [100, 4, False], "mget": [5, 0, True], "ping": [6, 0, True]},
        "errors": {"ERR": 1, "NOAUTH": 3},
        "links": {"0": {"up": True, "in_flight": 2}, "1": {"up": False, "in_flight": 0}}}
-PROXY_INFO = {"Clients": {"connected_clients": "4"}, "Stats": {
-    "total_connections_received": "20", "total_commands_processed": "111", "total_net_input_bytes": "700",
-    "proxy_lost_replies": "1"}, "CPU": {"used_cpu_sys": "0.5", "used_cpu_user": "0.5"}}
+FIGURES = {"connected_clients": 4, "total_connections_received": 20, "total_commands_processed": 111,
+           "total_net_input_bytes": 700, "proxy_lost_replies": 1, "used_cpu_sys": 0.5, "used_cpu_user": 0.5}
 
 
 def info(memory: int = 1000, hits: int = 10, gets: int = 50, keys: int = 4) -> str:
@@ -78,11 +76,11 @@ def process(kind: str, index: int, answer: Answer | None, state: str = "up") -> 
 
 
 def engine(index: int, text: str | None, *replies: object) -> Process:
-    return process("engine", index, None if text is None else Answer(0.001, parse(text), replies))
+    return process("engine", index, None if text is None else of_engine(0.001, [text.encode(), *replies]))
 
 
 def proxy(index: int, own: dict | None = OWN) -> Process:
-    return process("proxy", index, None if own is None else Answer(0.002, PROXY_INFO, (), own))
+    return process("proxy", index, None if own is None else Answer(0.002, FIGURES, own=own))
 
 
 class Shown:
