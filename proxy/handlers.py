@@ -22,7 +22,7 @@ from proxy.merge import Ask
 from shardd.base import digest, errors, limits
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import NOBODY, Topology
-from shardd.commands import acl, cluster, connection, introspect
+from shardd.commands import acl, cluster, connection, introspect, latency
 from shardd.commands import server as shared
 from shardd.commands.server import may_debug
 from shardd.commands.table import parse_integer
@@ -174,7 +174,7 @@ async def getkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
 SHARED: Final = connection.HANDLERS | introspect.HANDLERS | cluster.HANDLERS | acl.HANDLERS | {
     name: handler for name, handler in shared.HANDLERS.items()
     if name in ("time", "role", "replicaof", "slaveof", "shutdown", "lolwut", "config|help", "config|rewrite",
-                "slowlog|help")}
+                "slowlog|help")} | {"latency|help": latency.latency_help}
 """What the proxy answers by the same code as an engine."""
 
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {

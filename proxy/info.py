@@ -17,9 +17,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from proxy.merge import Ask
+from proxy.observe import ask_latencies, joined_histograms
 from shardd.base import limits
 from shardd.base.errors import CommandError
 from shardd.commands import info as facts
+from shardd.commands import latency
 from shardd.commands.info import human
 from shardd.commands.info_join import Sections, added, combine, joined, pairs, parse
 
@@ -148,11 +150,17 @@ def engine_lines(server: Any, parts: dict[Any, Sections]) -> dict[str, str]:
     return lines
 
 
+async def latencystats(server: Any, asked: list[Any]) -> dict[str, str]:
+    """The section Latencystats: percentiles of all calls on the engines `asked`."""
+    histograms = joined_histograms(await ask_latencies(asked, limits.PROXY_INFO_MS)) if asked else {}
+    return {name: joined(line) for name, line in latency.latencystats(server.config, histograms).items()}
+
+
 async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     """INFO [section ...]"""
     sections = facts.chosen(args[1:], TITLES)
     asked = [engine for engine in server.engines if engine.up]
-    questions = [(engine, [b"INFO", b"everything"]) for engine in asked]
+    questions = [(engine, [b"INFO", b"default", b"commandstats"]) for engine in asked]
     replies = await Ask(questions, limits.PROXY_INFO_MS) if asked else []
     parts: dict[Any, Sections] = {}
     for engine, reply in zip(asked, replies):
@@ -176,6 +184,8 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     combined["Errorstats"] = own_errorstats(total["errors"], combined.get("Errorstats", {}))
     combined["Stats"]["total_error_replies"] = str(sum(
         int(pairs(text).get("count", 0)) for text in combined["Errorstats"].values()))
+    if "latencystats" in sections:
+        combined["Latencystats"] = await latencystats(server, asked)
     combined["Cluster"] = {"cluster_enabled": "1"}
     combined.setdefault("Keyspace", {})
     combined["Engines"] = engine_lines(server, parts)

@@ -30,7 +30,7 @@ OUTSIDE_SEES = ("shardd.base", "shardd.wire", "shardd.net", "shardd.structures.s
 # commands that are about the connection, about commands or about the server: plain modules that engine and proxy share
 SHARED_COMMANDS = ("shardd.commands.table", "shardd.commands.plain", "shardd.commands.introspect",
                    "shardd.commands.connection", "shardd.commands.server", "shardd.commands.info",
-                   "shardd.commands.info_join",
+                   "shardd.commands.info_join", "shardd.commands.latency",
                    "shardd.commands.cluster", "shardd.commands.acl")
 NEVER_OUTSIDE = ("shardd.keyspace", "shardd.engine", "shardd.journal", "shardd.replication")
 FREE = ("shardd._build",)

@@ -287,6 +287,11 @@ def debug_protocol(names: list[bytes]) -> bytes:
     return b"ERR Wrong protocol type name. Please use one of the following: " + b"|".join(names)
 
 
+def no_samples(event: bytes) -> bytes:
+    """LATENCY GRAPH met an event that the monitor has not seen."""
+    return one_line(b"ERR No samples available for event '%s'" % event.split(b"\0", 1)[0])
+
+
 def check_failed(what: str) -> bytes:
     """DEBUG CHECK found a broken structure. what: the invariant."""
     return one_line(b"ERR Check failed: " + what.encode())

@@ -126,6 +126,9 @@ STEP_US: Final = 1_000
 
 # --- slow log, statistics -----------------------------------------------------------------------------------------
 
+LATENCY_SAMPLES_MAX: Final = 160
+"""Spikes the latency monitor keeps of each kind of event; as in Redis."""
+
 SLOWLOG_ARGUMENTS_MAX: Final = 32
 """Arguments kept of a logged command, the last of them telling how many more there were (Redis)."""
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from shardd.base import limits
 from shardd.base.limits import PORT_MAX
 from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName,
-                                      HostName, Int, Kind, Memory, Octal, Save, SocketPath, String, Words)
+                                      HostName, Int, Kind, Memory, Octal, Percentiles, Save, SocketPath, String, Words)
 
 INT_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
@@ -240,11 +240,10 @@ def _observing() -> list[Option]:
         Option("slowlog-max-len", Int(0, INT64_MAX), "128", "Entries the slow log keeps.", section,
                SERVERS),
         Option("latency-monitor-threshold", Int(0, INT64_MAX), "0", "Milliseconds from which an event is sampled.",
-               section, SERVERS, only=("0",), reason=NOT_YET + "there is no latency monitor"),
-        Option("latency-tracking", Bool(), "yes", "Keep latency percentiles per command; no effect yet.", section,
-               SERVERS, idle=True),
-        Option("latency-tracking-info-percentiles", Words(64), "50 99 99.9", "Which percentiles; no effect yet.",
-               section, SERVERS, idle=True),
+               section, SERVERS),
+        Option("latency-tracking", Bool(), "yes", "Keep a histogram of the latency of each command.", section, SERVERS),
+        Option("latency-tracking-info-percentiles", Percentiles(), "50 99 99.9", "Which percentiles of it INFO shows.",
+               section, SERVERS),
     ]
 
 

@@ -36,6 +36,11 @@ def parse_int(text: str) -> int | None:
     return int(text)
 
 
+def short(number: float) -> str:
+    """A number with up to six decimals, as Redis shows percentiles."""
+    return f"{number:f}".rstrip("0").rstrip(".")
+
+
 def quoted(word: str) -> str:
     """`word` as a configuration file has to write it: in double quotes where blanks or control characters need it."""
     if word and re.fullmatch(r"[!#-&(-\[\]-~]+", word) and not word.startswith("#"):
@@ -238,6 +243,30 @@ class Words(Kind):
 
     def lines(self, value: Value) -> list[str]:
         return [" ".join(quoted(word) for word in value) or '""']
+
+
+class Percentiles(Kind):
+    """Percentiles from 0 to 100: a tuple of float."""
+
+    many_words = True
+
+    def parse(self, words: list[str]) -> tuple[float, ...]:
+        if words == [""]:
+            return ()
+        # what strtod takes, but for NaN and blanks; and Python would take underscores
+        if not all(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf(inity)?", word, re.I | re.A)
+                   for word in words):
+            raise ConfigError("Invalid latency-tracking-info-percentiles parameters")
+        values = tuple(float(word) for word in words)
+        if not all(0 <= value <= 100 for value in values):
+            raise ConfigError("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")
+        return values
+
+    def text(self, value: Value) -> str:
+        return " ".join(short(number) for number in value)
+
+    def lines(self, value: Value) -> list[str]:
+        return [self.text(value) or '""']
 
 
 class Save(Kind):

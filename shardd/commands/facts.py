@@ -15,6 +15,7 @@ from typing import Any, Final
 from shardd.base import limits
 from shardd.commands import info
 from shardd.commands.info import Facts, human, percent
+from shardd.commands.latency import latencystats
 from shardd.commands.plain import Handler
 from shardd.keyspace import inspection
 
@@ -182,6 +183,7 @@ SECTIONS: Final[dict[str, Callable[[Any], Facts]]] = {
     "modules": lambda server: {},
     "commandstats": commandstats,
     "errorstats": errorstats,
+    "latencystats": lambda server: latencystats(server.config, server.registry.latencies()),
     "cluster": lambda server: {"cluster_enabled": int(server.mode == "cluster")},
     "keyspace": keyspace_section,
 }

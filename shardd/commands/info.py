@@ -32,10 +32,10 @@ Facts = dict[str, Any]
 TITLES: Final = {
     "server": "Server", "clients": "Clients", "memory": "Memory", "persistence": "Persistence", "stats": "Stats",
     "replication": "Replication", "cpu": "CPU", "modules": "Modules", "commandstats": "Commandstats",
-    "errorstats": "Errorstats", "cluster": "Cluster", "keyspace": "Keyspace"}
+    "errorstats": "Errorstats", "latencystats": "Latencystats", "cluster": "Cluster", "keyspace": "Keyspace"}
 """Section -> its title, in INFO's order."""
 
-NOT_DEFAULT: Final = frozenset(("commandstats",))
+NOT_DEFAULT: Final = frozenset(("commandstats", "latencystats"))
 """Sections that come only where they are asked for."""
 
 

@@ -8,7 +8,7 @@ ask (proxy.info, supervisor.exporter), or figures that only a proxy has. Pure fu
     text, and what is alike   the first server's            maxmemory_policy, role ...
     *_human, *_perc, *_ratio  computed anew from the sums
     cmdstat_*, errorstat_*    sums by name; usec_per_call computed
-    latency_percentiles_*     the highest
+    latency_percentiles_*     the highest: an upper bound (proxy.observe has the histograms themselves)
     db0 ...                   keys and expires added, avg_ttl weighted
 """
 from typing import Any, Final

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.commands.context cimport Context, Handler
+from shardd.structures.histogram cimport Tally, tally_init, tally_record
 from shardd.structures.names cimport NameTable
 from shardd.wire.request cimport Arg
 
@@ -25,6 +26,17 @@ ctypedef struct Command:
     int first_key, last_key, key_step       # 0: no key at a fixed place
     Handler hot             # NULL: plain
     uint64_t calls, ticks, rejected, failed
+    Tally latency           # of all calls, nanoseconds; without counts as long as there was none
+
+cdef enum:
+    LATENCY_DIGITS = 2              # as in Redis, as are the
+    LATENCY_NS_MAX = 1000000000     # calls that take longer count as a second
+
+# A call of a command took so many nanoseconds. Without the memory for its histogram it goes uncounted.
+cdef inline void count_latency(Command* c, uint64_t ns) noexcept:
+    if c.latency.counts == NULL and not tally_init(&c.latency, LATENCY_DIGITS, LATENCY_NS_MAX):
+        return
+    tally_record(&c.latency, <int64_t>ns)
 
 cdef class Registry:
     cdef Command* commands

@@ -16,7 +16,8 @@ from cython.cimports.shardd.base.clock import ticks_per_us
 from cython.cimports.shardd.commands.context import Handler
 from cython.cimports.shardd.commands.registry import (
     CMD_ADMIN, CMD_CONTAINER, CMD_DENYOOM, CMD_FAST, CMD_LOADING, CMD_MOVABLE, CMD_NO_AUTH, CMD_PROTECTED,
-    CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_SUBCOMMAND, CMD_WRITE, Command)
+    CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_SUBCOMMAND, CMD_WRITE, LATENCY_DIGITS, Command)
+from cython.cimports.shardd.structures.histogram import histogram_of, tally_free
 from cython.cimports.shardd.structures.names import NameTable
 from cython.cimports.shardd.wire.request import Arg
 
@@ -48,6 +49,10 @@ class Registry:
         self.handlers = []
 
     def __dealloc__(self):
+        i: cython.int
+        if self.commands != cython.NULL:
+            for i in range(CAPACITY):
+                tally_free(cython.address(self.commands[i].latency))
         free(self.commands)
 
     @cython.cfunc
@@ -145,9 +150,19 @@ class Registry:
                 out.append((self.full_names[i], c.calls, int(c.ticks / ticks_per_us()), c.rejected, c.failed))
         return out
 
+    def latencies(self) -> dict:
+        """The distribution of each command's calls, in nanoseconds, by full name; of those that were called."""
+        i: cython.int
+        out: dict = {}
+        for i in range(self.known.count):
+            if self.commands[i].latency.counts != cython.NULL:
+                out[self.full_names[i]] = histogram_of(cython.address(self.commands[i].latency), LATENCY_DIGITS)
+        return out
+
     def reset_statistics(self) -> None:
         """Forget all counts (CONFIG RESETSTAT)."""
         i: cython.int
         for i in range(self.known.count):
+            tally_free(cython.address(self.commands[i].latency))
             self.commands[i].calls = self.commands[i].ticks = 0
             self.commands[i].rejected = self.commands[i].failed = 0

@@ -7,7 +7,7 @@ from cython.cimports.shardd.commands.lcs import register_lcs
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.strings import register_strings
 
-from shardd.commands import acl, cluster, connection, debug, facts, introspect, memory, server as server_commands
+from shardd.commands import acl, cluster, connection, debug, facts, introspect, latency, memory, server as server_commands
 from shardd.engine import internal
 
 
@@ -18,7 +18,7 @@ def build_registry(server: Any) -> None:
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)
-    for family in (connection, introspect, server_commands, facts, memory, debug, cluster, acl):
+    for family in (connection, introspect, server_commands, facts, memory, latency, debug, cluster, acl):
         for name, handler in family.HANDLERS.items():
             registry.plain(name, handler)
     server.built = registry.names()

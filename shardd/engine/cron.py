@@ -81,12 +81,21 @@ class Cron:
         if "work" not in self._handles:
             self._do_work()
 
+    def _expire(self) -> bool:
+        """One step of expiry; whether there is more."""
+        start_us = mono_us()
+        more = self.server.expirer.cycle(limits.STEP_US)
+        took_us = mono_us() - start_us
+        self.server.stats.expire_us += took_us
+        self.server.latency.note("expire-cycle", took_us)
+        return bool(more)
+
     def _do_work(self) -> None:
         self._handles.pop("work", None)
         keyspace = self.server.keyspace
         keyspace.set_time(now_ms())
         config, percent = self.server.config, _WORK_PERCENT
-        more = bool(self.server.expire_enabled and self.server.expirer.cycle(limits.STEP_US))
+        more = bool(self.server.expire_enabled and self._expire())
         if more:
             percent += _WORK_PERCENT_PER_EFFORT * (config["active-expire-effort"] - 1)
         more = keyspace.free_step(_FREE_KEYS_PER_STEP) or more

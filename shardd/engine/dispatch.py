@@ -26,8 +26,7 @@ from cython.cimports.shardd.base.native import load64, prefetch, ticks
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import (
-    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SKIP_SLOWLOG, CMD_SUBCOMMAND, CMD_WRITE, Command,
-    Registry)
+    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SUBCOMMAND, CMD_WRITE, Command, Registry, count_latency)
 from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.stats import Stats
 from cython.cimports.shardd.keyspace.database import Database, Keyspace, key_init
@@ -229,10 +228,12 @@ class Dispatcher:
                 now = ticks()
                 c.calls += 1
                 c.ticks += now - start
+                if self.stats.tracking:
+                    count_latency(c, self.stats.ns(now - start))
                 if context.failed:
                     c.failed += 1
-                if now - start > self.stats.slow_ticks and not c.flags & CMD_SKIP_SLOWLOG:
-                    self.stats.note_slow(client, argv, argc, now - start)
+                if now - start > self.stats.slow_ticks:
+                    self.stats.note_slow(client, c, argv, argc, now - start)
                 start = now
             if client.flags:
                 self.settle_flags(client, flags)

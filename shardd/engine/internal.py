@@ -4,6 +4,7 @@
     SHARDD STATUS               a JSON object of figures
     SHARDD PROXY                +OK; the connection is a proxy's (control connections are internal already)
     SHARDD COMMANDS             the names of all commands that this engine has
+    SHARDD LATENCIES            a JSON object: command -> the histogram of its calls (structures.histogram, dump)
     SHARDD HOLD ms, RELEASE     serve this connection only, for a moment (engine.hold)
 
 They exist on control connections only (ClientFlag.INTERNAL); any other client is told that there is no such command.
@@ -49,6 +50,11 @@ def commands(server: Any, client: Any, args: list[bytes]) -> Any:
     return sorted(server.built)
 
 
+def latencies(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD LATENCIES"""
+    return json.dumps({name: histogram.dump() for name, histogram in server.registry.latencies().items()})
+
+
 def hold(server: Any, client: Any, args: list[bytes]) -> Any:
     """SHARDD HOLD ms"""
     if not args[2].isdigit():
@@ -76,7 +82,7 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     container = _row(PREFIX, -2)
     pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
     for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
-                                 ("commands", 2, commands), ("hold", 3, hold), ("release", 2, release)):
+                                 ("commands", 2, commands), ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release)):
         row = _row(f"{PREFIX}|{name}", arity)
         container.subcommands[name] = row
         pairs.append((row, _internal(handler)))

@@ -59,6 +59,7 @@ class Server:
         self.mode = "cluster" if config["cluster-enabled"] else "standalone"
         self.clients = Clients()
         self.stats = Stats()
+        self.latency = self.stats.latency
         self.limits = ConnectionLimits(config, self.clients, log, self.stats)
         alloc.use_huge_pages(not config["disable-thp"])
         self.keyspace = Keyspace(self.databases)
@@ -104,6 +105,8 @@ class Server:
 
         follow("slowlog-log-slower-than", self.stats.set_slower_than)
         follow("slowlog-max-len", self._set_slowlog_max)
+        follow("latency-monitor-threshold", self.stats.set_monitor_threshold)
+        follow("latency-tracking", lambda value: setattr(self.stats, "tracking", value))
         follow("maxmemory", lambda value: setattr(self.dispatcher, "maxmemory", value))
         follow("maxmemory-policy", self._set_policy)
         self.config.subscribe("maxmemory", lambda value: self._warn_of_policy())

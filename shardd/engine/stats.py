@@ -1,6 +1,6 @@
 """Counters of one engine, the slow log, and rates over the last seconds.
 
-Owns: what INFO stats and SLOWLOG show. Does not own the counts per command (commands/registry.py) and per key look-up
+Owns: what INFO stats and SLOWLOG show, and what becomes of a command that took long. Does not own the counts per command (commands/registry.py) and per key look-up
 (keyspace/database.py), which are kept where they are counted.
 """
 from collections import deque
@@ -8,14 +8,17 @@ from collections import deque
 import cython
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
+from cython.cimports.shardd.commands.registry import CMD_FAST, CMD_SKIP_SLOWLOG, Command
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import limits
 from shardd.base.rates import Rates
+from shardd.engine.latency import LatencyMonitor
 
+command_p = cython.typedef(cython.pointer(Command))
 arg_p = cython.typedef(cython.pointer(Arg))
 
-_NO_SLOWLOG = cython.declare(cython.double, 1e300)
+_NEVER = cython.declare(cython.double, 1e300)
 ARGUMENTS_MAX = cython.declare(cython.int, limits.SLOWLOG_ARGUMENTS_MAX)
 ARGUMENT_BYTES_MAX = cython.declare(cython.Py_ssize_t, limits.SLOWLOG_ARGUMENT_BYTES_MAX)
 
@@ -64,12 +67,24 @@ class Stats:
     def __init__(self) -> None:
         self.errors = {}
         self.slowlog = SlowLog()
+        self.latency = LatencyMonitor()
         self.recent = Rates(3)
+        self.ns_scale = cython.cast(uint64_t, 1000.0 / ticks_per_us() * 1048576.0)
         self.set_slower_than(10000)
 
     def set_slower_than(self, microseconds: int) -> None:
         """slowlog-log-slower-than: commands above so many microseconds are logged; -1 none, 0 all."""
-        self.slow_ticks = microseconds * ticks_per_us() if microseconds >= 0 else _NO_SLOWLOG
+        self.slowlog_ticks = microseconds * ticks_per_us() if microseconds >= 0 else _NEVER
+        self._set_slow()
+
+    def set_monitor_threshold(self, milliseconds: int) -> None:
+        """latency-monitor-threshold: events that take so many milliseconds or longer are kept; 0 none."""
+        self.latency.threshold_ms = milliseconds
+        self._set_slow()
+
+    def _set_slow(self) -> None:
+        threshold_ms: int = self.latency.threshold_ms
+        self.slow_ticks = min(self.slowlog_ticks, threshold_ms * 1000 * ticks_per_us() if threshold_ms else _NEVER)
 
     @cython.ccall
     @cython.exceptval(-1, check=False)
@@ -85,9 +100,13 @@ class Stats:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def note_slow(self, client: object, argv: arg_p, argc: cython.int, ticks: uint64_t) -> cython.int:
-        """A command took so many ticks, which is long."""
-        self.slowlog.add(int(ticks / ticks_per_us()), _shown(argv, argc), client.transport.peer, client.name)
+    def note_slow(self, client: object, c: command_p, argv: arg_p, argc: cython.int,
+                  ticks: uint64_t) -> cython.int:
+        """A command took so many ticks, which is more than slow_ticks."""
+        duration_us: int = int(ticks / ticks_per_us())
+        self.latency.note("fast-command" if c.flags & CMD_FAST else "command", duration_us)
+        if ticks > self.slowlog_ticks and not c.flags & CMD_SKIP_SLOWLOG:
+            self.slowlog.add(duration_us, _shown(argv, argc), client.transport.peer, client.name)
         return 0
 
     def sample(self) -> None:
@@ -101,6 +120,6 @@ class Stats:
     def reset(self) -> None:
         """CONFIG RESETSTAT."""
         self.commands = self.bytes_in = self.bytes_out = self.connections = self.rejected_connections = 0
-        self.query_limit_closes = self.output_limit_closes = self.error_replies = 0
+        self.query_limit_closes = self.output_limit_closes = self.error_replies = self.expire_us = 0
         self.errors.clear()
         self.recent.clear()
