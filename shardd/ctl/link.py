@@ -146,8 +146,8 @@ class Connection:
 
     def _lost(self, error: OSError) -> Unreachable:
         if isinstance(error, TimeoutError):
-            return Unreachable(f"{self.shown} does not answer: nothing came for {self._timeout_s:.0f} s; it hangs or is "
-                               "busy with a long command")
+            return Unreachable(f"{self.shown} does not answer: nothing came for {self._timeout_s:.0f} s; it hangs or "
+                               "is busy with a long command")
         return Unreachable(f"{self.shown} does not answer: {error.strerror or error}")
 
     def close(self) -> None:

@@ -6,8 +6,8 @@ Owns: the command line, whom to ask (source.py), and the exit codes. Does not ow
 module of its own, which also says what its JSON fields are.
 
 Exit codes: 0 all is well; 1 it answered, and the answer is bad: something is down, refused, or different; 2 the command
-line asks for what cannot be; 3 nobody answers, or not us. Errors are one line on stderr that says what was wrong, where,
-and what to do.
+line asks for what cannot be; 3 nobody answers, or not us. Errors are one line on stderr that says what was wrong,
+where, and what to do.
 """
 
 import argparse
@@ -20,13 +20,14 @@ from urllib.parse import unquote, urlsplit
 
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import TopologyError
-from shardd.ctl import slots, status
+from shardd.ctl import clients, config, slots, status, top, tree
 from shardd.ctl.command import App, Command
 from shardd.ctl.link import EXIT_BAD, EXIT_OK, CtlError, Login, UsageError
 from shardd.ctl.show import Screen
 from shardd.ctl.source import Source, open_source
 
-COMMANDS: Final[dict[str, Command]] = {command.name: command for part in (status, slots) for command in part.COMMANDS}
+COMMANDS: Final[dict[str, Command]] = {command.name: command for part in (status, slots, clients, top, config, tree)
+                                       for command in part.COMMANDS}
 """Every subcommand, in the order of the help."""
 
 _INTERRUPTED: Final = 130

@@ -95,8 +95,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], is_terminal: bo
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD if is_terminal else None, pad_edge=False, padding=(0, 2 if not is_terminal else 1, 0, 0),
-                 header_style=STRONG if is_terminal else "", show_edge=False)
+    made = Table(box=box.SIMPLE_HEAD if is_terminal else None, pad_edge=False, show_edge=False,
+                 padding=(0, 1 if is_terminal else 2, 0, 0), header_style=STRONG if is_terminal else "")
     for header in headers:
         made.add_column(header.removeprefix(">"), justify="right" if header.startswith(">") else "left",
                         no_wrap=not is_terminal, overflow="fold")

@@ -186,8 +186,8 @@ def _of_keys(app: App) -> int:
 
 
 COMMANDS: Final = (
-    Command("slots", "which engine owns which slots, and where a key is", "Shows the ranges of slots, their engines and "
-            "how many keys they have; with keys, which slot and engine each of them belongs to. Exit code 1 where a slot "
-            "has no engine that is up.", slots, FIELDS, arguments,
+    Command("slots", "which engine owns which slots, and where a key is", "Shows the ranges of slots, their engines "
+            "and how many keys they have; with keys, which slot and engine each of them belongs to. Exit code 1 where "
+            "a slot has no engine that is up.", slots, FIELDS, arguments,
             examples=("slots", "slots user:1 {user:1}:cart", "slots --json")),
 )

@@ -231,6 +231,10 @@ class ServerSource(Source):
             children.append(facts)
         return {"supervisor": None, "epoch": topology.epoch if topology else None, "children": children}
 
+    def front(self) -> Node:
+        """The server that was named, whatever it is."""
+        return self.server
+
     def control(self) -> Connection:
         if self._control is None:
             self._control = self._find_supervisor()

@@ -21,7 +21,7 @@ FIELDS: Final = {
     "source": "whom was asked",
     "epoch": "the topology's version; null for a single server",
     "slots_served": "slots whose engine is up; null for a single server",
-    "supervisor": "pid, uptime_s, stopping, stored_epoch, cluster_id and what else the supervisor says; null without one",
+    "supervisor": "pid, uptime_s, stopping, stored_epoch, cluster_id and what else it says; null without one",
     "processes": "a list, engines first",
     "processes[].name": "engine 0, proxy 1 ...",
     "processes[].kind": "engine, proxy or server (a single one)",
@@ -166,7 +166,7 @@ def ping(app: App) -> int:
         app.screen.json({"ok": ok, "answers": answers})
     else:
         app.screen.table(["process", "answer", ">us"], [
-            [answer["name"], state("ok") if answer["ok"] else state(answer["error"]), answer["us"]] for answer in answers])
+            [answer["name"], state("ok" if answer["ok"] else answer["error"]), answer["us"]] for answer in answers])
     if not any(answer["ok"] for answer in answers):
         return EXIT_UNREACHABLE
     return EXIT_OK if ok else EXIT_BAD
@@ -183,10 +183,10 @@ def _one(name: str, call: Any) -> dict[str, Any]:
 
 COMMANDS: Final = (
     Command("status", "supervisor, engines and proxies: state, process, load", "Shows every process of the tree: its "
-            "state, pid, uptime, restarts, slots, keys, memory, commands per second and clients, and one line that says "
-            "whether all is well. Exit code 1 where it is not.", status, FIELDS,
+            "state, pid, uptime, restarts, slots, keys, memory, commands per second and clients, and one line that "
+            "says whether all is well. Exit code 1 where it is not.", status, FIELDS,
             examples=("status", "status --dir /var/lib/shardd", "status -p 6379 --json")),
-    Command("ping", "does every process answer", "Sends PING to every process. With -h, -p, -u or -s the server that is "
-            "named is asked itself, and the engines that it names over TCP.", ping, PING_FIELDS,
+    Command("ping", "does every process answer", "Sends PING to every process. With -h, -p, -u or -s the server that "
+            "is named is asked itself, and the engines that it names over TCP.", ping, PING_FIELDS,
             examples=("ping", "ping -h 10.0.0.5 -p 6379"), asks_server=True),
 )

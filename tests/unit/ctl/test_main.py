@@ -167,8 +167,8 @@ class FakeNode:
         while data := client.recv(65536):
             for words in decoder.feed(data):
                 known = known or words == [b"AUTH", b"pw"]
-                client.sendall(encode_reply(self._answer(words) if known or words[0] == b"AUTH" else CommandError(b"NOAUTH Authentication "
-                                                                                         b"required.")))
+                client.sendall(encode_reply(self._answer(words) if known or words[0] == b"AUTH"
+                                            else CommandError(b"NOAUTH Authentication required.")))
         client.close()
 
     def _answer(self, words: list[bytes]):

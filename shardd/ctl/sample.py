@@ -1,0 +1,258 @@
+"""What a tree did between two looks at it: counters of every process, and rates from their differences.
+
+Owns: one look (`Sample`), and the frame that two of them give. Does not own how a frame is shown (top.py).
+
+    engines     INFO: commands, CPU, hits, traffic, commandstats; LATENCY HISTOGRAM; CLUSTER SLOT-STATS where it is on
+    proxies     the supervisor's STATUS, and the kernel's CPU time of the pid. Their INFO would ask every engine.
+                Without a supervisor there is one, and it is asked for INFO.
+
+A rate is None where a counter is not known in both looks, or the process is not the same one; a counter that was set
+back (CONFIG RESETSTAT) gives no rate for that once either.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psutil
+
+from shardd.ctl.facts import COMMAND, Info, mapping
+from shardd.ctl.human import percent
+from shardd.ctl.link import Node, ask, is_answer
+from shardd.ctl.source import ENGINE, PROXY, Source
+
+SLOTS_ASKED: Final = 256
+"""Slots with most CPU time that are asked for: a second's hottest are among them, unless they only now grow hot."""
+
+_OWN_COMMANDS: Final = ("shardd|",)
+"""What the tree says to itself."""
+
+Histogram = dict[int, int]
+"""Upper bound of a bucket in microseconds -> how many commands it has."""
+
+
+@dataclass
+class Look:
+    """One process at one time. clients, ops: what it says of itself; info: None where it was not asked."""
+
+    node: Node
+    info: Info | None = None
+    cpu_s: float | None = None
+    histogram: Histogram | None = None
+    slots: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> Any:
+        """What differs between two processes of one name."""
+        return self.node.facts.get("pid") or (self.info.text("run_id") if self.info else None)
+
+
+@dataclass
+class Sample:
+    """All processes at one time. at_s: monotonic; unix_s: for people."""
+
+    at_s: float
+    unix_s: float
+    looks: dict[str, Look]
+
+
+def take(source: Source) -> Sample:
+    """Looks at everything. Raises CtlError where the source itself is gone."""
+    status = {(child["kind"], child["index"]): child for child in source.status()["children"]}
+    for node in source.nodes:
+        node.facts = status.get((node.kind, node.index), node.facts)
+    at_s, unix_s = time.monotonic(), time.time()
+    looks = {node.name: Look(node) for node in source.nodes}
+    asked = source.engines if source.proxies and "pid" in source.proxies[0].facts and len(source.proxies) > 1 \
+        else source.nodes
+    for node, answer in ask(asked, "INFO", "everything").items():
+        if is_answer(answer):
+            looks[node.name].info = Info(answer)
+    for node, answer in ask(source.engines, "LATENCY", "HISTOGRAM").items():
+        if is_answer(answer) and isinstance(answer, list):
+            looks[node.name].histogram = histogram_of(answer)
+    for node, answer in ask(source.engines, "CLUSTER", "SLOT-STATS", "ORDERBY", "CPU-USEC", "LIMIT", SLOTS_ASKED,
+                            "DESC").items():
+        if is_answer(answer) and isinstance(answer, list):
+            looks[node.name].slots = {int(slot): {name: int(value) for name, value in mapping(facts).items()}
+                                      for slot, facts in answer}
+    for look in looks.values():
+        look.cpu_s = _cpu_s(look, source.is_local)
+    return Sample(at_s, unix_s, looks)
+
+
+def _cpu_s(look: Look, is_local: bool) -> float | None:
+    pid = look.node.facts.get("pid")
+    if look.node.kind != PROXY and look.info is not None:
+        return look.info.cpu_s
+    try:
+        times = psutil.Process(pid).cpu_times() if pid and is_local else None
+    except psutil.Error:
+        return None
+    return times.user + times.system if times else None
+
+
+def histogram_of(reply: list[Any]) -> Histogram:
+    """LATENCY HISTOGRAM of all commands as one: its buckets are cumulative, these are not."""
+    total: Histogram = {}
+    for name, facts in mapping(reply).items():
+        if name.startswith(_OWN_COMMANDS):
+            continue
+        flat = mapping(facts).get("histogram_usec") or []
+        below = 0
+        for bound, count in zip(flat[::2], flat[1::2]):
+            total[int(bound)] = total.get(int(bound), 0) + int(count) - below
+            below = int(count)
+    return total
+
+
+def quantile(histogram: Histogram, part: float) -> int | None:
+    """The upper bound of the bucket in which the given part (0..1) of all commands ends; None where there are none."""
+    whole = sum(histogram.values())
+    if whole <= 0:
+        return None
+    left = part * whole
+    for bound in sorted(histogram):
+        left -= histogram[bound]
+        if left <= 0:
+            return bound
+    return max(histogram)
+
+
+# --- two looks ----------------------------------------------------------------------------------------------------
+
+def growth(before: float | None, after: float | None) -> float | None:
+    """How much a counter grew; None where that is not known or it was set back."""
+    if before is None or after is None or after < before:
+        return None
+    return after - before
+
+
+def frame(before: Sample, after: Sample, top: int) -> dict[str, Any]:
+    """What --json prints. top: how many commands and slots at most."""
+    seconds = max(1e-6, after.at_s - before.at_s)
+    pairs = []
+    for name, look in after.looks.items():
+        old = before.looks.get(name)
+        pairs.append((old if old is not None and old.identity == look.identity else None, look))
+    processes = [_process(old, look, seconds) for old, look in pairs]
+    engines = [(old, look) for old, look in pairs if look.node.kind != PROXY]
+    return {"unix_s": round(after.unix_s, 3), "interval_s": round(seconds, 3), "total": _total(processes, engines),
+            "processes": processes, "commands": _commands(engines, seconds)[:top],
+            "slots": _slots(engines, seconds)[:top]}
+
+
+def _process(old: Look | None, look: Look, seconds: float) -> dict[str, Any]:
+    facts, info = look.node.facts, look.info
+
+    def rate(name: str) -> float | None:
+        return per_second(growth(old.info.real(name) if old and old.info else None, info.real(name) if info else None),
+                          seconds)
+
+    cpu = growth(old.cpu_s if old else None, look.cpu_s)
+    ops = rate("total_commands_processed")
+    hits, misses = rate("keyspace_hits"), rate("keyspace_misses")
+    is_proxy = look.node.kind == PROXY
+    usec_per_call = _usec_per_call(old, look)
+    delta = _histogram_delta(old, look)
+    return {
+        "name": look.node.name, "kind": look.node.kind, "state": facts.get("state"),
+        "ops": ops if ops is not None else facts.get("ops"),
+        "cpu_percent": round(100 * cpu / seconds, 1) if cpu is not None else None,
+        "usec_per_call": None if is_proxy else usec_per_call,
+        "p50_us": quantile(delta, 0.5), "p99_us": quantile(delta, 0.99),
+        "hit_percent": None if is_proxy or hits is None or misses is None else percent(hits, hits + misses),
+        "keys": None if is_proxy else info.keys if info else facts.get("keys"),
+        "used_memory_bytes": (facts.get("used_memory_bytes") if is_proxy or info is None
+                              else info.integer("used_memory")),
+        "clients": info.integer("connected_clients") if info else facts.get("clients"),
+        "in_bytes": rate("total_net_input_bytes"), "out_bytes": rate("total_net_output_bytes"),
+        "expired": None if is_proxy else rate("expired_keys"), "evicted": None if is_proxy else rate("evicted_keys"),
+    }
+
+
+def per_second(grown: float | None, seconds: float) -> float | None:
+    """A rate, with as many digits as it deserves."""
+    return None if grown is None else round(grown / seconds, 1)
+
+
+def _command_growth(old: Look | None, look: Look) -> dict[str, dict[str, float]]:
+    """Command -> growth of calls, usec, rejected_calls, failed_calls."""
+    if old is None or old.info is None or look.info is None:
+        return {}
+    earlier = dict(old.info.prefixed(COMMAND))
+    grown = {}
+    for name, numbers in look.info.prefixed(COMMAND):
+        if not name.startswith(_OWN_COMMANDS):
+            grown[name] = {key: growth(earlier.get(name, {}).get(key, 0), value) or 0 for key, value in numbers.items()}
+    return grown
+
+
+def _usec_per_call(old: Look | None, look: Look) -> float | None:
+    grown = _command_growth(old, look).values()
+    calls = sum(numbers.get("calls", 0) for numbers in grown)
+    return round(sum(numbers.get("usec", 0) for numbers in grown) / calls, 2) if calls else None
+
+
+def _histogram_delta(old: Look | None, look: Look) -> Histogram:
+    if old is None or old.histogram is None or look.histogram is None:
+        return {}
+    return {bound: max(0, count - old.histogram.get(bound, 0)) for bound, count in look.histogram.items()}
+
+
+def _total(processes: list[dict[str, Any]], engines: list[tuple[Look | None, Look]]) -> dict[str, Any]:
+    def added(name: str, kinds: tuple[str, ...]) -> float | None:
+        known = [process[name] for process in processes if process["kind"] in kinds and process[name] is not None]
+        return round(sum(known), 1) if known else None
+
+    holders = (ENGINE, "server")
+    together: Histogram = {}
+    for old, look in engines:
+        for bound, count in _histogram_delta(old, look).items():
+            together[bound] = together.get(bound, 0) + count
+    hits = misses = 0.0
+    for old, look in engines:
+        if old is not None and old.info is not None and look.info is not None:
+            hits += growth(old.info.real("keyspace_hits"), look.info.real("keyspace_hits")) or 0
+            misses += growth(old.info.real("keyspace_misses"), look.info.real("keyspace_misses")) or 0
+    keys, memory = added("keys", holders), added("used_memory_bytes", holders)
+    return {"proxy_ops": added("ops", (PROXY,)), "engine_ops": added("ops", holders),
+            "cpu_percent": added("cpu_percent", (PROXY, *holders)), "hit_percent": percent(hits, hits + misses),
+            "p50_us": quantile(together, 0.5), "p99_us": quantile(together, 0.99),
+            "keys": int(keys) if keys is not None else None,
+            "used_memory_bytes": int(memory) if memory is not None else None}
+
+
+def _commands(engines: list[tuple[Look | None, Look]], seconds: float) -> list[dict[str, Any]]:
+    """Those that took most time first."""
+    total: dict[str, dict[str, float]] = {}
+    for old, look in engines:
+        for name, numbers in _command_growth(old, look).items():
+            one = total.setdefault(name, {})
+            for key, value in numbers.items():
+                one[key] = one.get(key, 0) + value
+    usec = sum(one.get("usec", 0) for one in total.values())
+    rows = [{"name": name, "calls": round(one["calls"] / seconds, 1),
+             "usec_per_call": round(one.get("usec", 0) / one["calls"], 2),
+             "time_percent": percent(one.get("usec", 0), usec),
+             "failed": round(one.get("failed_calls", 0) / seconds, 1),
+             "rejected": round(one.get("rejected_calls", 0) / seconds, 1)}
+            for name, one in total.items() if one.get("calls")]
+    return sorted(rows, key=lambda row: (-(row["time_percent"] or 0), -row["calls"], row["name"]))
+
+
+def _slots(engines: list[tuple[Look | None, Look]], seconds: float) -> list[dict[str, Any]]:
+    """Those that took most CPU first."""
+    rows = []
+    for old, look in engines:
+        for slot, now in look.slots.items():
+            then = old.slots.get(slot) if old is not None else None
+            usec = growth(then.get("cpu-usec"), now.get("cpu-usec")) if then is not None else None
+            if usec:
+                rows.append({"slot": slot, "process": look.node.name, "cpu_percent": round(usec / seconds / 1e4, 2),
+                             "keys": now.get("key-count"),
+                             "in_bytes": per_second(growth(then.get("network-bytes-in"), now.get("network-bytes-in")),
+                                                    seconds),
+                             "out_bytes": per_second(growth(then.get("network-bytes-out"),
+                                                            now.get("network-bytes-out")), seconds)})
+    return sorted(rows, key=lambda row: -row["cpu_percent"])

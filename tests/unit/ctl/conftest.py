@@ -1,0 +1,6 @@
+"""The fakes of this directory can be imported."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))
