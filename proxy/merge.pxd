@@ -14,7 +14,7 @@ cdef enum JoinKind:
 
 ctypedef struct Part:
     uint8_t* p
-    Py_ssize_t n
+    Py_ssize_t n, cap
     Py_ssize_t at           # while joining: how far its elements are taken
 
 ctypedef Part* PartP
@@ -27,6 +27,7 @@ cdef class Join(Receiver):
     cdef Part* parts
     cdef int32_t* places            # JOIN_ORDER: the part of each key, in the order of the keys
     cdef int places_n
+    cdef int append(self, Part* part, uint8_t* p, Py_ssize_t n) except -1
     cdef int finish(self) except -1
     cdef Part* failed(self) noexcept
     cdef int integers(self) except -1
@@ -44,13 +45,14 @@ cdef class Task(Receiver):
     cdef list answers
     cdef uint64_t turn              # of asking; the upper half of what a reply is known by
     cdef int missing
+    cdef int lane
     cdef bint asking
     cdef int step(self, object value) except -1
-    cdef int ask(self, list parts) except -1
+    cdef int ask(self, list parts, int db) except -1
     cdef int finish(self, object value) except -1
 
 cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, uint8_t* raw,
-                   Py_ssize_t n, int db, int resp) except -1
+                   Py_ssize_t n, int db, int resp, int lane) except -1
 cdef int split(Backends backends, ReplyQueue queue, uint64_t seq, int join, Arg* argv, int argc,
                int step, int db, int resp) except -1
 cdef object decode(uint8_t* p, Py_ssize_t n)

@@ -30,10 +30,12 @@ import cython
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.proxy.backend import Backends, Engine, Link
+from cython.cimports.proxy.backend import Backends, Engine
+from cython.cimports.proxy.link import LANE_CONTROL, LANE_SHARED, Link
 from cython.cimports.proxy.merge import (
     JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_ORDER, JOIN_SUM, Part, PartP)
 from cython.cimports.proxy.replies import Receiver, ReplyQueue
+from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.reply import Reply
@@ -87,6 +89,7 @@ class Join(Receiver):
         i: cython.int
         if self.parts != cython.NULL:
             for i in range(self.count):
+                self.queue.outbox.held_bytes -= self.parts[i].cap
                 free(self.parts[i].p)
         free(self.parts)
         free(self.places)
@@ -95,14 +98,45 @@ class Join(Receiver):
     @cython.exceptval(-1, check=False)
     def reply(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
         """A part is here; with the last one the client is answered."""
-        part: PartP = self.parts + seq
-        part.p = cython.cast(bytep, malloc(n))
-        if part.p == cython.NULL:
-            raise MemoryError
-        memcpy(part.p, p, n)
-        part.n = n
+        self.append(self.parts + seq, p, n)
         self.missing -= 1
         return self.finish() if self.missing == 0 else 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def append(self, part: PartP, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        """Add bytes to a part; MemoryError."""
+        cap: cython.Py_ssize_t = part.n + n if part.n == 0 else max(part.n + n, 2 * part.cap)
+        if part.n + n > part.cap:
+            part.p = cython.cast(bytep, regrow(part.p, cap))
+            self.queue.outbox.held_bytes += cap - part.cap
+            part.cap = cap
+        memcpy(part.p + part.n, p, n)
+        part.n += n
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def streams(self, seq: uint64_t) -> cython.bint:
+        """Parts are collected here, and need not be collected by the link as well."""
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def piece(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        return self.append(self.parts + seq, p, n)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def broken(self, seq: uint64_t) -> cython.bint:
+        """Nothing of the part went to the client yet."""
+        self.parts[seq].n = 0
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def detour(self) -> cython.int:
+        return self.queue.detour()
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -210,23 +244,17 @@ class Join(Receiver):
 
 
 @cython.cfunc
-@cython.inline
-def _link(engine: Engine, resp: cython.int) -> Link:
-    return engine.resp3 if resp == 3 else engine.resp2
-
-
-@cython.cfunc
 @cython.exceptval(-1, check=False)
 def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, raw: bytep, n: cython.Py_ssize_t,
-              db: cython.int, resp: cython.int) -> cython.int:
+              db: cython.int, resp: cython.int, lane: cython.int) -> cython.int:
     """Send one request to every engine; the joined reply goes to `seq`. There must be an engine."""
     i: cython.int
-    link: Link
+    engine: Engine
     count: cython.int = len(backends.engines)
     waiting: Join = Join(queue, seq, join, count)
     for i in range(count):
-        link = _link(backends.engines[i], resp)
-        link.send(waiting, i, raw, n, db, 0)
+        engine = backends.engines[i]
+        engine.at(lane, resp).send(waiting, i, raw, n, db, 0)
     return 0
 
 
@@ -243,7 +271,7 @@ def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int
     owner: cython.int
     keys: cython.int = (argc - 1) // step
     count: cython.int = 0
-    link: Link
+    engine: Engine
     waiting: Join
     places: cython.pointer(int32_t) = cython.cast(cython.pointer(int32_t), malloc(keys * cython.sizeof(int32_t)))
     if places == cython.NULL:
@@ -277,23 +305,25 @@ def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int
             if places[k] == parts[owner]:
                 for i in range(1 + k * step, 1 + k * step + step):
                     _request.bulk(argv[i].p, argv[i].n)
-        link = _link(backends.engines[owner], resp)
-        link.send(waiting, parts[owner], _request.buf, _request.len, db, 0)
+        engine = backends.engines[owner]
+        engine.at(LANE_SHARED, resp).send(waiting, parts[owner], _request.buf, _request.len, db, 0)
     return _request.clear()
 
 
 # --- coroutines ---------------------------------------------------------------------------------------------------
 
 class Ask:
-    """`await Ask([(engine, args), ...])` inside a Task gives the list of their replies, decoded. engine: a
-    backend.Engine; args: the request's words (bytes, str or int). timeout_ms: how long to wait, 0 as long as it takes;
-    an engine that has not answered by then counts as an error (errors.engine_silent)."""
+    """`await Ask([(where, args), ...])` inside a Task gives the list of their replies, decoded. where: a
+    backend.Engine, whose link of the Task's lane is used, or a link.Link that was borrowed from one; args: the
+    request's words (bytes, str or int). timeout_ms: how long to wait, 0 as long as it takes; an engine that has not
+    answered by then counts as an error (errors.engine_silent). db: the database, where it is not the client's."""
 
-    __slots__ = ("parts", "timeout_ms")
+    __slots__ = ("parts", "timeout_ms", "db")
 
-    def __init__(self, parts: list[tuple[Any, list[Any]]], timeout_ms: int = 0) -> None:
+    def __init__(self, parts: list[tuple[Any, list[Any]]], timeout_ms: int = 0, db: int | None = None) -> None:
         self.parts = parts
         self.timeout_ms = timeout_ms
+        self.db = db
 
     def __await__(self) -> Generator["Ask", list[Any], list[Any]]:
         return (yield self)
@@ -304,16 +334,17 @@ class Ask:
 class Task(Receiver):
     """Drives the coroutine of one command and answers slot `seq` of `queue` with its result.
 
-    client: its db and resp hold for what is asked.
+    client: its db and resp hold for what is asked; lane: one of link.Lane.
     """
 
     def __cinit__(self, backends: Backends, queue: ReplyQueue, seq: uint64_t, client: object,
-                  coroutine: object) -> None:
+                  coroutine: object, lane: cython.int) -> None:
         self.backends = backends
         self.queue = queue
         self.seq = seq
         self.client = client
         self.coroutine = coroutine
+        self.lane = lane
 
     def start(self) -> None:
         """Run the coroutine up to its first question."""
@@ -338,7 +369,7 @@ class Task(Receiver):
                     self.backends.on_warning(f"A command failed: {error!r}")
                 return self.finish(CommandError(errors.WRONG_PARTS))
             parts = question.parts
-            if self.ask(parts) > 0:
+            if self.ask(parts, self.client.db if question.db is None else question.db) > 0:
                 if question.timeout_ms and self.backends.schedule is not None:
                     self.backends.schedule(question.timeout_ms, partial(self.give_up, parts, self.turn))
                 return 0
@@ -346,20 +377,21 @@ class Task(Receiver):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def ask(self, parts: list) -> cython.int:
+    def ask(self, parts: list, db: cython.int) -> cython.int:
         """Send the questions; returns how many replies are due: a link may refuse at once."""
         i: cython.int
+        link: Link
         request: bytes
         self.answers = [_MISSING] * len(parts)
         self.missing = len(parts)
         self.turn += 1
         self.asking = True
         for i in range(len(parts)):
-            engine, words = parts[i]
+            where, words = parts[i]
             request = encode_command(words)
-            _link(engine, self.client.resp).send(
-                self, self.turn << 32 | cython.cast(uint64_t, i),
-                cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
+            link = where if isinstance(where, Link) else cython.cast(Engine, where).at(self.lane, self.client.resp)
+            link.send(self, self.turn << 32 | cython.cast(uint64_t, i),
+                      cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), db, 0)
         self.asking = False
         return self.missing
 
@@ -383,8 +415,8 @@ class Task(Receiver):
             return
         self.turn += 1
         self.missing = 0
-        self.step([CommandError(errors.engine_silent(engine.index)) if answer is _MISSING else answer
-                   for (engine, _), answer in zip(parts, self.answers)])
+        self.step([CommandError(errors.engine_silent(_engine_of(where).index)) if answer is _MISSING else answer
+                   for (where, _), answer in zip(parts, self.answers)])
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -399,11 +431,16 @@ class Task(Receiver):
         return self.queue.reply(self.seq, answer.buf, answer.len)
 
 
+def _engine_of(where: Any) -> Any:
+    """The engine that an Ask's part went to."""
+    return where.engine if isinstance(where, Link) else where
+
+
 def run_alone(backends: Backends, client: object, coroutine: Coroutine) -> Task:
     """Drive a coroutine that no client waits for. client: anything with db and resp."""
     queue: ReplyQueue = ReplyQueue(backends.outbox)
     queue.dead = True
-    task: Task = Task(backends, queue, queue.open(True), client, coroutine)
+    task: Task = Task(backends, queue, queue.open(True), client, coroutine, LANE_CONTROL)
     task.step(None)
     return task
 

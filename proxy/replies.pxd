@@ -6,7 +6,9 @@ cdef class Receiver:
     cdef int reply(self, uint64_t seq, uint8_t* p, Py_ssize_t n) except -1              # a whole reply
     cdef bint streams(self, uint64_t seq) noexcept                                      # would take it in pieces
     cdef int piece(self, uint64_t seq, uint8_t* p, Py_ssize_t n) except -1
-    cdef int broken(self, uint64_t seq) except -1                                       # no more pieces will come
+    cdef bint broken(self, uint64_t seq) except -1      # no more pieces; whether an error can stand for all of it
+    cdef bint takes(self, uint64_t seq, Transport source) except -1                     # no: it resumes `source` later
+    cdef int detour(self) except -1                                                     # new commands go another way
 
 # One command whose reply is due.
 ctypedef struct Slot:
@@ -21,6 +23,7 @@ cdef class Outbox:
     cdef list dirty
     cdef uint8_t* spare[64]
     cdef int spare_count
+    cdef readonly Py_ssize_t held_bytes     # room for replies that wait for others
     cdef public object on_slow          # called with the protocol of a client that does not take all, or None
     cdef uint8_t* take(self) noexcept
     cdef int give(self, uint8_t* buffer) except -1
@@ -40,6 +43,8 @@ cdef class ReplyQueue(Receiver):
     cdef bint is_dirty, dead
     cdef readonly bint closing      # nothing is asked any more: close when all is answered
     cdef bint waiting               # reading is paused until `low` or fewer slots are due
+    cdef bint alone                 # nothing may start before all that is due is answered
+    cdef list sources               # (seq, Transport) of links that are not read until seq is first, and there is room
     cdef uint64_t low
     cdef uint64_t open(self, bint silent) except? 0xFFFFFFFFFFFFFFFF
     cdef int put(self, uint8_t* p, Py_ssize_t n, bint silent) except -1     # open and reply in one
@@ -55,3 +60,5 @@ cdef class ReplyQueue(Receiver):
     cdef int grow(self) except -1
     cdef int keep(self, Slot* slot, uint8_t* p, Py_ssize_t n) except -1
     cdef int release_out(self) except -1
+    cdef int free_side(self) except -1
+    cdef int resume_sources(self) except -1

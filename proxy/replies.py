@@ -14,9 +14,11 @@ the wake-up ends. Does not own what was asked or where (session, router, backend
 A reply for `head` is appended to `out` straight from the engine's read buffer, and so are the stored ones behind it;
 any other is copied to `side` until its turn. `out` is sent once per wake-up, by Outbox.flush. Large replies skip `out`:
 they are written to the transport, and one that is first in line may even come in pieces (`streams`), so that it is
-never held here as a whole.
+never held here as a whole. Where the client does not take that fast enough, or the reply is not first in line, the link
+that it comes from is not read, if only this client has commands there (`takes`): `sources` keeps who is to be resumed.
 
-Invariants: head <= tail. A slot is answered once; then it is `head`'s turn or its reply is in `side`. A slot that is
+Invariants: head <= tail. Every connection in `sources` is resumed: when its reply is first in line and the client has
+taken most of what it was sent, or when the client is gone. A slot is answered once; then it is `head`'s turn or its reply is in `side`. A slot that is
 `silent` takes its turn but sends nothing. After `abandon` (the client is gone) every answer is dropped. A queue that
 has nothing to send owns no `out`; one with nothing due owns no `side`, and a ring of at most limits.PROXY_SLOTS_KEPT.
 """
@@ -26,6 +28,7 @@ from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
 from cython.cimports.libc.string import memcpy
 from cython.cimports.proxy.replies import Slot, SlotP
 from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.net.transport import Transport
 
 from shardd.base import limits
 
@@ -33,6 +36,7 @@ _OUT_BYTES = cython.declare(cython.Py_ssize_t, limits.PROXY_OUT_BYTES)
 _SIDE_KEPT = cython.declare(cython.Py_ssize_t, limits.PROXY_OUT_BYTES)
 _SLOTS_KEPT = cython.declare(uint32_t, limits.PROXY_SLOTS_KEPT)
 _UNSENT_MAX = cython.declare(cython.Py_ssize_t, limits.PROXY_UNSENT_BYTES_MAX)
+_UNSENT_LOW = cython.declare(cython.Py_ssize_t, limits.PROXY_UNSENT_BYTES_MAX // 4)
 _SPARE_MAX = cython.declare(cython.int, 64)
 _SLOTS_FIRST = cython.declare(uint32_t, 4)
 
@@ -61,8 +65,20 @@ class Receiver:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def broken(self, seq: uint64_t) -> cython.int:
-        """The engine died in the middle of a reply of which pieces are gone already."""
+    def broken(self, seq: uint64_t) -> cython.bint:
+        """The engine died in the middle of a reply of which pieces were taken. Yes: `reply` may give an error instead."""
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def takes(self, seq: uint64_t, source: Transport) -> cython.bint:
+        """Whether the next bytes of `seq` may come now. No: `source`, which they come from, is resumed later."""
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def detour(self) -> cython.int:
+        """Commands that start from now on go another way than one that is in flight, and could overtake it."""
         return 0
 
 
@@ -179,8 +195,15 @@ class ReplyQueue(Receiver):
         """The client is gone; what is still due will be dropped."""
         self.dead = True
         self.release_out()
+        self.free_side()
+        return self.resume_sources()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def free_side(self) -> cython.int:
         free(self.side)
         self.side = cython.NULL
+        self.outbox.held_bytes -= self.side_cap
         self.side_len = self.side_cap = 0
         return 0
 
@@ -219,10 +242,43 @@ class ReplyQueue(Receiver):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def broken(self, seq: uint64_t) -> cython.int:
+    def broken(self, seq: uint64_t) -> cython.bint:
         """Half a reply is out: only the connection's end can tell the client."""
         if not self.dead:
             self.transport.close("an engine died in the middle of a reply")
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def takes(self, seq: uint64_t, source: Transport) -> cython.bint:
+        if self.dead or (seq == self.head and self.transport.out_len + self.out_len <= _UNSENT_MAX):
+            return True
+        if self.sources is None:
+            self.sources = []
+        self.sources.append((seq, source))
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def resume_sources(self) -> cython.int:
+        """Have the links read whose turn it is."""
+        sources: list = self.sources
+        if not self.dead and self.transport.out_len > _UNSENT_LOW:
+            return 0
+        self.sources = None
+        for seq, source in sources or ():
+            if self.dead or seq <= self.head:
+                source.resume_reading()
+            elif self.sources is None:
+                self.sources = [(seq, source)]
+            else:
+                self.sources.append((seq, source))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def detour(self) -> cython.int:
+        self.alone = True
         return 0
 
     @cython.cfunc
@@ -239,6 +295,7 @@ class ReplyQueue(Receiver):
             if grown == cython.NULL:
                 raise MemoryError
             self.side = cython.cast(bytep, grown)
+            self.outbox.held_bytes += cap - self.side_cap
             self.side_cap = cap
         if n > 0:
             memcpy(self.side + self.side_len, p, n)
@@ -265,9 +322,7 @@ class ReplyQueue(Receiver):
         if self.stored == 0:
             self.side_len = 0
             if self.side_cap > _SIDE_KEPT or self.head == self.tail:
-                free(self.side)
-                self.side = cython.NULL
-                self.side_cap = 0
+                self.free_side()
         return 0
 
     @cython.cfunc
@@ -358,6 +413,8 @@ class ReplyQueue(Receiver):
         """Close, or read again, where that was waited for. Also called when the transport's queue is empty."""
         if self.dead:
             return 0
+        if self.sources is not None:
+            self.resume_sources()
         if self.closing:
             if self.head == self.tail:
                 self.transport.close_after_flush()

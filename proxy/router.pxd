@@ -18,6 +18,7 @@ ctypedef struct Route:
     int index               # into the router's lists
     int arity               # negative: at least so many
     int kind, join
+    int lane                # link.Lane: of EVERY and TASK; all else goes over the shared one
     int first_key, last_key, key_step
     bint no_auth, container, sub
     bint built              # exists for clients

@@ -15,6 +15,12 @@ that are answered here (commands.connection, commands.introspect, proxy.handlers
     HELP                         ANY: every engine says the same
     anything else                REFUSED: which engine would be right?
 
+A command that goes to engines without keys has a lane, so that it is in nobody's way and nobody in its (backend):
+
+    has keys, or is fast         shared: it is answered at once
+    readonly or write            long: it is about the whole keyspace
+    anything else                control: it is about the server
+
 So a command that is new in the table is routed, or refused, without a change here. REFUSED and "not built" differ: what
 no engine has answers as an unknown command does, what engines have but a proxy cannot do right says so.
 
@@ -25,6 +31,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import cython
 from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.proxy.link import LANE_CONTROL, LANE_LONG, LANE_SHARED
 from cython.cimports.proxy.merge import (
     JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_NONE, JOIN_OK, JOIN_ORDER, JOIN_SUM)
 from cython.cimports.proxy.router import (
@@ -72,6 +79,13 @@ def classify(row: Row, handler: Callable | None) -> tuple[str, int]:
     return "any" if row.container is not None and row.own_name == "help" else "refused", JOIN_NONE
 
 
+def lane_of(row: Row, kind: str) -> int:
+    """The lane of a row of this class."""
+    if kind not in ("every", "task") or row.key_specs or "fast" in row.flags:
+        return LANE_SHARED
+    return LANE_LONG if row.flags & {"readonly", "write"} else LANE_CONTROL
+
+
 def all_rows() -> Iterable[Row]:
     """Every row of the table, containers before their subcommands."""
     for row in table.COMMANDS.values():
@@ -115,6 +129,7 @@ class Router:
         route.arity = row.arity
         route.kind = next(number for number, known in KINDS.items() if known == kind)
         route.join = join
+        route.lane = lane_of(row, kind)
         route.first_key, route.last_key, route.key_step = row.first_key, row.last_key, row.key_step
         route.no_auth = "no_auth" in row.flags
         route.container = bool(row.subcommands)

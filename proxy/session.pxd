@@ -1,5 +1,5 @@
 from libc.stdint cimport uint8_t, uint64_t, int64_t
-from proxy.backend cimport Backends, Link
+from proxy.backend cimport Backends
 from proxy.replies cimport Outbox, ReplyQueue
 from proxy.router cimport Route, Router
 from shardd.net.client cimport Client
@@ -26,8 +26,7 @@ cdef class ProxySession(Client):
     cdef ReplyQueue queue
     cdef Shared shared
     cdef InputState input
-    cdef int seen                       # epoch and protocol of what is in flight: see `fresh`
-    cdef bint alone                     # nothing else may start before what is in flight has ended
+    cdef int seen                       # epoch, lane and protocol of what is in flight: see `fresh`
     cdef int request(self, Request* request) except -1
     cdef bint fresh(self, int stamp) noexcept
     cdef int on_key(self, Route* route, Request* request, Arg* argv, bint silent) except -1

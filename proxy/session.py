@@ -11,10 +11,10 @@ queue.
                                            -> on_every  -> merge.ask_every   a Join answers
                                            -> on_here   -> handler           at once, or a Task answers
 
-A client's commands take effect in its order: those for one engine go over one link, in order. Three things would break
-that, and wait until all that is in flight is answered: another protocol (HELLO; its link is another one), another
-topology (a slot may have another engine), and what follows a Task. `request` then returns 1 ("not now"), reading
-pauses, and the queue resumes it when it is empty.
+A client's commands take effect in its order: those for one engine go over one link, in order. What would break that
+waits until all that is in flight is answered: another protocol (HELLO) or another lane, whose links are others; another
+topology, since a slot may have another engine; what follows a Task, or a reply for which a link stepped aside (`alone`).
+`request` then returns 1 ("not now"), reading pauses, and the queue resumes it when it is empty.
 
 Bounds: a client with limits.PROXY_PIPELINE_MAX commands in flight, or that leaves limits.PROXY_UNSENT_BYTES_MAX of
 replies unread, is not read from. One that goes away with commands in flight leaves them to run; their replies are
@@ -26,7 +26,8 @@ Slices of the input are not used after `request` has returned.
 import cython
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memset
-from cython.cimports.proxy.backend import Backends, Engine, Link
+from cython.cimports.proxy.backend import Backends, Engine
+from cython.cimports.proxy.link import Link
 from cython.cimports.proxy.merge import Task, ask_every, split
 from cython.cimports.proxy.replies import Outbox, ReplyQueue
 from cython.cimports.proxy.router import (
@@ -211,7 +212,7 @@ class ProxySession(Client):
         if self.queue.head != self.queue.tail:
             return False
         self.seen = stamp
-        self.alone = False
+        self.queue.alone = False
         return True
 
     @cython.cfunc
@@ -222,8 +223,10 @@ class ProxySession(Client):
         argv: ArgP = shared.parser.args + request.first
         route: RouteP = shared.router.lookup(argv, request.argc)
         silent: cython.bint = False
-        stamp: cython.int = 4 * shared.epoch + self.resp
-        if (self.seen != stamp or self.alone) and not self.fresh(stamp):
+        stamp: cython.int = 16 * shared.epoch + self.resp
+        if route != cython.NULL:
+            stamp += 4 * route.lane
+        if (self.seen != stamp or self.queue.alone) and not self.fresh(stamp):
             return 1
         self.commands += 1
         shared.commands += 1
@@ -354,7 +357,7 @@ class ProxySession(Client):
         if request.inline_form:
             self.rewrite(request, argv)
         return ask_every(backends, self.queue, self.queue.open(silent), route.join, request.raw, request.raw_n,
-                         self.db, self.resp)
+                         self.db, self.resp, route.lane)
 
     # --- answered here --------------------------------------------------------------------------------------------
 
@@ -370,8 +373,8 @@ class ProxySession(Client):
         except CommandError as error:
             value = error
         if route.kind == ROUTE_TASK:
-            self.alone = True
-            task = Task(self.shared.backends, self.queue, self.queue.open(silent), self, value)
+            self.queue.alone = True
+            task = Task(self.shared.backends, self.queue, self.queue.open(silent), self, value, route.lane)
             task.step(None)
         elif value is not NO_REPLY:
             if silent and self.last_command in _UNSILENCE and not isinstance(value, CommandError):

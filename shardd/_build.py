@@ -64,6 +64,7 @@ COMPILED = [
     "proxy.replies",
     "proxy.session",
     "proxy.router",
+    "proxy.link",
     "proxy.backend",
     "proxy.merge",
 ]

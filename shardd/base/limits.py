@@ -251,8 +251,19 @@ HOLD_MS_MAX: Final = 5_000
 """Longest time for which a proxy can have an engine to itself; a command over several engines needs some round trips,
 less than a millisecond. Above it, other clients would think that the engine is down."""
 
+PROXY_LARGE_REPLY_BYTES_MIN: Final = 256 * KIB
+"""A reply of which at least this much is on its way makes its link step aside: some 100 us that others would wait."""
+
+PROXY_PRIVATE_LINKS_MAX: Final = 32
+"""Links of an engine that large replies have for themselves, and so many again that are lent: descriptors on both sides.
+Where all are taken, large replies hold up others' for as long as they take."""
+
+PROXY_IDLE_LINKS_MAX: Final = 4
+"""Links of an engine that are kept for the next large reply or borrower: connecting anew costs some 50 us."""
+
 PROXY_RETRY_MS: Final = 1_000
-"""How long a command that could not be sent waits for its engine: most restarts are shorter."""
+"""How long a command that could not be sent waits for its engine (default of proxy-retry-ms): most restarts are
+shorter."""
 
 PROXY_HELD_BYTES_MAX: Final = 16 * MIB
 """Bytes of commands that wait for one engine to come back; once there are more, further ones are refused at once."""

@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 class Engine:
-    """One engine, played by the test. `link` is the newest connection from the proxy."""
+    """One engine, played by the test. `heard` is the connection that the last request came over."""
 
     def __init__(self, path: Path, index: int) -> None:
         self.path, self.index = path, index
@@ -31,6 +31,7 @@ class Engine:
         self.requests: list[list[bytes]] = []
         self.handshakes: list[list[bytes]] = []
         self.links: list[socket.socket] = []
+        self.heard: socket.socket | None = None
         self._decoders: dict[socket.socket, Decoder] = {}
         self._due: dict[socket.socket, bytearray] = {}
         self.listener: socket.socket | None = None
@@ -84,16 +85,19 @@ class Engine:
             answer = b"%1\r\n+proto\r\n:3\r\n" if name == b"HELLO" else b"+OK\r\n"
             if request[1:] == [b"COMMANDS"]:
                 answer = b"-ERR unknown command 'SHARDD'\r\n"
-            self.reply(answer, self.links.index(link))
+            self.reply(answer, link)
             return
+        self.heard = link
         self.requests.append(request)
         answer = self.auto(request) if self.auto is not None else None
         if answer is not None:
-            self.reply(answer, self.links.index(link))
+            self.reply(answer, link)
 
-    def reply(self, data: bytes, link: int = -1) -> None:
-        """Send bytes to the proxy, as fast as it takes them."""
-        self._due.setdefault(self.links[link], bytearray()).extend(data)
+    def reply(self, data: bytes, link: socket.socket | None = None) -> None:
+        """Send bytes to the proxy, as fast as it takes them; default: over the connection of the last request."""
+        if link is None:
+            link = self.heard if self.heard in self.links else self.links[-1]
+        self._due.setdefault(link, bytearray()).extend(data)
         self._push()
 
     def _push(self) -> bool:
@@ -176,15 +180,17 @@ class Client:
     def pull(self) -> None:
         """Read what the proxy has sent; `closed` tells whether it ended."""
         self.rig.turn()
+        chunks = [self.received]
         while True:
             try:
                 data = self.sock.recv(1 << 20)
             except (BlockingIOError, ConnectionResetError):
-                return
+                break
             if not data:
-                return
-            self.received += data
+                break
+            chunks.append(data)
             self.rig.turn()
+        self.received = b"".join(chunks)
 
     @property
     def closed(self) -> bool:

@@ -32,12 +32,12 @@ class SlowEngine:
     def __init__(self, rig: Rig, engine: Engine, chance: random.Random) -> None:
         self.rig, self.engine, self.chance = rig, engine, chance
         self.owed: dict[object, bytearray] = {}
-        engine.auto = None
+        engine.auto = self.owe
 
-    def collect(self) -> None:
-        """Turn requests into owed replies; the rig has one link per protocol, and requests name none, so one only."""
-        for request in self.engine.take():
-            self.owed.setdefault(self.engine.links[-1], bytearray()).extend(self.answer(request))
+    def owe(self, request: list[bytes]) -> None:
+        """Turn a request into an owed reply, over the connection that it came by."""
+        self.owed.setdefault(self.engine.heard, bytearray()).extend(self.answer(request))
+        self.engine.requests.clear()
 
     def answer(self, request: list[bytes]) -> bytes:
         name = request[0].upper()
@@ -58,7 +58,6 @@ class SlowEngine:
 
     def speak(self, everything: bool = False) -> None:
         """Send some of what is owed."""
-        self.collect()
         for link, owed in list(self.owed.items()):
             if link not in self.engine.links:
                 del self.owed[link]
@@ -67,7 +66,7 @@ class SlowEngine:
             data = bytes(owed[:some])
             del owed[:some]
             if data:
-                self.engine.reply(data, self.engine.links.index(link))
+                self.engine.reply(data, link)
 
     def die(self) -> None:
         self.engine.die()
