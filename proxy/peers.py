@@ -70,8 +70,7 @@ class Peers:
             if other != index:
                 info = EngineInfo(f"{other:040x}", f"{other:040x}", other, unixsocket=str(run_dir / f"proxy-{other}.sock"))
                 self.all.append(Peer(other, Engine(backends, info)))
-        for peer in self.all:
-            peer.link.resp2.retry_now()
+        self._connecting = False
 
     @property
     def elsewhere(self) -> int:
@@ -81,14 +80,18 @@ class Peers:
     @property
     def settled(self) -> bool:
         """Whether client ids may be given: every proxy that is there has said how far it is."""
-        return (all(peer.answered or not peer.up for peer in self.all)
+        return (self._connecting and all(peer.answered or not peer.up for peer in self.all)
                 or mono_ms() - self._started_ms > limits.PROXY_PEER_MS)
 
     # --- news -----------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Cron: tell the others what is new."""
+        """Cron: tell the others what is new; the first time, begin to connect: links need the loop's timers."""
         now_ms = mono_ms()
+        if not self._connecting:
+            self._connecting = True
+            for peer in self.all:
+                peer.link.resp2.retry_now()
         news = self.last_id, len(self.server.clients)
         for peer in self.all:
             for link in peer.link.links():

@@ -1,5 +1,6 @@
 """Proxies that ask each other: ids, counts of clients, questions to all, and one that does not answer."""
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,8 +114,29 @@ def test_every_proxy_finds_the_others(tree):
     assert all(one.server.peers.settled for one in tree.all)
 
 
+def test_a_proxy_that_comes_late_is_found(tmp_path):
+    early = One(tmp_path, 0, 2)
+    for _ in range(5):
+        early.server.check()
+        early.turn()
+        early.ring(limits.PROXY_RECONNECT_MAX_MS)
+    assert early.server.peers.settled and not early.server.peers.all[0].up
+    late = One(tmp_path, 1, 2)
+    deadline = time.monotonic() + 10
+    while not early.server.peers.all[0].answered:       # the late one says nothing by itself
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        early.ring(limits.PROXY_RECONNECT_MAX_MS)
+        early.server.check()
+        for one in (early, late):
+            one.turn()
+    for one in (early, late):
+        one.close()
+
+
 def test_a_proxy_alone_asks_nobody(tmp_path):
     one = One(tmp_path, 0, 1)
+    one.server.check()
     assert one.server.peers.all == [] and one.server.peers.settled and one.server.peers.elsewhere == 0
     one.close()
 
