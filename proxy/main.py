@@ -10,7 +10,7 @@ the object that commands see (server).
 
 Under the supervisor its topology comes over the control socket. It listens for clients when it has one and its engines
 answer, or limits.ENGINES_WAIT_MS after the start, so that a client that got in does not meet CLUSTERDOWN at once.
-With several proxies the port is shared (SO_REUSEPORT), and the first of them has the Unix socket.
+Its listening sockets are the supervisor's, who keeps them open while a proxy is started again.
 """
 import asyncio
 import contextlib
@@ -18,9 +18,11 @@ import gc
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -31,7 +33,7 @@ from shardd.base.errors import ConfigError
 from shardd.base.log import PROXY, Log
 from shardd.base.options import Config
 from shardd.cluster.topology import Topology, TopologyError
-from shardd.net.listen import ControlSocket, accept_on, tcp_sockets, unix_socket
+from shardd.net.listen import ControlSocket, accept_on, tcp_port, tcp_sockets, unix_socket, where
 
 PROGRAM = "shardd-proxy"
 
@@ -52,7 +54,8 @@ class Proxy:
         elif topology is None:
             raise ConfigError("a proxy needs engines: start shardd, or give --topology FILE")
         self.config = config
-        self.log = Log(PROXY, config["loglevel"], config["logfile"])
+        # under a supervisor standard output is a pipe to it, and it writes the log
+        self.log = Log(PROXY, config["loglevel"], "" if self.parent else config["logfile"])
         proxies = config["proxies"] if self.parent else 1
         rewrite_path = self.parent.conf_path or None if self.parent else config.path
         run_dir = Path(self.parent.control_path).parent if self.parent else None
@@ -65,6 +68,7 @@ class Proxy:
         self._turn = 0
         self._started_ms = mono_ms()
         self._unix_paths: list[str] = []
+        self._listeners: list[Any] = []
 
     async def run(self) -> None:
         """Serve until a signal, the supervisor's end or SHUTDOWN. Raises ConfigError where a socket does not open."""
@@ -104,21 +108,22 @@ class Proxy:
         return bool(engines) and all(engine.up for engine in engines) and self.server.peers.settled
 
     def _listen(self) -> None:
-        config, server = self.config, self.server
-        backlog, port, path = config["tcp-backlog"], config["port"], config["unixsocket"]
-        listening = []
-        if port or not path:
-            share_port = self.parent is not None and config["proxies"] > 1
-            for sock in tcp_sockets(config["bind"], port, backlog, share_port):
-                server.port = sock.getsockname()[1]
-                listening.append(accept_on(sock, server.reactor, server.accept, config))
-        if path and server.index == 0:
-            server.reactor.listen(unix_socket(path, config["unixsocketperm"], backlog), server.accept, backlog)
-            self._unix_paths.append(path)
-            listening.append(path)
-        self.log.notice(f"Proxy listens on {', '.join(listening)}")
+        socks = self.parent.listeners if self.parent is not None else self._own_sockets()
+        self.server.port = tcp_port(socks)
+        self._listeners = [accept_on(sock, self.server.reactor, self.server.accept, self.config) for sock in socks]
+        self.log.notice(f"Proxy listens on {', '.join(map(where, socks))}")
         if self.parent is not None:
-            self.parent.ready(server.port)
+            self.parent.ready(self.server.port)
+
+    def _own_sockets(self) -> list[socket.socket]:
+        """Those of a proxy by itself."""
+        config = self.config
+        backlog, port, path = config["tcp-backlog"], config["port"], config["unixsocket"]
+        socks = tcp_sockets(config["bind"], port, backlog) if port or not path else []
+        if path:
+            socks.append(unix_socket(path, config["unixsocketperm"], backlog))
+            self._unix_paths.append(path)
+        return socks
 
     def _cron(self) -> None:
         self._timer = self.loop.call_later(limits.PROXY_CRON_MS / 1000, self._cron)

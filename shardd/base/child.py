@@ -12,9 +12,13 @@ The supervisor starts a child with
     SHARDD_NODE_ID    the child's own id, 40 hex digits: which engine of the topology it is
     SHARDD_CONF       path of the user's configuration file, which CONFIG REWRITE rewrites; empty where there is none.
                       (The file that the child itself is started with is made for it, anew for each start.)
+    SHARDD_LISTEN     "<fd>,<fd> ...": the sockets on which it shall listen for clients, bound already. The supervisor
+                      keeps them open, so that connections wait in the backlog while a child is started again
+    SHARDD_GENERATION how many processes were started in this place before, from 0
 
 and an end of the lifeline, a stream socket pair. Over it go JSON objects, one per line, child to supervisor:
 
+    {"loading": true}                               it has data to load first, and answers PING meanwhile
     {"ready": true, "pid": 4711, "port": 40001}     once, when it listens on everything it was told to
     {"shutdown": true, "save": null}                a client sent SHUTDOWN: stop the whole tree
     {"config": {"maxclients": "500", ...}}          a proxy did CONFIG SET: children that start from now on get the new
@@ -34,7 +38,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from shardd.base import limits
 
@@ -48,7 +52,9 @@ CONTROL = "SHARDD_CONTROL"
 LIFELINE = "SHARDD_LIFELINE"
 NODE_ID = "SHARDD_NODE_ID"
 CONF = "SHARDD_CONF"
-VARIABLES = (CONTROL, LIFELINE, NODE_ID, CONF)
+LISTEN = "SHARDD_LISTEN"
+GENERATION = "SHARDD_GENERATION"
+VARIABLES = (CONTROL, LIFELINE, NODE_ID, CONF, LISTEN, GENERATION)
 
 LINE_BYTES_MAX = 64 * limits.KIB
 """Longest message: well under what a Unix socket buffers (net.core.wmem_default, 208 KiB)."""
@@ -60,17 +66,25 @@ class Parent:
     """The supervisor, as a child sees it.
 
     control_path: where to listen for control connections. node_id: 40 hex digits. conf_path: the user's configuration
-    file, empty for none. pid: the supervisor's.
+    file, empty for none. pid: the supervisor's. listeners: bound sockets for clients, TCP and Unix. generation: how many
+    processes were started in this place before.
     """
 
-    def __init__(self, control_path: str, node_id: str, conf_path: str, pid: int, lifeline: socket.socket) -> None:
+    def __init__(self, control_path: str, node_id: str, conf_path: str, pid: int, lifeline: socket.socket,
+                 listeners: Sequence[socket.socket] = (), generation: int = 0) -> None:
         self.control_path = control_path
         self.node_id = node_id
         self.conf_path = conf_path
         self.pid = pid
+        self.listeners = list(listeners)
+        self.generation = generation
         self._lifeline: socket.socket | None = lifeline
         self._on_gone: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def loading(self) -> None:
+        """Tells the supervisor that data is loaded first: it waits as long as PING is answered."""
+        self._send({"loading": True})
 
     def ready(self, port: int) -> None:
         """Tells the supervisor that this process listens on everything. port: the TCP port, 0 where there is none."""
@@ -140,16 +154,17 @@ def adopt(on_parent_gone: Callable[[], object]) -> Parent | None:
     lifeline = os.environ.get(LIFELINE)
     if lifeline is None:
         return None
-    control, node_id, conf = (os.environ.get(name, "") for name in (CONTROL, NODE_ID, CONF))
+    control, node_id, conf, listen, generation = (os.environ.get(name, "") for name in (CONTROL, NODE_ID, CONF, LISTEN,
+                                                                                       GENERATION))
     for name in VARIABLES:
         os.environ.pop(name, None)
     fd, _, pid = lifeline.partition(":")
     try:
-        sock = socket.socket(fileno=int(fd))
-        parent = Parent(control, node_id, conf, int(pid), sock)
+        sock = _inherited(fd)
+        parent = Parent(control, node_id, conf, int(pid), sock, [_inherited(word) for word in listen.split(",") if word],
+                        int(generation or 0))
     except (ValueError, OSError) as error:
-        raise ValueError(f"{LIFELINE}={lifeline} is not of use: {error}") from None
-    os.set_inheritable(sock.fileno(), False)
+        raise ValueError(f"{LIFELINE}={lifeline}, {LISTEN}={listen} are not of use: {error}") from None
     sock.setblocking(False)
     die_with_parent()
     loop = asyncio.get_running_loop()
@@ -157,6 +172,13 @@ def adopt(on_parent_gone: Callable[[], object]) -> Parent | None:
     if os.getppid() != parent.pid:
         loop.call_soon(parent._gone)
     return parent
+
+
+def _inherited(fd: str) -> socket.socket:
+    """The socket of a descriptor that was passed down. Raises ValueError or OSError."""
+    sock = socket.socket(fileno=int(fd))
+    sock.set_inheritable(False)
+    return sock
 
 
 def die_with_parent(signum: int = signal.SIGTERM) -> None:

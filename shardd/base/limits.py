@@ -173,6 +173,12 @@ RESTART_BACKOFF_MAX_MS: Final = 10_000
 RESTART_STEADY_MS: Final = 30_000
 """A child that was up this long has recovered: its next death starts from the shortest pause again."""
 
+CRASH_LOOP_DEATHS: Final = 3
+"""Deaths in a row, without RESTART_STEADY_MS between them, from which on a child counts as being in a crash loop."""
+
+CHILD_SLOW_START_MS: Final = 5_000
+"""A child that takes longer to start is mentioned as trouble: without data to load it takes half a second."""
+
 CHILD_START_MS: Final = 30_000
 """How long a child may take until it listens. Nothing is loaded at start yet; a slow disk and a loaded machine are."""
 
@@ -185,6 +191,22 @@ CHILD_SUSPECT_MS: Final = 3_000
 CHILD_HUNG_MS: Final = 120_000
 """Without an answer for this long a child is ended and started again. It holds data that may exist nowhere else, so
 the bound lies far above what any command, snapshot or slow disk takes."""
+
+BACKLOG_HOLD_MS: Final = 1_000
+"""Longest pause before a restart during which the listening sockets of a child are kept open: connections may wait so
+long in the backlog. Of one that keeps dying they are closed, so that clients are refused at once instead of hanging."""
+
+LOG_LINES_KEPT: Final = 1_000
+"""Lines of the log that the supervisor remembers per process: some 150 KiB, and enough to see how a crash came about."""
+
+LOG_LINE_BYTES_MAX: Final = 4 * KIB
+"""Longest line that is taken from a child; what is longer (no line of our log is) comes as several."""
+
+LOG_FOLLOWER_LINES_MAX: Final = 10_000
+"""Lines that may wait for somebody who follows the log and does not read; then some are left out."""
+
+RESTART_WAIT_MS: Final = 2 * CHILD_START_MS
+"""How long a rolling restart waits for one child to be up, answering and reachable before it gives up."""
 
 ENGINES_WAIT_MS: Final = 5_000
 """How long the proxies wait for the engines at start: one that never comes up must not keep the others from serving."""

@@ -8,11 +8,14 @@ supervisor, `M` an engine, `P` a proxy (Redis: M master, S replica, C child). Le
 `.` debug, `-` verbose, `*` notice, `#` warning; `loglevel` names the first that is written, `nothing` silences all.
 
 The log goes to `logfile`, or to standard output where that is empty. A line is one write to a descriptor opened for
-appending, so that processes may share a file. Writing never raises: a full disk must not stop the server.
+appending, so that processes may share a file. Writing never raises: a full disk must not stop the server. A file that
+was renamed, by logrotate say, is left for a new one of the old name: at once with reopen() (SIGUSR1), within a second
+with check(). Of a tree only the supervisor has the file; it writes the lines of its children as well.
 """
 
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 from shardd.base.clock import now_ms
@@ -45,6 +48,9 @@ class Log:
         """level: a value of `loglevel`; path: `logfile`. Raises ConfigError where the file cannot be opened."""
         self.role = role
         self.level = LEVELS[level]
+        self.path = path
+        self.tee: Callable[[bytes], object] | None = None
+        """Called with each line that is written, without its newline."""
         self._fd = self._open(path)
 
     @staticmethod
@@ -65,12 +71,47 @@ class Log:
             os.close(self._fd)
             self._fd = _STDOUT
 
+    def reopen(self) -> bool:
+        """Open `logfile` anew, made where it is missing; whether that went well. The old one stays in use where not."""
+        if not self.path:
+            return True
+        try:
+            fd = self._open(self.path)
+        except ConfigError as error:
+            self.warning(str(error))
+            return False
+        self.close()
+        self._fd = fd
+        return True
+
+    def check(self) -> bool:
+        """Reopen `logfile` where its name is another file's by now, or nobody's; whether it was. About once a second."""
+        if not self.path:
+            return False
+        try:
+            ours, named = os.fstat(self._fd), os.stat(self.path)
+            if (ours.st_ino, ours.st_dev) == (named.st_ino, named.st_dev):
+                return False
+        except FileNotFoundError:
+            if not os.path.isdir(os.path.dirname(self.path) or "."):
+                return False        # with its directory gone it cannot be made, and need not be said every second
+        except OSError:
+            return False
+        return self.reopen()
+
     def write(self, level: int, message: str) -> None:
         """Write `message` if its level is wanted; level: DEBUG, VERBOSE, NOTICE or WARNING."""
         if level < self.level:
             return
+        line = format_line(os.getpid(), self.role, level, message, now_ms())
+        self.raw(line)
+        if self.tee is not None:
+            self.tee(line[:-1])
+
+    def raw(self, data: bytes) -> None:
+        """Write bytes as they are: whole lines that another process has formatted."""
         try:
-            os.write(self._fd, format_line(os.getpid(), self.role, level, message, now_ms()))
+            os.write(self._fd, data)
         except OSError:
             pass
 

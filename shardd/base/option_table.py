@@ -127,8 +127,7 @@ def _process() -> list[Option]:
         Option("daemonize", Bool(), "no", "Run in the background.", section, ALL, mutable=False, only=("no",),
                reason="the server stays in the foreground: leave it to systemd or another service manager"),
         Option("supervised", Enum("no", "auto", "systemd", "upstart"), "no", "Tell the service manager when the server "
-               "is ready.", section, SUPERVISOR, mutable=False, only=("no",), reason=NOT_YET + "no readiness "
-               "message is sent"),
+               "is ready.", section, SUPERVISOR, mutable=False),
         Option("pidfile", String(), "", "File for the process id; empty for none.", section, ALL, mutable=False),
         Option("loglevel", Enum("debug", "verbose", "notice", "warning", "nothing"), "notice", "The least important "
                "message that is logged.", section, ALL),

@@ -28,7 +28,7 @@ from shardd.engine.cron import Cron
 from shardd.engine.server import Server
 from shardd.engine.session import Session
 from shardd.net.client import ClientFlag
-from shardd.net.listen import ControlSocket, accept_on, tcp_sockets, unix_socket
+from shardd.net.listen import ControlSocket, accept_on, tcp_port, tcp_sockets, unix_socket, where
 
 PROGRAM = "shardd-engine"
 
@@ -39,9 +39,10 @@ class Engine:
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         """Raises ConfigError before anything listens, or where a socket cannot be opened."""
         self.loop = loop
-        self.log = Log(ENGINE, config["loglevel"], config["logfile"])
         self.done = asyncio.Event()
         self.parent = child.adopt(self.done.set)
+        # under a supervisor standard output is a pipe to it, and it writes the log
+        self.log = Log(ENGINE, config["loglevel"], "" if self.parent else config["logfile"])
         self.server = Server(config, self.log, self.parent.node_id if self.parent else "",
                              self.parent.conf_path if self.parent else None)
         self.server.on_shutdown = self._on_shutdown
@@ -50,41 +51,42 @@ class Engine:
         self._unix_paths: list[str] = []
 
     def listen(self) -> None:
-        """Open all sockets. Raises ConfigError."""
+        """Open all sockets; under a supervisor, accept on those that it holds. Raises ConfigError."""
         config, reactor = self.server.config, self.server.reactor
-        backlog = config["tcp-backlog"]
-        listening = []
-        # a supervisor's engine is always reachable over TCP; by itself port 0 means no TCP, as in Redis
-        if config["port"] or self.parent:
-            for sock in self._tcp_sockets():
-                self.server.port = sock.getsockname()[1]
-                listening.append(accept_on(sock, reactor, self._accept, config))
-        if config["unixsocket"]:
-            try:
-                sock = unix_socket(config["unixsocket"], config["unixsocketperm"], backlog)
-            except ConfigError as error:
-                raise config.mistake("unixsocket", str(error)) from None
-            reactor.listen(sock, self._accept, backlog)
-            self._unix_paths.append(config["unixsocket"])
-            listening.append(config["unixsocket"])
         if self.parent:
-            self._control = ControlSocket(reactor, self.parent.control_path, backlog, self._accept_control)
+            socks = self.parent.listeners
+        else:
+            socks = self._own_sockets()
+            if not socks:
+                raise config.mistake("port", "without a port and without a unixsocket there is no way to reach the server")
+        self.server.port = tcp_port(socks)
+        for sock in socks:
+            accept_on(sock, reactor, self._accept, config)
+        if self.parent:
+            self._control = ControlSocket(reactor, self.parent.control_path, config["tcp-backlog"], self._accept_control)
             self._unix_paths.append(self.parent.control_path)
             self._check_control()
         elif self.server.mode == "cluster":
             self._announce()
             for name in ("cluster-announce-ip", "cluster-announce-port", "cluster-announce-hostname"):
                 config.subscribe(name, lambda value: self._announce())
-        if not listening and not self.parent:
-            raise config.mistake("port", "without a port and without a unixsocket there is no way to reach the server")
-        self.log.notice(f"Engine listens on {', '.join(listening)}")
+        self.log.notice(f"Engine listens on {', '.join(map(where, socks))}")
 
-    def _tcp_sockets(self) -> list[socket.socket]:
+    def _own_sockets(self) -> list[socket.socket]:
+        """Those of an engine by itself, where port 0 means no TCP, as in Redis."""
         config = self.server.config
+        socks: list[socket.socket] = []
         try:
-            return tcp_sockets(config["bind"], config["port"], config["tcp-backlog"])
+            option = "port"
+            if config["port"]:
+                socks += tcp_sockets(config["bind"], config["port"], config["tcp-backlog"])
+            option = "unixsocket"
+            if config["unixsocket"]:
+                socks.append(unix_socket(config["unixsocket"], config["unixsocketperm"], config["tcp-backlog"]))
+                self._unix_paths.append(config["unixsocket"])
         except ConfigError as error:
-            raise config.mistake("port", str(error)) from None
+            raise config.mistake(option, str(error)) from None
+        return socks
 
     def _announce(self) -> None:
         """The topology of a cluster node by itself: one engine, with the address that the options say."""

@@ -10,8 +10,8 @@ answer in their own sessions, with the flag INTERNAL for a connection that came 
       proxy-<i>.sock                 supervisor -> proxy, and the other proxies
       engine-<i>.conf, proxy-<i>.conf   the options that the child was started with, mode 0600: passwords stay out of ps
 
-A child learns its socket's path, its lifeline and its id from the environment (base/child.py, which also describes
-the lifeline's messages). The life of a child:
+A child learns its socket's path, its lifeline, its id and the sockets to listen on from the environment (base/child.py,
+which also describes the lifeline's messages). The life of a child:
 
     supervisor                                         child
         | spawn, with SHARDD_CONTROL ...                 |
@@ -31,9 +31,12 @@ Commands on a child's control socket:
     SHARDD TOPOLOGY <json>      +OK; the JSON form of cluster/topology.py. An epoch that is not newer changes nothing.
     SHARDD TOPOLOGY             bulk: the JSON of what is installed, nil where nothing is
     SHARDD CONFIG <name> <text> ...
-                                +OK; sets options of this process alone, as CONFIG SET does. Proxies get it when another
-                                proxy did a CONFIG SET; the engines had it from that proxy.
+                                +OK; sets options of this process alone, as CONFIG SET does, protected ones as well.
+                                Proxies get it when another proxy did a CONFIG SET (the engines had it from that proxy),
+                                all when the configuration file was read again.
     SHARDD PROXY                +OK; the greeting of a proxy. What proxies ask each other is described in proxy/peers.py.
+    SHARDD DRAIN <ms>           +OK; a proxy accepts no more clients, lets those it has finish for at most so long, closes
+                                those that are idle, and ends. It is sent when a successor has taken its place.
     SHARDD STATUS               bulk: a JSON object; pid, epoch, port, uptime_s, clients, ops, used_memory_bytes and,
                                 from an engine, keys. Fields may be added, and missing ones are shown as unknown.
     SHARDD METRICS              from a proxy; bulk: a JSON object of its own figures (proxy/info.py, metrics), for
@@ -42,25 +45,38 @@ Commands on a child's control socket:
 Commands on supervisor.sock:
 
     PING                        +PONG
-    SHARDD STATUS               bulk: JSON {"pid", "epoch", "uptime_s", "stopping", "children": [{...}]} (main.py)
+    SHARDD STATUS               bulk: a JSON object (commands.py)
     SHARDD TOPOLOGY             bulk: the JSON of the topology
     SHUTDOWN                    +OK, then the tree stops
+    SHARDD RELOAD               stream: the configuration file is read again; what changed, and what that takes
+    SHARDD RESTART <what> [LOSE-DATA]
+                                stream: engines, proxies, all, engine <n> or proxy <n>, one after the other (rolling.py)
+    SHARDD LOGS [<who>] [COUNT <n>] [FOLLOW]
+                                stream: the latest lines of engine <n>, proxy <n>, supervisor or all (default), and, with
+                                FOLLOW, all that come until the caller closes the connection
+
+A stream is any number of bulk strings, one sentence or line each, as they come, and then one simple string (+OK) or one
+error. Who closes the connection meanwhile hears no more; a restart or reload goes on all the same.
 
 Invariants: replies come in the order of the requests; a request that timed out keeps its place in that order. Requests
 in flight are bounded by their callers: one PING, one TOPOLOGY and one STATUS at a time.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import socket
+import struct
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from shardd.base import limits
 from shardd.base.errors import CommandError, unknown_command
 from shardd.net.listen import unix_socket
 from shardd.wire.plain import Decoder, ProtocolError, encode_command, encode_reply
+from shardd.wire.values import OK
 
 _READ_BYTES = 64 * limits.KIB
 
@@ -90,6 +106,13 @@ class Link:
     @property
     def closed(self) -> bool:
         return self._error is not None
+
+    @property
+    def peer_pid(self) -> int:
+        """The process that listens at the other end."""
+        sock = self._writer.get_extra_info("socket")
+        pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return int(pid)
 
     async def call(self, *words: str | bytes | int, timeout_ms: int = limits.CONTROL_REPLY_MS) -> Any:
         """One command's reply. Raises CommandError where it is an error, LinkError where there is none in time."""
@@ -135,7 +158,8 @@ class Link:
 
 
 Handler = Callable[[list[bytes]], Awaitable[Any]]
-"""A request's words -> the reply's value (wire.plain.encode_reply). Raises CommandError."""
+"""A request's words -> the reply's value (wire.plain.encode_reply), or an async iterator for a stream, whose items are
+its bulk strings. Raises CommandError, as the iterator may."""
 
 
 class Server:
@@ -168,10 +192,15 @@ class Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         decoder = Decoder()
+        early = bytearray()     # what came while a stream was under way
         try:
-            while data := await reader.read(_READ_BYTES):
+            while data := bytes(early) or await reader.read(_READ_BYTES):
+                early.clear()
                 for request in decoder.feed(data):
-                    writer.write(encode_reply(await self._answer(request)))
+                    value = await self._answer(request)
+                    if isinstance(value, AsyncIterator):
+                        value = await self._stream(value, reader, writer, early)
+                    writer.write(encode_reply(value))
                 await writer.drain()
         except ProtocolError as error:
             writer.write(encode_reply(CommandError(f"ERR Protocol error: {error}".encode())))
@@ -181,6 +210,37 @@ class Server:
             self._writers.discard(writer)
             writer.close()
 
+    async def _stream(self, items: AsyncIterator[bytes | str], reader: asyncio.StreamReader,
+                      writer: asyncio.StreamWriter, early: bytearray) -> Any:
+        """Sends the items of a stream; returns what ends it. Raises OSError where the caller is gone.
+
+        early: gets what the caller sends meanwhile.
+        """
+        pump = asyncio.ensure_future(self._pump(items, writer))
+        gone = asyncio.ensure_future(_gone(reader, early))
+        try:
+            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not pump.done():
+                raise ConnectionResetError
+            return pump.result()
+        finally:
+            for task in (pump, gone):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, OSError):
+                    await task
+
+    @staticmethod
+    async def _pump(items: AsyncIterator[bytes | str], writer: asyncio.StreamWriter) -> Any:
+        try:
+            async for item in items:
+                writer.write(encode_reply(item))
+                await writer.drain()
+            return OK
+        except CommandError as error:
+            return error
+        finally:
+            await items.aclose()  # type: ignore[attr-defined]
+
     async def _answer(self, request: Any) -> Any:
         if not isinstance(request, list) or not request or not all(isinstance(word, bytes) for word in request):
             raise ProtocolError("a request is an array of bulk strings")
@@ -188,6 +248,12 @@ class Server:
             return await self._handler(request)
         except CommandError as error:
             return error
+
+
+async def _gone(reader: asyncio.StreamReader, early: bytearray) -> None:
+    """Returns when the caller of a stream has closed the connection, or sends without end."""
+    while (data := await reader.read(_READ_BYTES)) and len(early) < limits.CONTROL_MESSAGE_BYTES_MAX:
+        early += data
 
 
 def reject(words: list[bytes]) -> CommandError:

@@ -1,15 +1,18 @@
 """The supervisor, `shardd [CONF] [--option value ...]`: starts the tree, keeps it alive, stops it.
 
-Owns: the order of things, the topology (nobody else changes it) and supervisor.sock. Does not own: what a tree looks
-like (plan.py), one child (child.py, watch.py), how the topology is stored (cluster/store.py). It never touches a
-client's byte and never imports the engine or the proxy.
+Owns: the order of things and the topology (nobody else changes it). Does not own: what a tree looks like (plan.py), one
+child (child.py, watch.py), the sockets for clients (sockets.py), what is said on supervisor.sock (commands.py), a
+configuration that is read again (reload.py), restarts on request (rolling.py), how the topology is stored
+(cluster/store.py). It never touches a client's byte and never imports the engine or the proxy.
 
     check options, ports, dir -> lock dir -> read topology -> start engines
         -> all engines up, or ENGINES_WAIT_MS over: first topology, pushed to all -> start proxies -> "Ready"
         -> run_cycle() at each event and at least every _TICK_MS, until SIGTERM, SIGINT or SHUTDOWN
         -> stop proxies, then engines; a second signal kills at once
+    SIGHUP: the configuration file is read again.   SIGUSR1: the log file is opened anew.
 
-A cycle looks at each child on its own: one sick engine costs its own slots and nothing else. Then the topology is
+A cycle looks at each child on its own: one sick engine costs its own slots and nothing else. It returns one sentence
+that says what it did, or what the tree is like where there was nothing to do; STATUS shows the latest. Then the topology is
 brought into agreement with what the cycle found (which engines serve, on which ports), stored, and pushed to whoever
 has an older one. Only then do the next decisions follow, so every decision rests on one topology.
 
@@ -21,6 +24,7 @@ No child outlives this process (base/child.py).
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,10 +43,13 @@ from shardd.cluster.store import FileStore, StoreError
 from shardd.cluster.topology import DOWN, UP, EngineInfo, Topology, new_id
 from shardd.cluster.view import proxy_id
 from shardd.supervisor.child import ENGINE, PROXY, Child
-from shardd.supervisor.control import Server, json_bulk, reject
+from shardd.supervisor.commands import Commands
+from shardd.supervisor.control import Server
+from shardd.supervisor.logbook import Logbook
+from shardd.supervisor.notify import Notifier
 from shardd.supervisor.plan import Plan, pinning
+from shardd.supervisor.sockets import Sockets
 from shardd.supervisor.watch import State
-from shardd.wire.values import OK, Simple
 
 _TICK_MS = 250
 """Longest pause between two cycles: every bound of a child is a multiple of it."""
@@ -55,21 +62,33 @@ _START_FAILURES_MAX = 3
 
 _STORE_RETRY_MS = 5_000
 
+_LOG_CHECK_MS = 1_000
+"""Pause between two looks whether the log file was rotated: one stat()."""
+
 
 class Supervisor:
     """One tree. `run()` returns the exit code."""
 
-    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None) -> None:
+    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None, notifier: Notifier) -> None:
         self.plan, self.config, self.log = plan, plan.config, log
         self.run_dir, self.user_conf = plan.run_dir, plan.config.path or ""
         self.started_ms = mono_ms()
         self.engines: list[Child] = []
         self.proxies: list[Child] = []
+        self.leaving: list[Child] = []
+        """Processes that have lost their place to a successor, or come too late for one, until they have ended."""
+        self.successors: list[Child] = []
+        """Proxies that start in the place of one that still serves."""
+        self.sockets = Sockets(plan)
+        self.logbook = Logbook()
+        self.sentence = "It has just begun"
+        """What the latest cycle that did anything did."""
         self.stopping = False
         self.exit_code = 0
         self._store = store
         self._stored_epoch = stored.epoch if stored else 0
         self._store_retry_ms = 0
+        self._store_error = ""
         self.topology = self._first_topology(stored)
         self._pushed_json: str | None = None
         """The topology's JSON; None until the first one is handed out."""
@@ -78,8 +97,12 @@ class Supervisor:
         self._stop_started_ms = 0
         self._wake = asyncio.Event()
         self._engines_due_ms = 0
-        self._control = Server(self.run_dir / SUPERVISOR_SOCKET, self._command)
+        self._noted: list[str] = []
+        self._notifier = notifier
+        self._log_checked_ms = mono_ms()
+        self._control = Server(self.run_dir / SUPERVISOR_SOCKET, Commands(self).run)
         self._exporter: Any = None
+        log.tee = lambda line: self.logbook.add("supervisor", line)
 
     # --- the topology ---------------------------------------------------------------------------------------------
 
@@ -129,7 +152,9 @@ class Supervisor:
         except StoreError as error:
             self.log.warning(f"The topology of epoch {topology.epoch} is not stored: {error}")
             self._store_retry_ms = now_ms + _STORE_RETRY_MS
+            self._store_error = str(error)
             return
+        self._store_error = ""
         if not done and (found is None or (found.cluster_id == topology.cluster_id and found.epoch < topology.epoch)):
             # nobody else's decision: somebody cleaned up, or moved things and put them back
             self.log.warning(f"{self._store.path} was removed, or is an older one again; it is written anew")
@@ -154,14 +179,16 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._signalled, signum)
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen_log)
         try:
             self._make_engines()
             while not (self.stopping and self._all_stopped()):
-                await self._run_cycle()
+                await self.run_cycle()
                 await self._pause()
         finally:
             if self._exporter is not None:
                 await self._exporter.stop()
+            self.sockets.close()
             await self._control.stop()
         return self.exit_code
 
@@ -184,34 +211,76 @@ class Supervisor:
             return      # the next cycle tries again; a child that cannot start says why
         self.log.warning(f"{self._control.path} was removed; it is there again")
 
-    async def _run_cycle(self) -> None:
-        """One look at everything; see the head of the module."""
+    async def run_cycle(self) -> str:
+        """One look at everything, see the head of the module; returns a sentence that says what it did."""
         self._wake.clear()
+        self._notifier.alive()
         await self._keep_run_dir()
+        self._check_log()
         if self.stopping:
             self._stop_in_order()
-        for child in self.engines + self.proxies:
+        for child in self.everybody():
             child.run_cycle(self._pushed_json, self.topology.epoch)
-        if self.stopping:
-            return
-        self._check_start()
-        if not self.proxies and not self._engines_settled():
-            return
+            if child.watch.state is State.BACKOFF and child.watch.pause_ms > limits.BACKLOG_HOLD_MS:
+                self.sockets.release(child.name)
+        self.leaving = [child for child in self.leaving if child.watch.state is not State.STOPPED]
+        if not self.stopping:
+            self._check_start()
+        if not self.stopping and (self.proxies or self._engines_settled()):
+            await self._agree()
+        return self._sum_up()
+
+    async def _agree(self) -> None:
+        """The topology follows what the cycle found, is stored, and goes to whoever has an older one."""
         self._reconcile()
         await self._keep()
         if self._json_epoch != self.topology.epoch:
             self._pushed_json, self._json_epoch = self.topology.dumps(), self.topology.epoch
+            self.noted(f"The topology has epoch {self.topology.epoch} now")
             self._wake.set()
         if not self.proxies:
             self._make_proxies()
         self._announce()
 
+    def _sum_up(self) -> str:
+        """The cycle's sentence; and the service manager hears how the tree is."""
+        noted, self._noted = self._noted, []
+        state = self.state()
+        if self._announced and not self.stopping:
+            self._notifier.status(state)
+        if noted:
+            self.sentence = "; ".join(noted)
+            self.log.debug(f"Cycle: {self.sentence}")
+            return self.sentence
+        return f"Nothing to do: {state}"
+
+    def state(self) -> str:
+        """What the tree is like, in a few words."""
+        children = self.engines + self.proxies
+        others = [f"{child.name} is {child.watch.state.value}" for child in children
+                  if child.watch.state is not State.UP]
+        if self.stopping:
+            return "the tree stops" + (f", {', '.join(others)}" if others else "")
+        if others:
+            return f"{len(children) - len(others)} of {len(children)} processes are up, {', '.join(others)}"
+        return f"{_count(len(self.engines), 'engine', 'engines')} and " \
+               f"{_count(len(self.proxies), 'proxy', 'proxies')} are up, epoch {self.topology.epoch}"
+
+    def everybody(self) -> list[Child]:
+        """Every child that may have a process."""
+        return self.engines + self.proxies + self.successors + self.leaving
+
+    def troubles(self) -> list[str]:
+        """What is wrong with the tree itself, as sentences; a child's own trouble is in its status."""
+        return [f"The topology is not stored: {self._store_error}"] if self._store_error else []
+
     async def _pause(self) -> None:
         if self.stopping and self._all_stopped():
             return
-        restless = self.stopping or any(child.restless for child in self.engines + self.proxies)
+        restless = self.stopping or any(child.restless for child in self.everybody())
+        pause_ms = min(_RESTLESS_TICK_MS if restless else _TICK_MS, self._notifier.pause_ms or _TICK_MS)
         try:
-            await asyncio.wait_for(self._wake.wait(), (_RESTLESS_TICK_MS if restless else _TICK_MS) / 1000)
+            await asyncio.wait_for(self._wake.wait(), pause_ms / 1000)
         except asyncio.TimeoutError:
             pass
 
@@ -228,17 +297,67 @@ class Supervisor:
             self.proxies.append(Child(PROXY, index, proxy_id(self.topology), frozenset(), self))
         self._wake.set()
 
-    def conf_of(self, child: Child) -> str:
-        """The configuration of a child that is about to start; an engine's port is settled here."""
+    # --- what children ask and say ----------------------------------------------------------------------------------
+
+    def listeners_of(self, child: Child) -> Sequence[socket.socket]:
+        """The sockets of a child that is about to start; an engine's port is settled here."""
         if child.kind == PROXY:
-            return self.plan.proxy_conf()
+            return self.sockets.of_proxy(child.name, child.index)
         taken = [other.port for other in self.engines if other is not child]
-        child.port = self.plan.engine_port(child.index, child.port, taken)
-        return self.plan.engine_conf(child.port)
+        socks, child.port = self.sockets.of_engine(child.name, child.index, child.port, taken)
+        return socks
+
+    def conf_of(self, child: Child) -> str:
+        """The configuration of a child that is about to start."""
+        return self.plan.proxy_conf() if child.kind == PROXY else self.plan.engine_conf(child.port)
 
     def woken(self) -> None:
         """The next cycle comes at once."""
         self._wake.set()
+
+    def noted(self, sentence: str) -> None:
+        """For the sentence of the cycle."""
+        self._noted.append(sentence)
+
+    def printed(self, child: Child, line: bytes) -> None:
+        """A line of a child's log, or of what else it prints."""
+        self.logbook.add(child.name, line)
+        self.log.raw(line + b"\n")
+
+    def told(self, child: Child, message: dict[str, Any]) -> None:
+        """What a child says over its lifeline besides `ready`."""
+        if message.get("shutdown"):
+            self.log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops")
+            self.stop()
+        if isinstance(values := message.get("config"), dict):
+            self._configured(child, values)
+
+    def _configured(self, child: Child, values: dict[str, str]) -> None:
+        """A CONFIG SET went through the proxy `child`, which has told the engines."""
+        pairs = [(name.encode("utf-8", "surrogateescape"), str(text).encode("utf-8", "surrogateescape"))
+                 for name, text in values.items()]
+        try:
+            self.config.set_many(pairs, local=True)
+        except CommandError as error:
+            self.log.warning(f"{child.name.capitalize()} was reconfigured with what nobody else accepts: {error}")
+            return
+        for other in self.proxies + self.successors + self.leaving:
+            if other is not child:
+                other.configure(values)
+        self._wake.set()
+
+    def _check_log(self) -> None:
+        now_ms = mono_ms()
+        if now_ms - self._log_checked_ms >= _LOG_CHECK_MS:
+            self._log_checked_ms = now_ms
+            if self.log.check():
+                self.log.notice("The log file was rotated: this is a new one")
+
+    def _reopen_log(self) -> None:
+        if self.log.reopen():
+            self.log.notice("Received SIGUSR1: the log file was opened anew")
+
+    # --- starting ---------------------------------------------------------------------------------------------------
 
     def _engines_settled(self) -> bool:
         return mono_ms() >= self._engines_due_ms or all(child.watch.serving for child in self.engines)
@@ -269,6 +388,7 @@ class Supervisor:
         if path:
             self.log.notice(f"{self._proxies_are()} on the Unix socket {path}")
             self.log.notice("Ready to accept connections unix")
+        self._notifier.ready(self.state())
 
     def _proxies_are(self) -> str:
         return "The proxy listens" if len(self.proxies) == 1 else f"{len(self.proxies)} proxies listen"
@@ -280,83 +400,48 @@ class Supervisor:
         if not self.stopping:
             self.stopping = True
             self._stop_started_ms = mono_ms()
-            for proxy in self.proxies:
+            self._notifier.stopping()
+            for proxy in self.proxies + self.successors + self.leaving:
                 proxy.stop()
+            self.sockets.close()
         self._wake.set()
 
     def _stop_in_order(self) -> None:
         """Engines follow when the proxies are gone, or after a third of the time: both together have STOP_GRACE_MS."""
         spent_ms = mono_ms() - self._stop_started_ms
-        if any(proxy.watch.running for proxy in self.proxies) and spent_ms < limits.STOP_GRACE_MS // 3:
+        proxies = self.proxies + self.successors + self.leaving
+        if any(proxy.watch.running for proxy in proxies) and spent_ms < limits.STOP_GRACE_MS // 3:
             return
         for engine in self.engines:
             if engine.watch.state not in (State.STOPPING, State.STOPPED):
                 engine.stop(max(0, limits.STOP_GRACE_MS - spent_ms))
 
     def _all_stopped(self) -> bool:
-        return all(child.watch.state is State.STOPPED for child in self.engines + self.proxies)
+        return all(child.watch.state is State.STOPPED for child in self.everybody())
 
     def _signalled(self, signum: int) -> None:
         name = signal.Signals(signum).name
         if self.stopping:
             self.log.warning(f"Received {name} again: every process is killed")
-            for child in self.engines + self.proxies:
+            for child in self.everybody():
                 child.stop(0)
             self._wake.set()
             return
         self.log.warning(f"Received {name} scheduling shutdown...")
         self.stop()
 
-    def told(self, child: Child, message: dict[str, Any]) -> None:
-        """What a child says over its lifeline besides `ready`."""
-        if message.get("shutdown"):
-            self.log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops")
-            self.stop()
-        if isinstance(values := message.get("config"), dict):
-            self._configured(child, values)
-
-    def _configured(self, child: Child, values: dict[str, str]) -> None:
-        """A CONFIG SET went through the proxy `child`, which has told the engines."""
-        pairs = [(name.encode("utf-8", "surrogateescape"), str(text).encode("utf-8", "surrogateescape"))
-                 for name, text in values.items()]
-        try:
-            self.config.set_many(pairs, local=True)
-        except CommandError as error:
-            self.log.warning(f"{child.name.capitalize()} was reconfigured with what nobody else accepts: {error}")
-            return
-        for other in self.proxies:
-            if other is not child:
-                other.configure(values)
-        self._wake.set()
-
-    # --- supervisor.sock ------------------------------------------------------------------------------------------
-
-    async def _command(self, words: list[bytes]) -> Any:
-        name = b" ".join(words).upper()
-        if name == b"PING":
-            return Simple("PONG")
-        if name == b"SHARDD TOPOLOGY":
-            return self.topology.dumps()
-        if name == b"SHARDD STATUS":
-            return json_bulk(await self._status())
-        if words[0].upper() == b"SHUTDOWN":
-            self.log.warning("Told to SHUTDOWN over the control socket")
-            self.stop()
-            return OK
-        raise reject(words)
-
-    async def _status(self) -> dict[str, Any]:
-        children = await asyncio.gather(*(child.status() for child in self.engines + self.proxies))
-        for facts in children:
-            if facts["kind"] == ENGINE:
-                facts["slots"] = self.topology.slot_count(facts["id"])
-        return {"pid": os.getpid(), "epoch": self.topology.epoch, "stored_epoch": self._stored_epoch,
-                "cluster_id": self.topology.cluster_id, "uptime_s": (mono_ms() - self.started_ms) // 1000,
-                "stopping": self.stopping, "children": list(children)}
+    @property
+    def stored_epoch(self) -> int:
+        """The epoch of what is on disk."""
+        return self._stored_epoch
 
 
-async def _live(plan: Plan, log: Log, store: FileStore, stored: Topology | None) -> int:
-    return await Supervisor(plan, log, store, stored).run()
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+async def _live(plan: Plan, log: Log, store: FileStore, stored: Topology | None, notifier: Notifier) -> int:
+    return await Supervisor(plan, log, store, stored, notifier).run()
 
 
 def run(argv: Sequence[str]) -> int:
@@ -370,7 +455,8 @@ def run(argv: Sequence[str]) -> int:
             stored = store.read()
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
                        f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
-            code = uvloop.run(_live(plan, log, store, stored))
+            notifier = Notifier(str(config["supervised"]), log.warning)
+            code = uvloop.run(_live(plan, log, store, stored, notifier))
         log.warning("shardd is now ready to exit, bye bye...")
         return code
     except (ConfigError, StoreError, OSError) as error:

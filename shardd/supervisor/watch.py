@@ -1,26 +1,35 @@
-"""What to do with one child, decided from what is known about it: a state machine without input or output.
+"""What to do with one child, decided from what is known about it: a state machine, as a value.
 
-Owns: the states, the pauses between restarts and the sentences that explain each decision. Does not own the process
-(child.py) or the clock: every function is told the time, in ms of one monotonic clock.
+Owns: the states, which may follow which, the pauses between restarts and the sentences that explain each decision. Does
+not own the process (child.py) or the clock: every event is told the time, in ms of one monotonic clock.
 
-              spawn()            ready()             no answer for CHILD_SUSPECT_MS
-    BACKOFF ----------> STARTING --------> UP <===========================> SUSPECT
-       ^                   |               |           answered()              |
-       | exited()          | not ready     | exited()                          | no answer for CHILD_HUNG_MS
-       |                   v in time       v                                   v
-       '----------------- DOWN <------ (BACKOFF)                              DOWN
+    BACKOFF            -- spawned ------------------------------> STARTING
+    STARTING           -- loading ------------------------------> LOADING       it reads its data
+    STARTING, LOADING  -- ready --------------------------------> UP
+    UP                 -- no answer for CHILD_SUSPECT_MS -------> SUSPECT       -- answered --> UP
+    STARTING           -- not ready within CHILD_START_MS ------> DOWN          killed, its end not seen yet
+    SUSPECT, LOADING   -- no answer for CHILD_HUNG_MS ----------> DOWN
+    all of these       -- exited -------------------------------> BACKOFF       started again after a pause
+    UP, SUSPECT        -- drain --------------------------------> DRAINING      a proxy whose successor serves
+    DRAINING           -- its time is over ---------------------> STOPPING
+    any with a process -- stop, restart ------------------------> STOPPING      SIGTERM, later SIGKILL
+    STOPPING           -- exited -------------------------------> STOPPED, or BACKOFF where it was a restart
+    BACKOFF            -- stop ---------------------------------> STOPPED
 
-    DOWN: killed, its end not seen yet
+A Watch is never changed: an event returns the next one, whose `said` tells what is to be done and what to say.
 
-    any state -- stop() --> STOPPING -- exited() --> STOPPED          (BACKOFF goes to STOPPED at once)
+    watch = watch.exited(now_ms, -9)
+    watch.state, watch.due_ms           BACKOFF, when to start it again
+    watch.said.sentence                 "Engine 0 ended by signal SIGKILL; it is started again in 100 ms"
 
-Invariants: a process exists in STARTING, UP, SUSPECT, DOWN and STOPPING, and only there; step() is idempotent between
-events, so it may be called at any time and as often as one likes; each change of state has one sentence.
+Invariants: a process exists in every state but BACKOFF and STOPPED; a change of state is one of TRANSITIONS; step() is
+idempotent between events, so it may be called at any time and as often as one likes; each change has one sentence.
 """
 
 import signal
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shardd.base import limits
 
@@ -30,11 +39,27 @@ class State(str, Enum):
 
     BACKOFF = "backoff"
     STARTING = "starting"
+    LOADING = "loading"
     UP = "up"
     SUSPECT = "suspect"
     DOWN = "down"
+    DRAINING = "draining"
     STOPPING = "stopping"
     STOPPED = "stopped"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.BACKOFF: frozenset((State.BACKOFF, State.STARTING, State.STOPPED)),
+    State.STARTING: frozenset((State.LOADING, State.UP, State.DOWN, State.STOPPING, State.BACKOFF)),
+    State.LOADING: frozenset((State.UP, State.DOWN, State.STOPPING, State.BACKOFF)),
+    State.UP: frozenset((State.SUSPECT, State.DRAINING, State.STOPPING, State.BACKOFF)),
+    State.SUSPECT: frozenset((State.UP, State.DOWN, State.DRAINING, State.STOPPING, State.BACKOFF)),
+    State.DOWN: frozenset((State.STOPPING, State.BACKOFF)),
+    State.DRAINING: frozenset((State.STOPPING, State.STOPPED)),
+    State.STOPPING: frozenset((State.STOPPED, State.BACKOFF)),
+    State.STOPPED: frozenset(),
+}
+"""State -> those that may follow it."""
 
 
 class Action(Enum):
@@ -54,27 +79,41 @@ class Decision(NamedTuple):
     warn: bool = False
 
 
-class Watch:
-    """One child. name: how sentences call it, "engine 0".
+NOTHING = Decision()
 
-    Times are ms of the caller's monotonic clock.
+
+@dataclass(frozen=True)
+class Watch:
+    """One child. Times are ms of the caller's monotonic clock.
+
+    name: how sentences call it, "Engine 0". since_ms: when the state began. due_ms: in BACKOFF when to start, in
+    DRAINING when to stop, in STOPPING when SIGKILL follows. pause_ms: the latest pause before a restart, doubled by
+    the next death unless the child was up long enough. restarts: deaths that nobody asked for. failures: deaths in a
+    row before it was ever ready. deaths: in a row without a steady time between. last_exit: "by signal SIGKILL".
     """
 
-    def __init__(self, name: str, now_ms: int) -> None:
-        self.name = name
-        self.state = State.BACKOFF
-        self.since_ms = now_ms
-        self.due_ms = now_ms
-        """BACKOFF: when to start. STOPPING: when SIGKILL follows."""
-        self.answered_ms = now_ms
-        self.pause_ms = 0
-        """The pause before the latest restart; doubled by the next death unless the child was up long enough."""
-        self.restarts = 0
-        self.failures = 0
-        """Deaths in a row before it was ever ready."""
-        self._up_since_ms: int | None = None
-        self._told_to_stop = False
-        self._killed = False
+    name: str
+    since_ms: int
+    due_ms: int
+    answered_ms: int
+    state: State = State.BACKOFF
+    pause_ms: int = 0
+    restarts: int = 0
+    failures: int = 0
+    deaths: int = 0
+    last_exit: str | None = None
+    last_exit_ms: int = 0
+    up_since_ms: int | None = None
+    told_to_stop: bool = False
+    killed: bool = False
+    again: bool = False
+    """STOPPING: it is started again afterwards."""
+    said: Decision = field(default=NOTHING, compare=False)
+
+    @classmethod
+    def new(cls, name: str, now_ms: int) -> "Watch":
+        """A child that is to be started at once."""
+        return cls(name, now_ms, now_ms, now_ms)
 
     @property
     def running(self) -> bool:
@@ -90,111 +129,148 @@ class Watch:
         """How long it has not answered."""
         return now_ms - self.answered_ms
 
+    def in_crash_loop(self, now_ms: int) -> bool:
+        """Whether it died again and again and has not yet proved that it no longer does."""
+        steady = self.up_since_ms is not None and now_ms - self.up_since_ms >= limits.RESTART_STEADY_MS
+        return self.deaths >= limits.CRASH_LOOP_DEATHS and not steady
+
+    def trouble(self, now_ms: int) -> str | None:
+        """What is wrong with the child, as a sentence for people; None where nothing is."""
+        ended = f"the last time {self.last_exit}, {(now_ms - self.last_exit_ms) // 1000} s ago"
+        if self.in_crash_loop(now_ms):
+            return f"{self.name} is in a crash loop: it ended {self.deaths} times in a row, {ended}"
+        if self.state is State.BACKOFF and self.last_exit is not None:
+            return f"{self.name} ended {self.last_exit}; it is started again in {max(0, self.due_ms - now_ms)} ms"
+        if self.state is State.STARTING and now_ms - self.since_ms >= limits.CHILD_SLOW_START_MS:
+            return f"{self.name} has been starting for {(now_ms - self.since_ms) // 1000} s"
+        if self.state in (State.SUSPECT, State.DOWN):
+            return f"{self.name} has not answered for {self.silent_ms(now_ms) / 1000:.1f} s"
+        return None
+
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def spawned(self, now_ms: int) -> None:
+    def spawned(self, now_ms: int) -> "Watch":
         """The process was started."""
-        assert self.state is State.BACKOFF, self.state
-        self.answered_ms = now_ms
-        self._up_since_ms = None
-        self._killed = False
-        self._go(State.STARTING, now_ms)
+        return self._go(State.STARTING, now_ms, answered_ms=now_ms, up_since_ms=None, killed=False, told_to_stop=False,
+                        again=False)
 
-    def ready(self, now_ms: int) -> Decision:
-        """It says that it listens."""
+    def loading(self, now_ms: int) -> "Watch":
+        """It says that it loads its data: it may take as long as it likes, as long as it answers."""
         if self.state is not State.STARTING:
-            return Decision()
-        took_ms = now_ms - self.since_ms
-        self.failures = 0
-        self.answered_ms = self._up_since_ms = now_ms
-        self._go(State.UP, now_ms)
-        return Decision(sentence=f"{self.name} is up after {took_ms} ms")
+            return self._quiet()
+        return self._go(State.LOADING, now_ms, Decision(sentence=f"{self.name} loads its data"), answered_ms=now_ms)
 
-    def answered(self, now_ms: int) -> Decision:
+    def ready(self, now_ms: int) -> "Watch":
+        """It says that it listens."""
+        if self.state not in (State.STARTING, State.LOADING):
+            return self._quiet()
+        sentence = f"{self.name} is up after {now_ms - self.since_ms} ms"
+        return self._go(State.UP, now_ms, Decision(sentence=sentence), failures=0, answered_ms=now_ms,
+                        up_since_ms=now_ms)
+
+    def answered(self, now_ms: int) -> "Watch":
         """It answered a PING."""
-        silent_ms = self.silent_ms(now_ms)
-        self.answered_ms = now_ms
         if self.state is not State.SUSPECT:
-            return Decision()
-        self._go(State.UP, now_ms)
-        return Decision(sentence=f"{self.name} answers again after {silent_ms / 1000:.1f} s")
+            return self._quiet(answered_ms=now_ms)
+        sentence = f"{self.name} answers again after {self.silent_ms(now_ms) / 1000:.1f} s"
+        return self._go(State.UP, now_ms, Decision(sentence=sentence), answered_ms=now_ms)
 
-    def exited(self, now_ms: int, returncode: int) -> Decision:
+    def exited(self, now_ms: int, returncode: int) -> "Watch":
         """The process ended. returncode: as subprocess gives it, negative for a signal."""
-        if self.state is State.STOPPING:
-            self._go(State.STOPPED, now_ms)
-            return Decision(sentence=f"{self.name} stopped" if returncode == 0
-                            else f"{self.name} ended {how_it_ended(returncode)}", warn=returncode != 0)
+        ended = how_it_ended(returncode)
+        if self.state in (State.STOPPING, State.DRAINING):
+            sentence = f"{self.name} stopped" if returncode == 0 else f"{self.name} ended {ended}"
+            said = Decision(sentence=sentence, warn=returncode != 0)
+            if self.again:
+                return self._go(State.BACKOFF, now_ms, said, due_ms=now_ms, up_since_ms=None)
+            return self._go(State.STOPPED, now_ms, said, up_since_ms=None)
         if not self.running:
-            return Decision()
-        was_up = self._up_since_ms is not None
-        if was_up and now_ms - self._up_since_ms >= limits.RESTART_STEADY_MS:
-            self.pause_ms = 0
-        self.failures = 0 if was_up else self.failures + 1
-        self.restarts += 1
-        return self._pause(now_ms, f"{self.name} ended {how_it_ended(returncode)}"
-                           + ("" if was_up else " before it was ready"))
+            return self._quiet()
+        steady = self.up_since_ms is not None and now_ms - self.up_since_ms >= limits.RESTART_STEADY_MS
+        was_up = self.up_since_ms is not None
+        seen = replace(self, last_exit=ended, last_exit_ms=now_ms, pause_ms=0 if steady else self.pause_ms,
+                       deaths=0 if steady else self.deaths, failures=0 if was_up else self.failures)
+        return seen._died(now_ms, f"{self.name} ended {ended}" + ("" if was_up else " before it was ready"), was_up)
 
-    def spawn_failed(self, now_ms: int, reason: str) -> Decision:
+    def spawn_failed(self, now_ms: int, reason: str) -> "Watch":
         """The process could not even be started."""
-        self.failures += 1
-        self.restarts += 1
-        return self._pause(now_ms, f"{self.name} cannot be started ({reason})")
+        seen = replace(self, last_exit=f"at once ({reason})", last_exit_ms=now_ms)
+        return seen._died(now_ms, f"{self.name} cannot be started ({reason})", False)
 
-    def stop(self, now_ms: int, grace_ms: int = limits.STOP_GRACE_MS) -> None:
+    def stop(self, now_ms: int, grace_ms: int = limits.STOP_GRACE_MS) -> "Watch":
         """It shall end: SIGTERM with the next step, SIGKILL after `grace_ms`. A second call can shorten the grace."""
         if self.state is State.STOPPED:
-            return
+            return self._quiet()
         if not self.running:
-            self._go(State.STOPPED, now_ms)
-            return
+            return self._go(State.STOPPED, now_ms)
         due_ms = now_ms + grace_ms
-        self.due_ms = min(self.due_ms, due_ms) if self.state is State.STOPPING else due_ms
-        if self.state is not State.STOPPING:
-            self._go(State.STOPPING, now_ms)
+        if self.state is State.STOPPING:
+            return self._quiet(due_ms=min(self.due_ms, due_ms), again=False)
+        return self._go(State.STOPPING, now_ms, due_ms=due_ms, again=False)
+
+    def restart(self, now_ms: int, grace_ms: int = limits.STOP_GRACE_MS) -> "Watch":
+        """It shall end and be started again at once; where it waits to be started, it waits no longer."""
+        if self.state is State.BACKOFF:
+            return self._quiet(due_ms=now_ms)
+        if self.state in (State.STOPPED, State.STOPPING):
+            return self._quiet()
+        return replace(self.stop(now_ms, grace_ms), again=True, said=Decision(sentence=f"{self.name} stops"))
+
+    def drain(self, now_ms: int, grace_ms: int) -> "Watch":
+        """Another process has its place: it lets its clients finish for `grace_ms` and is stopped then."""
+        if not self.serving:
+            return self.stop(now_ms)
+        sentence = f"{self.name} lets its clients finish, for {grace_ms / 1000:g} s at most"
+        return self._go(State.DRAINING, now_ms, Decision(sentence=sentence), due_ms=now_ms + grace_ms)
 
     # --- the decision ---------------------------------------------------------------------------------------------
 
-    def step(self, now_ms: int) -> Decision:
-        """What to do now."""
+    def step(self, now_ms: int) -> "Watch":
+        """The clock: what to do now."""
         silent_ms = self.silent_ms(now_ms)
         if self.state is State.BACKOFF and now_ms >= self.due_ms:
-            return Decision(Action.SPAWN)
+            return replace(self, said=Decision(Action.SPAWN))
         if self.state is State.STARTING and now_ms - self.since_ms >= limits.CHILD_START_MS:
             return self._kill(now_ms, f"{self.name} did not listen within {limits.CHILD_START_MS // 1000} s")
         if self.state is State.UP and silent_ms >= limits.CHILD_SUSPECT_MS:
-            self._go(State.SUSPECT, now_ms)
-            return Decision(sentence=f"{self.name} has not answered for {silent_ms / 1000:.1f} s; it keeps its slots",
-                            warn=True)
-        if self.state is State.SUSPECT and silent_ms >= limits.CHILD_HUNG_MS:
+            sentence = f"{self.name} has not answered for {silent_ms / 1000:.1f} s; it keeps its slots"
+            return self._go(State.SUSPECT, now_ms, Decision(sentence=sentence, warn=True))
+        if self.state in (State.SUSPECT, State.LOADING) and silent_ms >= limits.CHILD_HUNG_MS:
             return self._kill(now_ms, f"{self.name} has not answered for {silent_ms // 1000} s")
+        if self.state is State.DRAINING and now_ms >= self.due_ms:
+            sentence = f"{self.name} still had clients after its time; they are disconnected"
+            return self._go(State.STOPPING, now_ms, Decision(Action.TERMINATE, sentence), told_to_stop=True,
+                            due_ms=now_ms + limits.STOP_GRACE_MS)
         if self.state is State.STOPPING:
             return self._step_stopping(now_ms)
-        return Decision()
+        return self._quiet()
 
-    def _step_stopping(self, now_ms: int) -> Decision:
-        if now_ms >= self.due_ms and not self._killed:
-            self._killed = True
-            return Decision(Action.KILL, f"{self.name} did not stop in time; it is killed", warn=True)
-        if not self._told_to_stop and not self._killed:
-            self._told_to_stop = True
-            return Decision(Action.TERMINATE)
-        return Decision()
+    def _step_stopping(self, now_ms: int) -> "Watch":
+        if now_ms >= self.due_ms and not self.killed:
+            sentence = f"{self.name} did not stop in time; it is killed"
+            return replace(self, killed=True, said=Decision(Action.KILL, sentence, warn=True))
+        if not self.told_to_stop and not self.killed:
+            return replace(self, told_to_stop=True, said=Decision(Action.TERMINATE))
+        return self._quiet()
 
-    def _kill(self, now_ms: int, reason: str) -> Decision:
-        self._killed = True
-        self._go(State.DOWN, now_ms)
-        return Decision(Action.KILL, f"{reason}; it is killed and started again", warn=True)
+    def _kill(self, now_ms: int, reason: str) -> "Watch":
+        said = Decision(Action.KILL, f"{reason}; it is killed and started again", warn=True)
+        return self._go(State.DOWN, now_ms, said, killed=True)
 
-    def _pause(self, now_ms: int, reason: str) -> Decision:
-        self.pause_ms = min(max(self.pause_ms * 2, limits.RESTART_BACKOFF_MIN_MS), limits.RESTART_BACKOFF_MAX_MS)
-        self.due_ms = now_ms + self.pause_ms
-        self._up_since_ms = None
-        self._go(State.BACKOFF, now_ms)
-        return Decision(sentence=f"{reason}; it is started again in {self.pause_ms} ms", warn=True)
+    def _died(self, now_ms: int, reason: str, was_up: bool) -> "Watch":
+        pause_ms = min(max(self.pause_ms * 2, limits.RESTART_BACKOFF_MIN_MS), limits.RESTART_BACKOFF_MAX_MS)
+        deaths = self.deaths + 1
+        loop = f", {deaths} times in a row: a crash loop" if deaths >= limits.CRASH_LOOP_DEATHS else ""
+        said = Decision(sentence=f"{reason}{loop}; it is started again in {pause_ms} ms", warn=True)
+        return self._go(State.BACKOFF, now_ms, said, pause_ms=pause_ms, due_ms=now_ms + pause_ms, deaths=deaths,
+                        restarts=self.restarts + 1, failures=self.failures + (not was_up), up_since_ms=None)
 
-    def _go(self, state: State, now_ms: int) -> None:
-        self.state, self.since_ms = state, now_ms
+    def _quiet(self, **changes: Any) -> "Watch":
+        return replace(self, said=NOTHING, **changes)
+
+    def _go(self, state: State, now_ms: int, said: Decision = NOTHING, **changes: Any) -> "Watch":
+        assert state in TRANSITIONS[self.state], (self.state, state)
+        return replace(self, state=state, since_ms=now_ms, said=said, **changes)
 
 
 def how_it_ended(returncode: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from shardd.base import log
 from shardd.base.errors import ConfigError
-from shardd.base.log import Log, format_line
+from shardd.base.log import ENGINE, Log, format_line
 
 LINE = re.compile(r"\d+:[VMP] \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d\.\d{3} [.*#-] .*")
 
@@ -77,3 +77,49 @@ def test_a_full_disk_does_not_raise():
     out = Log("M", path="/dev/full")
     out.notice("x")
     out.close()
+
+
+def test_a_renamed_file_is_left_for_a_new_one(tmp_path):
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    log = Log(ENGINE, path=str(path))
+    log.notice("first")
+    assert not log.check()
+    path.rename(old)
+    log.notice("still in the old one")
+    assert log.check() and not log.check()
+    log.notice("second")
+    path.rename(tmp_path / "log.2")
+    path.write_text("")
+    assert log.reopen()
+    log.raw(b"third\n")
+    assert [file.read_text().count("\n") for file in (old, tmp_path / "log.2", path)] == [2, 1, 1]
+    log.close()
+
+
+def test_a_file_that_cannot_be_made_anew_changes_nothing(tmp_path):
+    (tmp_path / "d").mkdir()
+    path = tmp_path / "d" / "log"
+    log = Log(ENGINE, path=str(path))
+    path.unlink()
+    path.mkdir()
+    kept = []
+    log.tee = kept.append
+    assert not log.reopen() and not log.check()
+    assert b"can't open the log file" in kept[0]
+    path.rmdir()
+    (tmp_path / "d").rmdir()
+    assert not log.check() and len(kept) == 2
+    log.close()
+
+
+def test_standard_output_has_nothing_to_reopen():
+    log = Log(ENGINE)
+    assert log.reopen() and not log.check()
+
+
+def test_what_is_written_can_be_listened_to(capfd):
+    log, heard = Log(ENGINE, "warning"), []
+    log.tee = heard.append
+    log.notice("no")
+    log.warning("yes")
+    assert len(heard) == 1 and heard[0].endswith(b" # yes")

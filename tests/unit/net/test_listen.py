@@ -9,7 +9,7 @@ import pytest
 
 from shardd.base.errors import ConfigError
 from shardd.base.options import Config
-from shardd.net.listen import accept_on, answers, tcp_sockets, unix_socket
+from shardd.net.listen import ControlSocket, accept_on, answers, tcp_port, tcp_sockets, unix_socket, where
 
 
 class Recorder:
@@ -69,7 +69,50 @@ def test_accepting_follows_the_options(host, shown):
     except ConfigError:
         pytest.skip(f"{host} does not exist here")
     with sock:
-        assert accept_on(sock, reactor, len, config) == shown.format(sock.getsockname()[1])
+        assert accept_on(sock, reactor, len, config) is reactor
+        assert where(sock) == shown.format(sock.getsockname()[1]) and tcp_port([sock]) == sock.getsockname()[1]
         assert reactor.heard == (sock, len, 77) and reactor.keepalive_s == 30
         config.set_many([(b"tcp-keepalive", b"60")])
         assert reactor.keepalive_s == 60
+
+
+def test_bound_sockets_hold_their_place_and_refuse_until_somebody_listens(tmp_path: Path):
+    path = str(tmp_path / "s")
+    with tcp_sockets(["127.0.0.1"], 0, None)[0] as sock, unix_socket(path, 0o600, None) as unix:
+        port = sock.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        assert not answers(path) and where(unix) == path and tcp_port([unix, sock]) == port
+        sock.listen()
+        unix.listen()
+        socket.create_connection(("127.0.0.1", port)).close()
+        assert answers(path)
+
+
+def test_accepting_where_somebody_else_listens_by_now_names_the_place():
+    def listen(sock: socket.socket, factory: object, backlog: int) -> None:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+    reactor = Recorder()
+    reactor.listen = listen
+    with tcp_sockets(["127.0.0.1"], 0, None)[0] as sock:
+        with pytest.raises(ConfigError, match=f"can't listen on 127.0.0.1:{sock.getsockname()[1]}"):
+            accept_on(sock, reactor, len, Config())
+
+
+def test_a_control_socket_takes_the_place_of_a_living_predecessor_s(tmp_path: Path):
+    path = str(tmp_path / "proxy-0.sock")
+
+    class Real(Recorder):
+        def listen(self, sock: socket.socket, factory: object, backlog: int) -> socket.socket:
+            return sock
+
+    old = ControlSocket(Real(), path, 5, len)
+    first = os.stat(path).st_ino
+    new = ControlSocket(Real(), path, 5, len)
+    assert os.stat(path).st_ino != first and os.listdir(tmp_path) == ["proxy-0.sock"]
+    assert answers(path) and not old.check() and not new.check()
+    old.close()
+    assert answers(path)
+    new.close()
+    assert not answers(path) and os.path.exists(path)

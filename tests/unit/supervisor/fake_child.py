@@ -5,9 +5,11 @@ answers:
 
     PING  CONF (its file)  TOPOLOGY (the JSON it knows)  WHO (role, pid, affinity)  SHUTDOWN
     CONFIGURED <name> <value> ... (as after a CONFIG SET)  TOLD (the options it was told since)
+    SAY <words> (a line on its output)
     CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
 
-The environment's FAKE_FAIL names children ("engine 1,proxy 0") that exit with 3 before they are ready.
+The environment's FAKE_FAIL names children ("engine 1,proxy 0") that exit with 3 before they are ready, FAKE_LOAD those
+that say that they load and are ready when there is a file <dir>/loaded.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ import time
 
 from shardd.base import child as bond
 from shardd.base.errors import CommandError
+from shardd.net.listen import tcp_port
 from shardd.wire.plain import Decoder, encode_reply
 from shardd.wire.values import OK, Simple
 
@@ -36,6 +39,7 @@ class Fake:
         self.parent = bond.adopt(self.stop.set)
         self.name = os.path.basename(conf_path).removesuffix(".conf").replace("-", " ")
         self.role = self.name.split()[0]
+        self.port = tcp_port(self.parent.listeners)
 
     async def main(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -43,13 +47,14 @@ class Fake:
         if self.name in os.environ.get("FAKE_FAIL", "").split(","):
             sys.exit(3)
         await asyncio.start_unix_server(lambda r, w: self.serve(r, w, True), self.parent.control_path)
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self.role == "proxy":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((self.conf["bind"][0], int(self.conf["port"][0])))
-        await asyncio.start_server(lambda r, w: self.serve(r, w, False), sock=sock)
-        self.parent.ready(sock.getsockname()[1])
+        if self.name in os.environ.get("FAKE_LOAD", "").split(","):
+            self.parent.loading()
+            while not os.path.exists(os.path.join(self.conf["dir"][0], "loaded")):
+                await asyncio.sleep(0.01)
+        for sock in self.parent.listeners:
+            start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
+            await start(lambda r, w: self.serve(r, w, False), sock=sock)
+        self.parent.ready(self.port)
         await self.stop.wait()
         os._exit(0)
 
@@ -84,6 +89,9 @@ class Fake:
             return self.parent.configured(dict(zip(words[1::2], words[2::2])))
         if name == "TOLD":
             return json.dumps(self.told)
+        if name == "SAY":
+            os.write(1, " ".join(words[1:]).encode() + b"\n")
+            return OK
         if name == "CRASH":
             os.kill(os.getpid(), signal.SIGKILL)
         if name == "EXIT":
@@ -104,7 +112,7 @@ class Fake:
             return OK
         if words[0] == "STATUS":
             return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": 5, "clients": 2,
-                               "ops": 9, "used_memory_bytes": 2048, "uptime_s": 61, "port": int(self.conf["port"][0])})
+                               "ops": 9, "used_memory_bytes": 2048, "uptime_s": 61, "port": self.port})
         if words[0] == "CONFIG":
             self.told.update(zip(words[1::2], words[2::2]))
             return OK

@@ -15,7 +15,7 @@ sys.path.append(os.path.dirname(__file__))
 
 from trees import Tree, wait_for  # noqa: E402
 
-from harness import OK, Conn, Error, Status  # noqa: E402
+from harness import OK, Conn, Error, Status, encode  # noqa: E402
 from harness.servers import free_port  # noqa: E402
 from shardd.supervisor.plan import port_trouble  # noqa: E402
 
@@ -191,6 +191,90 @@ def test_a_hung_engine_is_killed_and_started_again(tree):
     one.tell("engine 1", "HANG", 600)
     one.said("it is killed and started again")
     wait_for(lambda: one.child("engine 1")["restarts"] == 1 and one.child("engine 1")["state"] == "up")
+
+
+def test_connections_wait_while_a_child_is_started_again(tree):
+    one = tree(limits={"RESTART_BACKOFF_MIN_MS": 700}).ready()
+    for name in ("engine 0", "proxy 0"):
+        port = one.child(name)["port"]
+        one.tell(name, "CRASH")
+        wait_for(lambda: one.child(name)["state"] == "backoff")
+        with Conn(port) as conn:
+            assert conn("PING") == Status("PONG")
+        assert one.child(name)["restarts"] == 1 and one.child(name)["port"] == port
+
+
+def test_a_crash_loop_is_reported_refuses_clients_and_leaves_the_others_alone(tree):
+    one = tree(limits={"RESTART_BACKOFF_MIN_MS": 100, "RESTART_BACKOFF_MAX_MS": 400, "BACKLOG_HOLD_MS": 300,
+                       "CHILD_START_MS": 60_000}).ready()
+    before, port = one.pids(), one.child("engine 0")["port"]
+    for death in range(1, 4):
+        one.tell("engine 0", "EXIT", 7)
+        wait_for(lambda: one.child("engine 0")["restarts"] == death)
+        facts = one.child("engine 0")
+        if death < 3:
+            wait_for(lambda: one.child("engine 0")["state"] == "up")
+    assert facts["crash_loop"] and facts["last_exit"] == "with exit code 7" and facts["state"] == "backoff"
+    assert facts["trouble"].startswith("Engine 0 is in a crash loop: it ended 3 times in a row, the last time with exit")
+    assert facts["next_start_ms"] <= 400
+    one.said("Engine 0 ended with exit code 7, 3 times in a row: a crash loop; it is started again in 400 ms")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    wait_for(lambda: one.child("engine 0")["state"] == "up")
+    assert one.ask("engine 0", "PING") == Status("PONG") and one.child("engine 0")["port"] == port
+    assert {name: pid for name, pid in one.pids().items() if name != "engine 0"}.items() <= before.items()
+
+
+def test_a_child_that_loads_is_waited_for(tree, tmp_path):
+    one = tree(load="engine 1", limits={"ENGINES_WAIT_MS": 300, "CHILD_START_MS": 500, "CHILD_PING_MS": 50}).ready()
+    one.said("Engine 1 loads its data")
+    wait_for(lambda: one.child("engine 1")["since_s"] >= 1)
+    assert one.child("engine 1")["state"] == "loading" and one.child("engine 1")["restarts"] == 0
+    assert one.child("engine 1")["silent_ms"] < 1000
+    (tmp_path / "loaded").write_text("")
+    wait_for(lambda: one.child("engine 1")["state"] == "up")
+
+
+def test_the_cycle_s_sentence_tells_what_was_done(tree):
+    one = tree().ready()
+    wait_for(lambda: "Proxy 0 is up after" in one.status()["cycle"])
+    one.tell("engine 0", "CRASH")
+    wait_for(lambda: "Engine 0" in one.status()["cycle"])
+    assert one.status()["trouble"] == []
+
+
+def test_the_latest_lines_of_everybody_can_be_read_and_followed(tree):
+    one = tree().ready()
+    one.ask("engine 1", "SAY", "one", "line")
+    one.ask("proxy 0", "SAY", "another")
+    wait_for(lambda: one.stream("SHARDD", "LOGS", "PROXY", 0)[0] == ["another"])
+    assert one.stream("shardd", "logs", "engine", 1, "count", 5) == (["one line"], OK)
+    assert one.stream("SHARDD", "LOGS", "COUNT", 2)[0] == ["one line", "another"]
+    assert "Ready to accept connections" in one.stream("SHARDD", "LOGS", "SUPERVISOR")[0][-1]
+    assert isinstance(one.stream("SHARDD", "LOGS", "ENGINE", 9)[1], Error)
+    assert isinstance(one.stream("SHARDD", "LOGS", "COUNT")[1], Error)
+    assert "one line\n" in one.log(), "what children say goes on to the log"
+    with Conn(str(one.dir / "run" / "supervisor.sock")) as conn:
+        conn.send(encode("SHARDD", "LOGS", "COUNT", 1, "FOLLOW"))
+        assert conn.read() == b"another"
+        one.ask("engine 0", "SAY", "and then")
+        assert conn.read() == b"and then"
+    one.ask("engine 0", "SAY", "nobody follows any more")
+    assert one.supervisor("PING") == Status("PONG")
+
+
+def test_the_log_file_is_opened_anew_on_sigusr1_and_when_it_was_rotated(tree, tmp_path):
+    one = tree(logfile="shardd.log")
+    path, rotated = tmp_path / "shardd.log", tmp_path / "shardd.log.1"
+    wait_for(lambda: path.exists() and "Ready to accept connections" in path.read_text())
+    path.rename(rotated)
+    one.process.send_signal(signal.SIGUSR1)
+    wait_for(lambda: path.exists() and "Received SIGUSR1" in path.read_text())
+    one.ask("engine 0", "SAY", "into the new file")
+    wait_for(lambda: "into the new file\n" in path.read_text())
+    path.rename(tmp_path / "shardd.log.2")
+    wait_for(lambda: path.exists() and "was rotated" in path.read_text())
+    assert "into" not in rotated.read_text()
 
 
 def test_shutdown_at_the_proxy_stops_the_tree(tree):

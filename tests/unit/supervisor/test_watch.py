@@ -3,159 +3,247 @@
 import signal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shardd.base import limits
-from shardd.supervisor.watch import Action, Decision, State, Watch, how_it_ended
+from shardd.supervisor.watch import NOTHING, TRANSITIONS, Action, Decision, State, Watch, how_it_ended
 
-NOTHING = Decision()
+
+def new(now_ms: int = 0) -> Watch:
+    return Watch.new("Engine 0", now_ms)
 
 
 def up_at(now_ms: int) -> Watch:
-    watch = Watch("Engine 0", 0)
-    watch.spawned(now_ms)
-    watch.ready(now_ms)
-    return watch
+    return new().spawned(now_ms).ready(now_ms)
 
 
 def test_a_new_child_is_spawned_at_once_and_only_once():
-    watch = Watch("Engine 0", 1000)
-    assert watch.step(1000) == Decision(Action.SPAWN)
-    watch.spawned(1000)
+    watch = new(1000)
+    assert watch.step(1000).said == Decision(Action.SPAWN)
+    watch = watch.spawned(1000)
     assert watch.state is State.STARTING and watch.running and not watch.serving
-    assert watch.step(1001) == NOTHING
+    assert watch.step(1001).said == NOTHING
+
+
+def test_an_event_changes_nothing_but_gives_the_next_value():
+    watch = up_at(0)
+    watch.exited(5, -9)
+    watch.stop(5)
+    assert watch == up_at(0)
+    with pytest.raises(AttributeError):
+        watch.state = State.DOWN
 
 
 def test_ready_makes_it_serve_and_says_how_long_it_took():
-    watch = Watch("Engine 0", 0)
-    watch.spawned(100)
-    assert watch.ready(350).sentence == "Engine 0 is up after 250 ms"
+    watch = new().spawned(100).ready(350)
+    assert watch.said.sentence == "Engine 0 is up after 250 ms"
     assert watch.state is State.UP and watch.serving
-    assert watch.ready(360) == NOTHING
+    assert watch.ready(360).said == NOTHING
+
+
+def test_a_child_that_loads_has_time_as_long_as_it_answers():
+    watch = new().spawned(0).loading(100)
+    assert watch.state is State.LOADING and not watch.serving and watch.running
+    assert watch.said.sentence == "Engine 0 loads its data"
+    assert watch.loading(101).said == NOTHING
+    late = limits.CHILD_START_MS + limits.CHILD_HUNG_MS
+    assert watch.answered(late - 1).step(late).said == NOTHING
+    assert watch.answered(late - 1).ready(late).state is State.UP
+    hung = watch.step(100 + limits.CHILD_HUNG_MS)
+    assert hung.said.action is Action.KILL and hung.state is State.DOWN
+    assert watch.exited(200, 1).said.sentence.startswith("Engine 0 ended with exit code 1 before it was ready")
 
 
 def test_a_child_that_never_listens_is_killed_once():
-    watch = Watch("Engine 0", 0)
-    watch.spawned(0)
-    assert watch.step(limits.CHILD_START_MS - 1) == NOTHING
-    decision = watch.step(limits.CHILD_START_MS)
-    assert decision.action is Action.KILL and "did not listen" in decision.sentence
+    watch = new().spawned(0)
+    assert watch.step(limits.CHILD_START_MS - 1).said == NOTHING
+    watch = watch.step(limits.CHILD_START_MS)
+    assert watch.said.action is Action.KILL and "did not listen" in watch.said.sentence
     assert watch.state is State.DOWN and watch.running
-    assert watch.step(limits.CHILD_START_MS + 1) == NOTHING
-    sentence = watch.exited(limits.CHILD_START_MS + 2, -9).sentence
-    assert sentence.startswith("Engine 0 ended by signal SIGKILL before it was ready")
+    assert watch.step(limits.CHILD_START_MS + 1).said == NOTHING
+    watch = watch.exited(limits.CHILD_START_MS + 2, -9)
+    assert watch.said.sentence.startswith("Engine 0 ended by signal SIGKILL before it was ready")
     assert watch.state is State.BACKOFF
 
 
 def test_silence_makes_it_suspect_but_it_keeps_serving():
     watch = up_at(0)
-    assert watch.step(limits.CHILD_SUSPECT_MS - 1) == NOTHING
-    decision = watch.step(limits.CHILD_SUSPECT_MS)
-    assert decision.action is Action.NOTHING and "has not answered for 3.0 s" in decision.sentence
+    assert watch.step(limits.CHILD_SUSPECT_MS - 1).said == NOTHING
+    watch = watch.step(limits.CHILD_SUSPECT_MS)
+    assert watch.said.action is Action.NOTHING and "has not answered for 3.0 s" in watch.said.sentence
     assert watch.state is State.SUSPECT and watch.serving
-    assert watch.step(limits.CHILD_SUSPECT_MS + 1) == NOTHING
-    assert "answers again after 5.0 s" in watch.answered(5000).sentence
-    assert watch.state is State.UP
-    assert watch.answered(5001) == NOTHING
+    assert watch.trouble(4000) == "Engine 0 has not answered for 4.0 s"
+    assert watch.step(limits.CHILD_SUSPECT_MS + 1).said == NOTHING
+    watch = watch.answered(5000)
+    assert "answers again after 5.0 s" in watch.said.sentence
+    assert watch.state is State.UP and watch.trouble(5000) is None
+    assert watch.answered(5001).said == NOTHING
 
 
 def test_a_hung_child_is_killed():
-    watch = up_at(0)
-    watch.step(limits.CHILD_SUSPECT_MS)
-    assert watch.step(limits.CHILD_HUNG_MS - 1) == NOTHING
-    assert watch.step(limits.CHILD_HUNG_MS).action is Action.KILL
-    assert watch.state is State.DOWN
+    watch = up_at(0).step(limits.CHILD_SUSPECT_MS)
+    assert watch.step(limits.CHILD_HUNG_MS - 1).said == NOTHING
+    watch = watch.step(limits.CHILD_HUNG_MS)
+    assert watch.said.action is Action.KILL and watch.state is State.DOWN
 
 
 def test_the_pause_doubles_up_to_its_bound_and_forgets_after_a_steady_time():
-    watch = Watch("Engine 0", 0)
-    now, pauses = 0, []
+    watch, now, pauses = new(), 0, []
     for _ in range(10):
-        watch.spawned(now)
-        watch.exited(now, 1)
+        watch = watch.spawned(now).exited(now, 1)
         pauses.append(watch.due_ms - now)
-        assert watch.step(watch.due_ms - 1) == NOTHING
+        assert watch.step(watch.due_ms - 1).said == NOTHING
         now = watch.due_ms
-        assert watch.step(now).action is Action.SPAWN
+        assert watch.step(now).said.action is Action.SPAWN
     assert pauses[:3] == [100, 200, 400] and pauses[-1] == limits.RESTART_BACKOFF_MAX_MS
     assert watch.failures == 10 and watch.restarts == 10
-    watch.spawned(now)
-    watch.ready(now)
+    watch = watch.spawned(now).ready(now)
     assert watch.failures == 0
-    watch.exited(now + limits.RESTART_STEADY_MS, 0)
+    watch = watch.exited(now + limits.RESTART_STEADY_MS, 0)
     assert watch.due_ms - now - limits.RESTART_STEADY_MS == limits.RESTART_BACKOFF_MIN_MS
 
 
 def test_a_short_life_does_not_reset_the_pause():
-    watch = Watch("Engine 0", 0)
+    watch = new()
     for expected in (100, 200):
         now = watch.due_ms
-        watch.spawned(now)
-        watch.ready(now)
-        decision = watch.exited(now + limits.RESTART_STEADY_MS - 1, -11)
-        assert decision.sentence == f"Engine 0 ended by signal SIGSEGV; it is started again in {expected} ms"
-        assert decision.warn
+        watch = watch.spawned(now).ready(now).exited(now + limits.RESTART_STEADY_MS - 1, -11)
+        assert watch.said.sentence == f"Engine 0 ended by signal SIGSEGV; it is started again in {expected} ms"
+        assert watch.said.warn
+
+
+def test_deaths_in_a_row_are_a_crash_loop_until_it_stays_up():
+    watch, now = new(), 0
+    for death in range(1, 6):
+        watch = watch.spawned(now).ready(now).exited(now, -11)
+        assert watch.in_crash_loop(now) is (death >= limits.CRASH_LOOP_DEATHS)
+        assert ("a crash loop" in watch.said.sentence) is (death >= limits.CRASH_LOOP_DEATHS)
+        assert watch.trouble(now)
+        now = watch.due_ms
+    assert watch.trouble(now + 1000) == (
+        f"Engine 0 is in a crash loop: it ended 5 times in a row, the last time by signal SIGSEGV, "
+        f"{(now + 1000 - watch.last_exit_ms) // 1000} s ago")
+    watch = watch.spawned(now).ready(now)
+    assert watch.in_crash_loop(now + limits.RESTART_STEADY_MS - 1)
+    assert not watch.in_crash_loop(now + limits.RESTART_STEADY_MS)
+    assert watch.trouble(now + limits.RESTART_STEADY_MS) is None
+    assert watch.exited(now + limits.RESTART_STEADY_MS, 1).deaths == 1
 
 
 def test_a_child_that_cannot_be_started_is_tried_again():
-    watch = Watch("Engine 0", 0)
-    assert "Permission denied" in watch.spawn_failed(0, "Permission denied").sentence
+    watch = new().spawn_failed(0, "Permission denied")
+    assert "Permission denied" in watch.said.sentence
     assert watch.state is State.BACKOFF and watch.failures == 1
-    assert watch.step(100).action is Action.SPAWN
+    assert watch.step(100).said.action is Action.SPAWN
+
+
+def test_a_slow_start_is_trouble():
+    watch = new().spawned(0)
+    assert watch.trouble(limits.CHILD_SLOW_START_MS - 1) is None
+    assert watch.trouble(limits.CHILD_SLOW_START_MS) == "Engine 0 has been starting for 5 s"
 
 
 def test_stopping_terminates_then_kills():
-    watch = up_at(0)
-    watch.stop(1000, 500)
+    watch = up_at(0).stop(1000, 500)
     assert watch.state is State.STOPPING and not watch.serving
-    assert watch.step(1000) == Decision(Action.TERMINATE)
-    assert watch.step(1001) == NOTHING
-    decision = watch.step(1500)
-    assert decision.action is Action.KILL and "did not stop in time" in decision.sentence
-    assert watch.step(1501) == NOTHING
-    watch.exited(1502, -9)
+    watch = watch.step(1000)
+    assert watch.said == Decision(Action.TERMINATE)
+    watch = watch.step(1001)
+    assert watch.said == NOTHING
+    watch = watch.step(1500)
+    assert watch.said.action is Action.KILL and "did not stop in time" in watch.said.sentence
+    watch = watch.step(1501)
+    assert watch.said == NOTHING
+    watch = watch.exited(1502, -9)
     assert watch.state is State.STOPPED and not watch.running
-    assert watch.step(99999) == NOTHING
+    assert watch.step(99999).said == NOTHING
 
 
 def test_a_second_stop_shortens_the_grace_and_never_lengthens_it():
-    watch = up_at(0)
-    watch.stop(0, 1000)
-    watch.step(0)
-    watch.stop(100, 0)
-    assert watch.step(100).action is Action.KILL
-    other = up_at(0)
-    other.stop(0, 100)
-    other.stop(50, 1000)
-    other.step(0)
-    assert other.step(100).action is Action.KILL
+    watch = up_at(0).stop(0, 1000).step(0).stop(100, 0)
+    assert watch.step(100).said.action is Action.KILL
+    other = up_at(0).stop(0, 100).stop(50, 1000).step(0)
+    assert other.step(100).said.action is Action.KILL
 
 
 def test_a_clean_stop_is_reported_and_not_restarted():
-    watch = up_at(0)
-    watch.stop(0)
-    watch.step(0)
-    assert watch.exited(10, 0) == Decision(sentence="Engine 0 stopped")
-    assert watch.step(10_000) == NOTHING
+    watch = up_at(0).stop(0).step(0).exited(10, 0)
+    assert watch.said == Decision(sentence="Engine 0 stopped")
+    assert watch.step(10_000).said == NOTHING
 
 
-@pytest.mark.parametrize("state", ["new", "backoff"])
-def test_stopping_what_does_not_run_is_immediate(state):
-    watch = Watch("Engine 0", 0)
-    if state == "backoff":
-        watch.spawned(0)
-        watch.exited(0, 1)
-    watch.stop(0)
+@pytest.mark.parametrize("watch", [new(), new().spawned(0).exited(0, 1)])
+def test_stopping_what_does_not_run_is_immediate(watch):
+    watch = watch.stop(0)
     assert watch.state is State.STOPPED
-    assert watch.step(10_000) == NOTHING
+    assert watch.step(10_000).said == NOTHING
 
 
 def test_a_killed_child_can_be_told_to_stop():
-    watch = up_at(0)
-    watch.step(limits.CHILD_SUSPECT_MS)
-    watch.step(limits.CHILD_HUNG_MS)
-    watch.stop(limits.CHILD_HUNG_MS)
-    watch.exited(limits.CHILD_HUNG_MS, -9)
-    assert watch.state is State.STOPPED
+    watch = up_at(0).step(limits.CHILD_SUSPECT_MS).step(limits.CHILD_HUNG_MS).stop(limits.CHILD_HUNG_MS)
+    assert watch.exited(limits.CHILD_HUNG_MS, -9).state is State.STOPPED
+
+
+def test_a_restart_is_no_death():
+    watch = up_at(0).restart(100)
+    assert watch.said.sentence == "Engine 0 stops" and not watch.serving
+    watch = watch.step(100)
+    assert watch.said.action is Action.TERMINATE
+    watch = watch.exited(150, 0)
+    assert watch.state is State.BACKOFF and watch.step(150).said.action is Action.SPAWN
+    assert (watch.restarts, watch.deaths, watch.pause_ms, watch.trouble(150)) == (0, 0, 0, None)
+    watch = watch.spawned(150).ready(200)
+    assert watch.exited(250, 1).restarts == 1, "the next end is one again"
+
+
+def test_a_restart_does_not_wait_for_the_pause_and_a_stop_takes_it_back():
+    waiting = new().spawned(0).exited(0, 1).restart(10)
+    assert waiting.step(10).said.action is Action.SPAWN
+    stopped = up_at(0).restart(10).stop(20)
+    assert stopped.exited(30, 0).state is State.STOPPED
+    assert up_at(0).stop(0).restart(5).exited(10, 0).state is State.STOPPED
+
+
+def test_a_draining_child_has_its_time_and_is_stopped_then():
+    watch = up_at(0).drain(100, 2000)
+    assert watch.state is State.DRAINING and watch.running and not watch.serving
+    assert watch.said.sentence == "Engine 0 lets its clients finish, for 2 s at most"
+    assert watch.step(2099).said == NOTHING
+    assert watch.exited(500, 0).state is State.STOPPED
+    watch = watch.step(2100)
+    assert watch.state is State.STOPPING and watch.said.action is Action.TERMINATE
+    assert watch.step(2101).said == NOTHING
+    assert watch.step(2100 + limits.STOP_GRACE_MS).said.action is Action.KILL
+    assert new().spawned(0).drain(1, 2000).state is State.STOPPING, "nothing to hand over yet"
+
+
+EVENTS = st.sampled_from([
+    lambda w, now: w.spawned(now) if w.step(now).said.action is Action.SPAWN else w,
+    lambda w, now: w.exited(now, 0) if w.running else w,
+    lambda w, now: w.exited(now, -9) if w.running else w,
+    lambda w, now: w.ready(now), lambda w, now: w.loading(now), lambda w, now: w.answered(now),
+    lambda w, now: w.stop(now), lambda w, now: w.restart(now), lambda w, now: w.drain(now, 500),
+    lambda w, now: w.step(now), lambda w, now: w.step(now),
+])
+
+
+@given(st.lists(st.tuples(EVENTS, st.integers(0, 40_000)), max_size=60))
+@settings(max_examples=300)
+def test_whatever_happens_it_goes_only_where_it_may(history):
+    watch, now = new(), 0
+    for event, passed_ms in history:
+        now += passed_ms
+        before, watch = watch, event(watch, now)
+        assert watch.state is before.state or watch.state in TRANSITIONS[before.state]
+        if watch.state is not before.state:
+            assert watch.since_ms == now
+        assert watch.running == (watch.state not in (State.BACKOFF, State.STOPPED))
+        assert (watch.said.action is Action.SPAWN) <= (watch.state is State.BACKOFF)
+        assert (watch.said.action in (Action.TERMINATE, Action.KILL)) <= watch.running
+        watch.trouble(now)
+        settled = watch.step(now)
+        assert settled.step(now).said.action in (Action.NOTHING, Action.SPAWN), "nothing is done twice"
 
 
 @pytest.mark.parametrize("code, words", [(0, "with exit code 0"), (3, "with exit code 3"), (-9, "by signal SIGKILL"),

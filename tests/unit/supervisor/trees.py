@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import Conn, build
+from harness import Conn, build, encode
 from harness.servers import free_port
 
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ class Tree:
     """One supervisor in `directory`. limits: shortened bounds; options: configuration options."""
 
     def __init__(self, directory: Path, limits: dict[str, int] | None = None, conf: str | None = None, fail: str = "",
-                 **options: object) -> None:
+                 load: str = "", **options: object) -> None:
         self.dir = directory
         self.log_path = directory / f"log-{len(list(directory.glob('log-*')))}"
         self.port = int(options.setdefault("port", free_port()) or 0)
@@ -55,7 +55,7 @@ class Tree:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([sys.executable, HERE / "tree.py", *words], cwd=directory, stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL,
-                                            env=build.environment() | {"FAKE_FAIL": fail})
+                                            env=build.environment() | {"FAKE_FAIL": fail, "FAKE_LOAD": load})
         self.seen: set[int] = set()
 
     def log(self) -> str:
@@ -76,6 +76,15 @@ class Tree:
         with Conn(str(self.dir / "run" / "supervisor.sock")) as conn:
             return conn(*words)
 
+    def stream(self, *words: object) -> tuple[list[str], Any]:
+        """A stream's items, and what ended it: OK or an Error."""
+        with Conn(str(self.dir / "run" / "supervisor.sock"), timeout_s=TIMEOUT_S) as conn:
+            conn.send(encode(*words))
+            items = []
+            while isinstance(value := conn.read(), bytes):
+                items.append(value.decode())
+            return items, value
+
     def status(self) -> dict[str, Any]:
         return json.loads(self.supervisor("SHARDD", "STATUS"))
 
@@ -90,7 +99,6 @@ class Tree:
     def tell(self, name: str, *words: object) -> None:
         """Like ask, without waiting for an answer that may never come."""
         with Conn(self.child(name)["port"]) as conn:
-            from harness import encode
             conn.send(encode(*words))
 
     def known(self, name: str) -> dict[str, Any]:
