@@ -1,7 +1,8 @@
-"""LATENCY through the proxy: what all engines have seen, as one server's.
+"""LATENCY and CLUSTER SLOT-STATS through the proxy: what all engines have seen, as one server's.
 
-Owns: whom to ask for it. Does not own how events and histograms are joined and shown (commands.latency), or what is
-kept (engine.latency). LATENCY RESET needs no handler: the router adds the engines' counts up.
+Owns: whom to ask for it. Does not own how events and histograms are joined and shown (commands.latency), how slots are
+chosen and ordered (commands.cluster), or what is kept (engine.latency, engine.slot_stats). LATENCY RESET needs no
+handler: the router adds the engines' counts up.
 
 The engines' replies for programs have lost what is needed to join them (HISTOGRAM's levels), so proxies ask for the
 histograms themselves: SHARDD LATENCIES. Where an engine is down or refuses, the client is told so; figures of some
@@ -15,7 +16,7 @@ from proxy.handlers import checked, every
 from proxy.merge import Ask
 from shardd.base.clock import now_ms
 from shardd.base.errors import CommandError
-from shardd.commands import latency
+from shardd.commands import cluster, latency
 from shardd.commands.latency import Event
 from shardd.structures.histogram import Histogram
 from shardd.wire.values import Verbatim
@@ -97,11 +98,26 @@ async def histogram_command(server: Any, client: Any, args: list[bytes]) -> Any:
     return latency.histogram_reply(latency.wanted(joined_histograms(replies), args[2:]))
 
 
+# --- slots --------------------------------------------------------------------------------------------------------
+
+async def slot_stats(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLUSTER SLOT-STATS: each engine gives its slots, or the first of them in the order that is asked for."""
+    order = cluster.slot_order(server.config, args)
+    figures: dict[int, dict[bytes, int]] = {}
+    for engine, reply in zip(server.engines, checked(await every(server, *args))):
+        for slot, fields in reply:
+            # while a slot is on its way two engines may tell of it
+            if slot not in figures or server.owner(slot) is engine:
+                figures[slot] = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2]))
+    return order.apply(figures)
+
+
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "latency|latest": latest_command,
     "latency|history": history_command,
     "latency|graph": graph,
     "latency|doctor": doctor,
     "latency|histogram": histogram_command,
+    "cluster|slot-stats": slot_stats,
 }
 """Full lower-case command name -> handler."""

@@ -58,6 +58,7 @@ COMPILED = [
     "shardd.commands.keys",
     "shardd.commands.expire",
     "shardd.engine.stats",
+    "shardd.engine.slot_stats",
     "shardd.engine.dispatch",
     "shardd.engine.session",
     "shardd.engine.build",

@@ -132,6 +132,10 @@ CLUSTERDOWN_READ_ONLY = b"CLUSTERDOWN The cluster is down and only accepts read 
 CLUSTERDOWN_SLOT = b"CLUSTERDOWN Hash slot not served"
 CLUSTER_DISABLED = b"ERR This instance has cluster support disabled"
 INVALID_SLOT_NUMBER = b"ERR Invalid slot"
+SLOT_OUT_OF_RANGE = b"ERR Invalid or out of range slot"
+SLOT_STATS_METRIC = b"ERR Unrecognized sort metric for ORDERBY."
+SLOT_STATS_LIMIT = b"ERR Limit has to lie in between 1 and 16384 (maximum number of slots)."
+SLOT_STATS_FILTERS = b"ERR Multiple filters of the same type are disallowed."
 INVALID_SLOT_OR_COUNT = b"ERR Invalid slot or number of keys"
 
 # --- server, config, slow log, debug ------------------------------------------------------------------------------
@@ -221,6 +225,11 @@ def moved(slot: int, host: str, port: int) -> bytes:
 
 def ask(slot: int, host: str, port: int) -> bytes:
     return b"ASK %d %s:%d" % (slot, host.encode(), port)
+
+
+def slots_reversed(first: int, last: int) -> bytes:
+    """CLUSTER SLOT-STATS SLOTSRANGE whose end is before its start."""
+    return b"ERR Start slot number %d is greater than end slot number %d" % (first, last)
 
 
 def unknown_node(name: bytes) -> bytes:

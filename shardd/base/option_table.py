@@ -263,6 +263,8 @@ def _cluster() -> list[Option]:
     return [
         Option("cluster-enabled", Bool(), "no", "An engine started by itself answers as one node of a cluster; under "
                "the supervisor all engines do.", section, SERVERS, mutable=False),
+        Option("cluster-slot-stats-enabled", Bool(), "no", "Count time and traffic per slot for CLUSTER SLOT-STATS.",
+               section, SERVERS),
         Option("cluster-announce-ip", Address(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
                "the client came to.", section, ALL),
         Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name for an "

@@ -4,11 +4,11 @@ Owns: arguments and errors, once for the engine and the proxy. Does not own the 
 which comes as `server.view`, since it lies above the commands), the topology, or redirects (dispatch).
 
 What is used of `server`: mode, topology (cluster.topology.Topology), node_id (40 hex digits, "" for a proxy), port,
-config, view (the module cluster.view), keys_in_slot(db, slot) and slot_keys(db, slot, count). The slot map is changed
-by the supervisor alone: subcommands that would change it do not exist.
+config, view (the module cluster.view), keys_in_slot(db, slot), slot_keys(db, slot, count), owned_slots() and
+slot_figures(slot). The slot map is changed by the supervisor alone: subcommands that would change it do not exist.
 """
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
@@ -112,6 +112,76 @@ def getkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
     return server.slot_keys(client.db, slot, count)
 
 
+# --- what slots cost: CLUSTER SLOT-STATS of Valkey 8 (cluster_slot_stats.c) ---------------------------------------
+
+_METRICS: Final = (b"key-count", b"cpu-usec", b"network-bytes-in", b"network-bytes-out")
+
+
+class SlotOrder(NamedTuple):
+    """What CLUSTER SLOT-STATS asks for: the slots first..last in order, or `limit` of all by `metric`, ties by slot."""
+
+    first: int = 0
+    last: int = limits.SLOTS - 1
+    metric: bytes = b""
+    limit: int = limits.SLOTS
+    descending: bool = True
+
+    def apply(self, figures: dict[int, dict[bytes, int]]) -> list[list[Any]]:
+        """The reply from the figures of slots."""
+        if not self.metric:
+            return [[slot, figures[slot]] for slot in sorted(figures) if self.first <= slot <= self.last]
+        sign = -1 if self.descending else 1
+        slots = sorted(figures, key=lambda slot: (sign * figures[slot][self.metric], slot))
+        return [[slot, figures[slot]] for slot in slots[:self.limit]]
+
+
+def _range_slot(raw: bytes) -> int:
+    slot = parse_integer(raw)
+    if slot is None or not 0 <= slot < limits.SLOTS:
+        raise CommandError(errors.SLOT_OUT_OF_RANGE)
+    return slot
+
+
+def slot_order(config: Any, args: list[bytes]) -> SlotOrder:
+    """The arguments of CLUSTER SLOT-STATS. Raises CommandError."""
+    form = args[2].lower()
+    if form == b"slotsrange" and len(args) == 5:
+        first, last = _range_slot(args[3]), _range_slot(args[4])
+        if first > last:
+            raise CommandError(errors.slots_reversed(first, last))
+        return SlotOrder(first, last)
+    if form != b"orderby":
+        raise CommandError(errors.subcommand_syntax(args[0], args[1]))
+    metric = args[3].lower()
+    if metric not in _METRICS[:len(_METRICS) if config["cluster-slot-stats-enabled"] else 1]:
+        raise CommandError(errors.SLOT_STATS_METRIC)
+    order, seen, place = SlotOrder(metric=metric), set(), 4
+    while place < len(args):
+        word = args[place].lower()
+        if word == b"limit" and place + 1 < len(args):
+            limit = parse_integer(args[place + 1])
+            if limit is None or not 1 <= limit <= limits.SLOTS:
+                raise CommandError(errors.SLOT_STATS_LIMIT)
+            order, place = order._replace(limit=limit), place + 1
+        elif word in (b"asc", b"desc"):
+            order, word = order._replace(descending=word == b"desc"), b"direction"
+        else:
+            raise CommandError(errors.SYNTAX)
+        if word in seen:
+            raise CommandError(errors.SLOT_STATS_FILTERS)
+        seen.add(word)
+        place += 1
+    return order
+
+
+def slot_stats(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLUSTER SLOT-STATS SLOTSRANGE first last | ORDERBY metric [LIMIT n] [ASC | DESC]: of the slots that are ours."""
+    order = slot_order(server.config, args)
+    shown = _METRICS if server.config["cluster-slot-stats-enabled"] else _METRICS[:1]
+    return order.apply({slot: dict(zip(shown, server.slot_figures(slot)))
+                        for slot in server.owned_slots() if order.first <= slot <= order.last})
+
+
 # --- the connection's mode ----------------------------------------------------------------------------------------
 
 def _mode(on: ClientFlag, off: ClientFlag) -> Callable[[Any, Any, list[bytes]], Any]:
@@ -148,6 +218,8 @@ def cluster_help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    The replicas of a node.",
         "SHARDS",
         "    The shards with their slots and nodes.",
+        "SLOT-STATS SLOTSRANGE <first> <last> | ORDERBY <metric> [LIMIT <count>] [ASC | DESC]",
+        "    Keys, time and traffic of slots: key-count, cpu-usec, network-bytes-in, network-bytes-out.",
         "SLOTS",
         "    The ranges of slots with their nodes.",
     ])
@@ -166,6 +238,7 @@ HANDLERS: Final[dict[str, Handler]] = {name: _enabled(handler) for name, handler
     "cluster|keyslot": keyslot,
     "cluster|countkeysinslot": countkeysinslot,
     "cluster|getkeysinslot": getkeysinslot,
+    "cluster|slot-stats": slot_stats,
     "cluster|help": cluster_help,
     "readonly": _mode(ClientFlag.READONLY, _NONE),
     "readwrite": _mode(_NONE, ClientFlag.READONLY),

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.commands.context cimport Context
 from shardd.commands.registry cimport Command, Registry
+from shardd.engine.slot_stats cimport SlotStats
 from shardd.engine.stats cimport Stats
 from shardd.keyspace.database cimport Key, Keyspace
 from shardd.net.client cimport Client
@@ -19,11 +20,13 @@ cdef class Dispatcher:
     cdef readonly Stats stats
     cdef readonly RequestParser parser
     cdef readonly Reply reply
+    cdef readonly SlotStats slot_stats
     cdef Keyspace keyspace
     cdef Planned* planned
     cdef Key foreseen                   # a key of the next batch that is hashed already; p is NULL where there is none
     cdef int next                       # request of the parser's batch that runs next
     cdef Py_ssize_t reply_start         # where the running command's reply begins
+    cdef uint64_t started               # when it began, or the last one ended
     cdef Py_ssize_t mark                # where the running client's replies begin: all before are of those in `due`
     cdef list due                       # clients whose replies are in the buffer, in its order, and
     cdef Py_ssize_t* due_ends           # where each one's end
@@ -51,7 +54,9 @@ cdef class Dispatcher:
     cdef int slot_refused(self, Client client, Command* c, uint32_t slot, Arg* key) except -1
     cdef int wrong_slot(self, Command* c, Client client, uint32_t slot) except -1
     cdef int run_plain(self, Client client, Command* c, Arg* argv, int argc) except -1
-    cdef int fail(self, Command* c, bytes text) except -1
+    cdef int account(self, Client client, Planned* p, Arg* argv, int argc) except -1
+    cdef int count_slots(self, Client client, Planned* p, Arg* argv, int argc, uint64_t spent) except -1
+    cdef int fail(self, Client client, int number, bytes text) except -1
     cdef int reject(self, Command* c, bytes text) except -1
     cdef int hand_in(self, Client client) except -1
     cdef int forget(self) except -1

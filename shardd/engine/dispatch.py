@@ -28,6 +28,7 @@ from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import (
     CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SUBCOMMAND, CMD_WRITE, Command, Registry, count_latency)
 from cython.cimports.shardd.engine.dispatch import Planned
+from cython.cimports.shardd.engine.slot_stats import SlotStats
 from cython.cimports.shardd.engine.stats import Stats
 from cython.cimports.shardd.keyspace.database import Database, Keyspace, key_init
 from cython.cimports.shardd.net.client import Client, ClientFlag
@@ -73,6 +74,7 @@ class Dispatcher:
         self.stats = stats
         self.keyspace = context.keyspace
         self.reply = context.reply
+        self.slot_stats = SlotStats()
         self.parser = RequestParser()
         self.due = []
         self.clock_every = cython.cast(uint64_t, CLOCK_US * ticks_per_us())
@@ -122,9 +124,9 @@ class Dispatcher:
                     self.run_from(client, first, end)
                     break
                 except errors.CommandError as error:
-                    self.fail(self.planned[self.next - first].command, error.text)
+                    self.fail(client, self.next - first, error.text)
                 except MemoryError:
-                    self.fail(self.planned[self.next - first].command, errors.OOM_ALLOCATION)
+                    self.fail(client, self.next - first, errors.OOM_ALLOCATION)
                 self.settle_flags(client, client.flags)
                 self.next += 1
             if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
@@ -204,8 +206,7 @@ class Dispatcher:
         argc: cython.int
         dirty: uint64_t
         flags: cython.uint
-        start: uint64_t = ticks()
-        now: uint64_t
+        self.started = ticks()
         while self.next < end:
             p = cython.address(self.planned[self.next - first])
             c = p.command
@@ -225,16 +226,7 @@ class Dispatcher:
                     self.run_plain(client, c, argv, argc)
                 if keyspace.dirty != dirty and context.journal.active and c.flags & CMD_WRITE and not context.rewritten:
                     context.journal.append(context.db.id, argv, argc)
-                now = ticks()
-                c.calls += 1
-                c.ticks += now - start
-                if self.stats.tracking:
-                    count_latency(c, self.stats.ns(now - start))
-                if context.failed:
-                    c.failed += 1
-                if now - start > self.stats.slow_ticks:
-                    self.stats.note_slow(client, c, argv, argc, now - start)
-                start = now
+                self.account(client, p, argv, argc)
             if client.flags:
                 self.settle_flags(client, flags)
                 if client.flags & ClientFlag.CLOSE_AFTER_REPLY:
@@ -247,6 +239,60 @@ class Dispatcher:
                     self.next += 1
                     return 0
             self.next += 1
+        return 0
+
+    # ---- statistics
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(-1, check=False)
+    def account(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
+        """A command has run: count it, and what it took."""
+        c: command_p = p.command
+        stats: Stats = self.stats
+        now: uint64_t = ticks()
+        spent: uint64_t = now - self.started
+        self.started = now
+        c.calls += 1
+        c.ticks += spent
+        if stats.tracking:
+            count_latency(c, stats.ns(spent))
+        if self.context.failed:
+            c.failed += 1
+        if spent > stats.slow_ticks:
+            stats.note_slow(client, c, argv, argc, spent)
+        if self.slot_stats.enabled:
+            self.count_slots(client, p, argv, argc, spent)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def count_slots(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int,
+                    spent: uint64_t) -> cython.int:
+        """Count a command's cost for its slot. Only an internal one may have keys of several: they get equal parts, and
+        the first one the rest."""
+        c: command_p = p.command
+        i: cython.int
+        bytes_in: uint64_t = self.parser.requests[self.next].raw_n
+        bytes_out: uint64_t = self.reply.len - self.reply_start
+        places: list
+        if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
+            bytes_out = 0
+        if p.keyed and (not client.flags & ClientFlag.INTERNAL or c.first_key == c.last_key):
+            self.slot_stats.add(p.key.slot, spent, bytes_in, bytes_out)
+            return 0
+        if not p.keyed and not c.flags & CMD_MOVABLE:
+            return 0
+        places = table.route_keys(self.registry.rows[c.index], [arg_bytes(argv + i) for i in range(argc)])
+        if not places:
+            return 0
+        if not client.flags & ClientFlag.INTERNAL:
+            del places[1:]
+        parts: uint64_t = len(places)
+        for i in places:
+            self.slot_stats.add(key_slot(argv[i].p, argv[i].n), spent // parts, bytes_in // parts, bytes_out // parts)
+        i = places[0]
+        self.slot_stats.add(key_slot(argv[i].p, argv[i].n), spent % parts, bytes_in % parts, bytes_out % parts)
         return 0
 
     # ---- replies
@@ -440,14 +486,16 @@ class Dispatcher:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def fail(self, c: command_p, text: bytes) -> cython.int:
-        """A command raised: its reply so far is replaced by the error."""
-        if c != cython.NULL:
-            c.calls += 1
-            c.failed += 1
+    def fail(self, client: Client, number: cython.int, text: bytes) -> cython.int:
+        """A command raised: its reply so far is replaced by the error. number: its place in `planned`."""
+        p: planned_p = cython.address(self.planned[number])
+        r: cython.pointer(Request) = cython.address(self.parser.requests[self.next])
         self.reply.truncate(self.reply_start)
         self.reply.error(text)
         self.stats.count_error(text)
+        self.context.failed = True
+        if p.command != cython.NULL:
+            self.account(client, p, self.parser.args + r.first, r.argc)
         return 0
 
     @cython.cfunc

@@ -106,6 +106,8 @@ class Server:
         follow("slowlog-log-slower-than", self.stats.set_slower_than)
         follow("slowlog-max-len", self._set_slowlog_max)
         follow("latency-monitor-threshold", self.stats.set_monitor_threshold)
+        follow("cluster-slot-stats-enabled",
+               lambda on: self.dispatcher.slot_stats.enable(on and self.mode == "cluster"))
         follow("latency-tracking", lambda value: setattr(self.stats, "tracking", value))
         follow("maxmemory", lambda value: setattr(self.dispatcher, "maxmemory", value))
         follow("maxmemory-policy", self._set_policy)
@@ -190,6 +192,7 @@ class Server:
     def reset_statistics(self) -> None:
         """CONFIG RESETSTAT: every counter of INFO starts anew; the slow log and the memory's peak stay."""
         self.stats.reset()
+        self.dispatcher.slot_stats.reset()
         self.registry.reset_statistics()
         self.clients.reset_counters()
         self.reactor.forget_longest()
@@ -203,6 +206,16 @@ class Server:
     def slot_keys(self, db: int, slot: int, count: int) -> list[bytes]:
         """Up to `count` keys of a slot in one database."""
         return inspection.slot_keys(self.keyspace.databases[db], slot, count)
+
+    def slot_figures(self, slot: int) -> tuple[int, int, int, int]:
+        """Keys in all databases, and while slots are counted microseconds, bytes of requests and of replies."""
+        keys = sum(db.keys_in_slot(slot) for db in self.keyspace.databases)
+        return keys, *self.dispatcher.slot_stats.of(slot)
+
+    def owned_slots(self) -> list[int]:
+        """The slots that are this engine's, in order."""
+        ranges = self.topology.ranges_of(self.node_id) if self.topology is not None else []
+        return [slot for first, last in ranges for slot in range(first, last + 1)]
 
     def shutdown(self, save: bool | None = None) -> bool:
         """Stop this engine, or, under a supervisor, ask for the whole tree to stop. False where that cannot be done."""

@@ -9,7 +9,8 @@ from shardd.commands.table import (CATEGORIES, COMMANDS, FLAG_ORDER, find, keys_
 
 EVERY = {row.name: row for top in COMMANDS.values() for row in (top, *top.subcommands.values())}
 
-NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid", "waitaof"}
+NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid", "waitaof", "cluster|slot-stats"}
+"""What the oracle's 7.0 does not have; the last one is Valkey's."""
 
 CHANGED_IN_7_2 = {
     # blocking commands may be called from scripts, where they do not block

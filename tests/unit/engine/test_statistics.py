@@ -154,3 +154,22 @@ def test_a_name_cannot_be_registered_twice(engine):
         engine.server.registry.add_row(engine.server.registry.rows[0], None)
     with pytest.raises(KeyError):
         engine.server.registry.plain("nosuch", lambda *_: None)
+
+
+def test_a_command_that_raises_counts_with_its_time():
+    engine = Engine("--slowlog-log-slower-than", "0")
+    engine("CONFIG RESETSTAT")
+    engine("SLOWLOG RESET")
+    assert engine("CLIENT KILL ID x").code == "ERR"
+    [(calls, usec, rejected, failed)] = [row[1:] for row in engine.server.registry.statistics()
+                                         if row[0] == "client|kill"]
+    assert (calls, rejected, failed) == (1, 0, 1)
+    assert engine.server.registry.latencies()["client|kill"].count == 1
+    assert any(entry[3] == [b"CLIENT", b"KILL", b"ID", b"x"] for entry in engine("SLOWLOG GET -1"))
+
+
+def test_slots_cost_nothing_where_there_is_no_cluster():
+    engine = Engine("--cluster-slot-stats-enabled", "yes")
+    assert not engine.server.dispatcher.slot_stats.enabled
+    engine = Engine("--cluster-slot-stats-enabled", "yes", "--cluster-enabled", "yes")
+    assert engine.server.dispatcher.slot_stats.enabled
