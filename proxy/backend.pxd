@@ -1,4 +1,5 @@
 from libc.stdint cimport int16_t
+from proxy.latency cimport Latency
 from proxy.link cimport Link, Switch, Upstream
 from proxy.replies cimport Outbox
 from shardd.net.reactor cimport Reactor

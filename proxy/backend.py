@@ -25,6 +25,7 @@ Invariants: a link is in one place: a lane, `private`, `idle` or `lent`, and its
 limits.PROXY_PRIVATE_LINKS_MAX links of an engine are private, so many again are lent.
 """
 import cython
+from cython.cimports.proxy.latency import Latency
 from cython.cimports.proxy.link import (
     LANE_SHARED, LANES, LINK_DOWN, LINK_UP, ROLE_IDLE, ROLE_LANE, ROLE_LENT, ROLE_PRIVATE, Link, Switch, Upstream)
 from cython.cimports.proxy.replies import Outbox
@@ -208,6 +209,7 @@ class Backends(Switch):
         self.engines = []
         self.by_id = {}
         self.dirty = []
+        self.latency = Latency()
         self.password = ""
         self.retry_ms = limits.PROXY_RETRY_MS
         for at in range(SLOTS):

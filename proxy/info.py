@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from proxy.latency import counts_upto, merged
 from proxy.merge import Ask
 from proxy.observe import ask_latencies, joined_histograms
 from shardd.base import limits
@@ -25,7 +26,7 @@ from shardd.commands import latency
 from shardd.commands.info import human
 from shardd.commands.info_join import Sections, added, combine, joined, pairs, parse
 
-TITLES: Final = facts.TITLES | {"engines": "Engines"}
+TITLES: Final = facts.TITLES | {"proxy": "Proxy", "engines": "Engines"}
 """Section -> its heading, in INFO's order."""
 
 # --- the proxy's own ----------------------------------------------------------------------------------------------
@@ -49,7 +50,8 @@ def figures(server: Any) -> dict[str, Any]:
     } | {name: float(seconds) for name, seconds in facts.cpu().items()}
     return {"fields": fields,
             "calls": {name: list(counts) for name, counts in server.router.statistics().items()},
-            "errors": {code.decode("latin-1"): count for code, count in server.shared.error_codes.items()}}
+            "errors": {code.decode("latin-1"): count for code, count in server.shared.error_codes.items()},
+            "latency": server.backends.latency.dump()}
 
 
 def total_figures(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def total_figures(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     calls: dict[str, list[int]] = {}
     codes: dict[str, int] = {}
+    parts = list(parts)
     for part in parts:
         for name, value in part["fields"].items():
             fields[name] = fields.get(name, 0) + value
@@ -65,7 +68,8 @@ def total_figures(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
             calls[name] = [before[0] + count, before[1] + rejected, is_parted]
         for code, count in part["errors"].items():
             codes[code] = codes.get(code, 0) + count
-    return {"fields": fields, "calls": calls, "errors": codes}
+    return {"fields": fields, "calls": calls, "errors": codes,
+            "latency": merged([part["latency"] for part in parts])}
 
 
 def own_server(server: Any, proxies: int) -> dict[str, str]:
@@ -123,12 +127,25 @@ def own_errorstats(codes: dict[str, int], theirs: dict[str, str]) -> dict[str, s
     return dict(sorted(theirs.items()))
 
 
+def own_proxy(server: Any, histograms: dict[str, Any], proxies: int) -> dict[str, str]:
+    """The section Proxy: how long sampled commands took, in us, and in which part; see proxy.latency."""
+    lines = {"proxies": str(proxies), "proxy_latency_sample": str(server.backends.latency.every)}
+    for part, histogram in histograms.items():
+        shown = {f"p{percentile:g}": histogram.percentile(percentile) for percentile in (50, 99, 99.9)}
+        lines[f"proxy_latency_usec_{part}"] = joined(shown | {"max": histogram.max, "samples": histogram.count})
+    return lines
+
+
 def metrics(server: Any) -> dict[str, Any]:
     """What SHARDD METRICS tells the supervisor's exporter: figures of this process alone, nobody else is asked.
 
-    What `figures` has, and links: engine's index -> whether it is connected, and its commands in flight.
+    What `figures` has, but of latencies the counts up to each of limits.LATENCY_BOUNDS_US instead of all buckets; and
+    links: engine's index -> whether it is connected, and its commands in flight.
     """
     own = figures(server)
+    own["latency"] = {part: {"count": histogram.count, "total_us": histogram.total,
+                             "upto": counts_upto(histogram)}
+                      for part, histogram in server.backends.latency.histograms().items()}
     own["fields"] |= {"used_memory_rss": facts.resident_bytes(), "uptime_in_seconds": server.uptime_s}
     own["links"] = {str(engine.index): {"up": engine.up, "in_flight": sum(link.in_flight for link in engine.links())}
                     for engine in server.engines}
@@ -188,5 +205,6 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
         combined["Latencystats"] = await latencystats(server, asked)
     combined["Cluster"] = {"cluster_enabled": "1"}
     combined.setdefault("Keyspace", {})
+    combined["Proxy"] = own_proxy(server, total["latency"], 1 + len(others))
     combined["Engines"] = engine_lines(server, parts)
     return facts.render({name: combined[TITLES[name]] for name in sections if TITLES[name] in combined}, TITLES)

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, int64_t, uint64_t
 from cpython.object cimport PyObject
-from proxy.replies cimport Outbox, Receiver
+from proxy.latency cimport Latency, Trace
+from proxy.replies cimport Outbox, Receiver, ReplyQueue
 from shardd.net.reactor cimport Reactor
 from shardd.net.transport cimport Protocol
 from shardd.wire.scan cimport ScanState
@@ -40,6 +41,7 @@ cdef class Link
 cdef class Switch:
     cdef readonly Reactor reactor
     cdef Outbox outbox
+    cdef readonly Latency latency
     cdef list dirty                         # links that have something to send
     cdef public object schedule             # schedule(delay_ms, callback)
     cdef public object on_warning           # called with a line of text
@@ -84,7 +86,12 @@ cdef class Link(Protocol):
     cdef readonly bint broken               # ROLE_LENT: was up and is not
     cdef int64_t retry_at_ms, held_since_ms
     cdef int backoff_ms
+    cdef uint64_t traced                    # the first sampled command's place in the ring, or all ones
+    cdef Trace trace                        # None before the first
     cdef int send(self, Receiver owner, uint64_t seq, uint8_t* raw, Py_ssize_t n, int db, int tries) except -1
+    cdef int sample(self, ReplyQueue queue, uint64_t seq) except -1
+    cdef int begun(self) noexcept
+    cdef int untrace(self) except -1
     cdef int set_role(self, int role, int lane) except -1
     cdef int connect(self) except -1
     cdef int flush(self) except -1

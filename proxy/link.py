@@ -49,10 +49,11 @@ from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memcmp, memcpy, memmove, memset
+from cython.cimports.proxy.latency import Trace
 from cython.cimports.proxy.link import (
     LANE_CONTROL, LANE_LONG, LANE_SHARED, LINK_CONNECTING, LINK_DOWN, LINK_UP, ROLE_IDLE, ROLE_LANE, ROLE_LENT,
     ROLE_PRIVATE, Pending, PendingP)
-from cython.cimports.proxy.replies import Receiver
+from cython.cimports.proxy.replies import Receiver, ReplyQueue
 from cython.cimports.shardd.base.clock import monotonic_ms
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.transport import Protocol
@@ -77,6 +78,7 @@ _BACKOFF_MIN_MS = cython.declare(cython.int, limits.PROXY_RECONNECT_MIN_MS)
 _BACKOFF_MAX_MS = cython.declare(cython.int, limits.PROXY_RECONNECT_MAX_MS)
 _DASH = cython.declare(cython.int, 45)
 _PUSH = cython.declare(cython.int, 62)
+_NEVER = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)       # a place that no ring reaches
 
 
 @cython.cclass
@@ -132,6 +134,7 @@ class Link(Protocol):
         self.resp = resp
         self.lane = lane
         self.backoff_ms = _BACKOFF_MIN_MS
+        self.traced = _NEVER
         memset(cython.address(self.scan), 0, cython.sizeof(ScanState))
 
     def __dealloc__(self) -> None:
@@ -288,6 +291,21 @@ class Link(Protocol):
         if n > 0 and self.state == LINK_UP:
             self.written = self.end
             self.transport.write(self.buf + self.end - n, n)
+            if self.traced != _NEVER:
+                self.trace.written()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def sample(self, queue: ReplyQueue, seq: uint64_t) -> cython.int:
+        """Measure how long the command takes that was sent last, unless it has to wait for its engine."""
+        entry: PendingP = self.ring + ((self.tail - 1) & (self.cap - 1))
+        if self.state != LINK_UP or self.head == self.tail or entry.seq != seq or entry.owner != cython.cast(
+                PyObjectP, queue):
+            return 0
+        if self.trace is None:
+            self.trace = Trace(self.engine.switch.latency)
+        self.traced = self.trace.add(self.tail - 1, self.engine.switch.reactor.turn_us)
         return 0
 
     # --- replies in -----------------------------------------------------------------------------------------------
@@ -299,9 +317,11 @@ class Link(Protocol):
         used: cython.Py_ssize_t
         while pos < n:
             if self.role == ROLE_PRIVATE and self.must_wait():
+                self.begun()
                 return pos
             used = scan_reply(cython.address(self.scan), p + pos, n - pos)
             if used == 0:
+                self.begun()
                 if self.role == ROLE_LANE and self.is_large(n - pos) and self.engine.rotate(self) and self.must_wait():
                     return pos
                 pos += self.pass_on(p + pos, n - pos)
@@ -319,6 +339,15 @@ class Link(Protocol):
                     return n
             pos += used
         return n
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def begun(self) -> cython.int:
+        """A reply has come of which not all can be handed on yet."""
+        if self.head == self.traced:
+            self.trace.begun(self.engine.switch.reactor.turn_us)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -416,6 +445,8 @@ class Link(Protocol):
             n = len(answer)
         owner = cython.cast(Receiver, kept)
         seq = entry.seq
+        if self.head == self.traced:
+            self.trace.answered(cython.cast(ReplyQueue, owner), seq, self.engine.switch.reactor.turn_us)
         self.pop()
         Py_DECREF(cython.cast(object, kept))    # `owner` holds it
         return owner.reply(seq, p, n)
@@ -425,6 +456,8 @@ class Link(Protocol):
     def pop(self) -> cython.int:
         """The first command is answered; its owner is the caller's to let go."""
         n: cython.Py_ssize_t = self.ring[self.head & (self.cap - 1)].raw_n
+        if self.head == self.traced:
+            self.traced = self.trace.pop()
         self.head += 1
         self.start += n
         self.acked += n
@@ -605,6 +638,7 @@ class Link(Protocol):
         self.engine.switch.held_bytes -= self.buf_cap
         self.start = self.written = self.end = self.buf_cap = 0
         self.db = 0
+        self.untrace()
         while at < end:
             entry = ring + (at & (cap - 1))
             bytes_taken -= entry.raw_n
@@ -645,8 +679,17 @@ class Link(Protocol):
             self.head += 1
         self.start = self.written = self.end = 0
         self.db = 0
+        self.untrace()
         for owner, seq in waiting:
             owner.reply(seq, cython.cast(bytep, cython.cast(cython.p_char, text)), len(text))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def untrace(self) -> cython.int:
+        """Nothing that was sampled comes to its end here."""
+        if self.trace is not None:
+            self.traced = self.trace.clear()
         return 0
 
     def check(self, now_ms: int) -> None:

@@ -114,6 +114,8 @@ class ProxyServer:
         self._turn = 0
         config.subscribe("proto-max-bulk-len", self.parser.set_bulk_max)
         config.subscribe("loglevel", log.set_level)
+        self._sample_latency(config["proxy-latency-sample"])
+        config.subscribe("proxy-latency-sample", self._sample_latency)
         config.subscribe("requirepass", lambda password: setattr(self.backends, "password", password))
 
     # --- connections ----------------------------------------------------------------------------------------------
@@ -174,6 +176,9 @@ class ProxyServer:
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Drive a coroutine that no client waits for."""
         run_alone(self.backends, _Nobody(), coroutine)
+
+    def _sample_latency(self, every: int) -> None:
+        self.backends.latency.set_every(every, self.shared.commands)
 
     def check(self) -> None:
         """Cron, ten times a second."""
@@ -243,6 +248,8 @@ class ProxyServer:
             return json.dumps(self.status())
         if word == b"metrics" and len(args) == 2:
             return json.dumps(info.metrics(self))
+        if word == b"latency" and len(args) == 2:
+            return json.dumps(self.backends.latency.dump())
         if word == b"topology" and len(args) == 2:
             return self.topology.dumps() if self.topology is not None else None
         if word == b"topology" and len(args) == 3:

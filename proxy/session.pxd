@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint64_t, int64_t
 from proxy.backend cimport Backends
+from proxy.latency cimport Latency
 from proxy.replies cimport Outbox, ReplyQueue
 from proxy.router cimport Route, Router
 from shardd.net.client cimport Client
@@ -20,6 +21,7 @@ cdef class Shared:
     cdef public object limits           # net.policy.ConnectionLimits
     cdef public int epoch               # grows with each topology
     cdef readonly uint64_t commands
+    cdef readonly Latency latency
     cdef readonly dict error_codes      # of errors made here: code -> count
 
 cdef class ProxySession(Client):

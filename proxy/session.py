@@ -27,6 +27,7 @@ import cython
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.proxy.backend import Backends, Engine
+from cython.cimports.proxy.latency import Latency
 from cython.cimports.proxy.link import Link
 from cython.cimports.proxy.merge import Task, ask_every, split
 from cython.cimports.proxy.replies import Outbox, ReplyQueue
@@ -78,17 +79,21 @@ class Shared:
         self.request = Reply(2)
         self.epoch = 1
         self.error_codes = {}
+        self.latency = backends.latency
 
     def flush(self) -> None:
         """The end of a wake-up: requests to the engines first, so that they work while the clients are answered."""
         self.backends.flush()
         self.outbox.flush()
+        if self.latency.unsent > 0:
+            self.latency.finish()
 
     def reset_counters(self) -> None:
         """CONFIG RESETSTAT."""
         self.commands = 0
         self.error_codes.clear()
         self.router.reset_statistics()
+        self.latency.reset()
 
 
 @cython.final
@@ -282,6 +287,9 @@ class ProxySession(Client):
         if request.inline_form:
             self.rewrite(request, argv)
         link.send(self.queue, self.queue.open(silent), request.raw, request.raw_n, self.db, 0)
+        if self.shared.commands >= self.shared.latency.due:
+            link.sample(self.queue, self.queue.tail - 1)
+            self.shared.latency.next_due(self.shared.commands)
         return 0
 
     @cython.cfunc

@@ -63,6 +63,7 @@ COMPILED = [
     "shardd.engine.session",
     "shardd.engine.build",
     "proxy.replies",
+    "proxy.latency",
     "proxy.session",
     "proxy.router",
     "proxy.link",

@@ -253,6 +253,8 @@ def _metrics() -> list[Option]:
                SUPERVISOR, mutable=False),
         Option("metrics-bind", Words(16), "127.0.0.1 -::1", "Addresses of that port; everybody who reaches it may read "
                "the metrics.", section, SUPERVISOR, mutable=False),
+        Option("proxy-latency-sample", Int(0, 1_000_000), str(limits.LATENCY_SAMPLE), "A proxy measures one command in "
+               "so many on its way to an engine and back; 0 for none.", section, PROXY),
     ]
 
 

@@ -21,7 +21,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
+from shardd.base import limits
 from shardd.base.clock import now_us
 from shardd.commands.info_join import Sections, combine, number_of, pairs
 from shardd.supervisor.child import ENGINE, PROXY
@@ -313,11 +315,24 @@ def proxies(families: Families, snapshot: Snapshot) -> None:
                              ("proxy_redirected_commands", "redirected_commands"),
                              ("proxy_lost_replies", "lost_replies")):
             families.counter(f"shardd_proxy_{metric}_total", f"Its {name} of INFO.", number(fields.get(name)), labels)
+        for part, counted in process.answer.own.get("latency", {}).items():
+            _latency(families, labels | {"part": part}, counted)
         for engine, link in process.answer.own.get("links", {}).items():
             both = labels | {"engine": engine}
             families.gauge("shardd_proxy_link_up", "Whether it is connected to the engine.", int(link["up"]), both)
             families.gauge("shardd_proxy_commands_in_flight", "Commands that the engine has not answered.",
                            link["in_flight"], both)
+
+
+def _latency(families: Families, labels: Labels, counted: dict[str, Any]) -> None:
+    """One part of what clients wait for; see proxy/latency.py."""
+    family = families.family(HistogramMetricFamily(
+        "shardd_proxy_latency_seconds", "Time that sampled commands spent: queue in the proxy, engine, network until "
+        "the client has the reply, total.", labels=sorted(labels)))
+    buckets = [(floatToGoString(bound / 1e6), count)
+               for bound, count in zip(limits.LATENCY_BOUNDS_US, counted["upto"], strict=True)]
+    family.add_metric([labels[name] for name in sorted(labels)], [*buckets, ("+Inf", counted["count"])],
+                      counted["total_us"] / 1e6)
 
 
 def _any_process(families: Families, prefix: str, process: Process, labels: Labels) -> None:

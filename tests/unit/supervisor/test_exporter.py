@@ -62,6 +62,7 @@ db3:keys=2,expires=0,avg_ttl=0
 """
 OWN = {"calls": {"get": [100, 4, False], "mget": [5, 0, True], "ping": [6, 0, True]},
        "errors": {"ERR": 1, "NOAUTH": 3},
+       "latency": {"queue": {"count": 9, "total_us": 90_000, "upto": list(range(9)) + [9] * 9}},
        "links": {"0": {"up": True, "in_flight": 2}, "1": {"up": False, "in_flight": 0}}}
 FIGURES = {"connected_clients": 4, "total_connections_received": 20, "total_commands_processed": 111,
            "total_net_input_bytes": 700, "proxy_lost_replies": 1, "used_cpu_sys": 0.5, "used_cpu_user": 0.5}
@@ -217,6 +218,15 @@ def test_each_process_has_its_own():
     assert at(found, "shardd_proxy_lost_replies_total", proxy="0") == 1
     assert at(found, "shardd_proxy_link_up", proxy="0", engine="1") == 0
     assert at(found, "shardd_proxy_commands_in_flight", proxy="0", engine="0") == 2
+
+
+def test_latency_of_the_proxies_is_a_histogram():
+    found = Shown()(proxy(0), proxy(1))
+    upto = {bound: at(found, "shardd_proxy_latency_seconds_bucket", proxy="1", part="queue", le=bound)
+            for bound in ("1e-05", "2.5e-05", "0.001", "10.0", "+Inf")}
+    assert upto == {"1e-05": 0, "2.5e-05": 1, "0.001": 6, "10.0": 9, "+Inf": 9}
+    assert at(found, "shardd_proxy_latency_seconds_count", proxy="0", part="queue") == 9
+    assert at(found, "shardd_proxy_latency_seconds_sum", proxy="0", part="queue") == 0.09
 
 
 def test_the_slow_log_of_the_whole():
