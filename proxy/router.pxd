@@ -21,6 +21,7 @@ ctypedef struct Route:
     int lane                # link.Lane: of EVERY and TASK; all else goes over the shared one
     int first_key, last_key, key_step
     bint no_auth, container, sub
+    bint joint              # where its keys are on several engines, a coroutine does it
     bint built              # exists for clients
     uint64_t calls, rejected
 
@@ -33,7 +34,8 @@ cdef class Router:
     cdef readonly list rows         # table.Row by index
     cdef readonly list names        # str by index
     cdef readonly list handlers     # of ROUTE_LOCAL and ROUTE_TASK, by index
+    cdef readonly list joints       # where its keys are on several engines, by index
     cdef readonly frozenset built   # names that exist for clients
     cdef Route* find(self, uint8_t* name, Py_ssize_t n) noexcept
     cdef Route* lookup(self, Arg* argv, int argc) noexcept
-    cdef int add(self, object row, object handler) except -1
+    cdef int add(self, object row, object handler, object joint) except -1

@@ -9,7 +9,7 @@ that are answered here (commands.connection, commands.introspect, proxy.handlers
     may block; pub/sub; MULTI    REFUSED: they belong to one connection, and links are shared
     keys, tip multi_shard        SPLIT
     keys, one at a fixed place   KEY
-    keys, several there          KEYS
+    keys, several there          KEYS; where they are on several engines, refused, or done by proxy.joint
     keys elsewhere               MOVABLE
     no keys, tip all_shards      EVERY, joined by the tip response_policy, where that says how
     HELP                         ANY: every engine says the same
@@ -96,9 +96,11 @@ def all_rows() -> Iterable[Row]:
 @cython.final
 @cython.cclass
 class Router:
-    """handlers: full lower-case command name -> what answers it here."""
+    """handlers: full lower-case command name -> what answers it here; joints: -> the coroutine function that does it
+    where its keys are on several engines."""
 
-    def __cinit__(self, handlers: Mapping[str, Callable]) -> None:
+    def __cinit__(self, handlers: Mapping[str, Callable], joints: Mapping[str, Callable] | None = None) -> None:
+        joints = joints or {}
         self.routes = cython.cast(RouteP, calloc(_CAPACITY, cython.sizeof(Route)))
         if self.routes == cython.NULL:
             raise MemoryError
@@ -106,9 +108,10 @@ class Router:
         self.rows = []
         self.names = []
         self.handlers = []
+        self.joints = []
         for row in all_rows():
-            self.add(row, handlers.get(row.name))
-        unknown = set(handlers) - set(self.names)
+            self.add(row, handlers.get(row.name), joints.get(row.name))
+        unknown = (set(handlers) | set(joints)) - set(self.names)
         if unknown:
             raise ValueError(f"handlers without a row: {', '.join(sorted(unknown))}")
         self.set_built(None)
@@ -118,7 +121,7 @@ class Router:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def add(self, row: object, handler: object) -> cython.int:
+    def add(self, row: object, handler: object, joint: object) -> cython.int:
         """Register a row."""
         route: RouteP
         number: cython.int = self.table.add(row.name.encode())
@@ -133,10 +136,12 @@ class Router:
         route.first_key, route.last_key, route.key_step = row.first_key, row.last_key, row.key_step
         route.no_auth = "no_auth" in row.flags
         route.container = bool(row.subcommands)
+        route.joint = joint is not None
         route.sub = row.container is not None
         self.rows.append(row)
         self.names.append(row.name)
         self.handlers.append(handler)
+        self.joints.append(joint)
         self.count += 1
         return 0
 
@@ -194,8 +199,8 @@ class Router:
         for i in range(self.count):
             route = self.routes + i
             if route.calls or route.rejected:
-                found[self.names[i]] = (route.calls, route.rejected,
-                                        route.kind in (ROUTE_SPLIT, ROUTE_EVERY, ROUTE_LOCAL, ROUTE_TASK))
+                found[self.names[i]] = (route.calls, route.rejected, route.joint or route.kind in (
+                    ROUTE_SPLIT, ROUTE_EVERY, ROUTE_LOCAL, ROUTE_TASK))
         return found
 
     def reset_statistics(self) -> None:

@@ -35,6 +35,9 @@ cdef class ProxySession(Client):
     cdef int on_keys(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_split(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_every(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int on_joint(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef bint crosses(self, Route* route, Request* request, Arg* argv) except -1
+    cdef int start_task(self, object coroutine, int lane, bint silent) except -1
     cdef int on_here(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int pass_to(self, int owner, Request* request, Arg* argv, bint silent) except -1
     cdef int refuse(self, bytes text, bint silent) except -1

@@ -7,6 +7,7 @@ queue.
 
     transport -> data -> parser -> request -> on_key    -> Link.send         most commands: no Python object is made
                                            -> on_keys   -> Link.send         where all keys are on one engine
+                                           -> on_joint  -> joint             where they are not: a Task answers
                                            -> on_split  -> merge.split       a Join answers
                                            -> on_every  -> merge.ask_every   a Join answers
                                            -> on_here   -> handler           at once, or a Task answers
@@ -233,6 +234,9 @@ class ProxySession(Client):
             stamp += 4 * route.lane
         if (self.seen != stamp or self.queue.alone) and not self.fresh(stamp):
             return 1
+        if route != cython.NULL and route.joint and self.queue.head != self.queue.tail \
+                and self.crosses(route, request, argv):     # its links are none of those that are in use
+            return 1
         self.commands += 1
         shared.commands += 1
         self.active_ms = shared.reactor.now_ms
@@ -327,10 +331,43 @@ class ProxySession(Client):
             if owner == -2:
                 owner = other
             elif owner != other:
+                if route.joint:
+                    return self.on_joint(route, request, argv, silent)
                 return self.refuse(errors.CROSSSLOT, silent)
         if owner == -2:
             owner = 0 if backends.engines else -1
         return self.pass_to(owner, request, argv, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def crosses(self, route: RouteP, request: RequestP, argv: ArgP) -> cython.bint:
+        """Whether the keys, which are at fixed places, are not all on one engine."""
+        backends: Backends = self.shared.backends
+        place: cython.int = route.first_key
+        last: cython.int = route.last_key if route.last_key >= 0 else request.argc + route.last_key
+        owner: cython.int = -1
+        while place <= last and place < request.argc:
+            if place == route.first_key:
+                owner = backends.owners[key_slot(argv[place].p, argv[place].n)]
+            elif backends.owners[key_slot(argv[place].p, argv[place].n)] != owner:
+                return True
+            place += route.key_step
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_joint(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """One step over several engines."""
+        handler: object = self.shared.router.joints[route.index]
+        return self.start_task(handler(self.shared.server, self, self.words(request, argv)), route.lane, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def start_task(self, coroutine: object, lane: cython.int, silent: cython.bint) -> cython.int:
+        """Have a coroutine answer; nothing else of the client starts before it has ended."""
+        self.queue.alone = True
+        task: Task = Task(self.shared.backends, self.queue, self.queue.open(silent), self, coroutine, lane)
+        return task.step(None)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -375,15 +412,12 @@ class ProxySession(Client):
         """A registered handler's: its value at once, or a Task."""
         args: list = self.words(request, argv)
         handler: object = self.shared.router.handlers[route.index]
-        task: Task
         try:
             value = handler(self.shared.server, self, args)
         except CommandError as error:
             value = error
         if route.kind == ROUTE_TASK:
-            self.queue.alone = True
-            task = Task(self.shared.backends, self.queue, self.queue.open(silent), self, value, route.lane)
-            task.step(None)
+            self.start_task(value, route.lane, silent)
         elif value is not NO_REPLY:
             if silent and self.last_command in _UNSILENCE and not isinstance(value, CommandError):
                 silent = False

@@ -340,4 +340,9 @@ def not_through_proxy(name: str) -> bytes:
 
 HOLD_TIME = b"ERR the time of a hold is out of range"
 HOLD_OVER = b"ERR the hold is over, the command was not executed"
+def not_between_engines(kind: bytes) -> bytes:
+    """A value of this type cannot go from one engine to another yet; nothing was executed."""
+    return b"CROSSSLOT Keys of type %b are on different engines" % kind
+
+
 WRONG_PARTS = b"ERR the engines' replies do not fit together"

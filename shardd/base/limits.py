@@ -298,6 +298,10 @@ PROXY_RECONNECT_MIN_MS: Final = 5
 PROXY_RECONNECT_MAX_MS: Final = 250
 """Pause before a link connects again, doubled each time: connecting to a Unix socket is cheap, but not free."""
 
+PROXY_HOLD_MS: Final = 1_000
+"""How long a command over several engines may hold them: it takes a few round trips, under a millisecond. Where an
+engine does not answer in between, the others' clients wait that long."""
+
 PROXY_INFO_MS: Final = 1_000
 """How long INFO waits for an engine: what is asked for when something hangs must not hang itself."""
 

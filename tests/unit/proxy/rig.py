@@ -80,7 +80,7 @@ class Engine:
 
     def _got(self, link: socket.socket, request: list[bytes]) -> None:
         name = request[0].upper()
-        if name in (b"HELLO", b"AUTH") or name == b"SHARDD" and request[1:] != [b"LATENCIES"]:
+        if name in (b"HELLO", b"AUTH") or (name == b"SHARDD" and request[1] in (b"PROXY", b"COMMANDS", b"PEERS")):
             self.handshakes.append(request)
             answer = b"%1\r\n+proto\r\n:3\r\n" if name == b"HELLO" else b"+OK\r\n"
             if request[1:] == [b"COMMANDS"]:

@@ -1,7 +1,7 @@
 """Every row of the command table has a class, and the right one."""
 import pytest
 
-from proxy import aggregate, handlers
+from proxy import aggregate, handlers, joint
 from proxy.router import KINDS, Router, all_rows, classify
 from shardd.commands import table
 
@@ -11,7 +11,7 @@ ROWS = list(all_rows())
 
 @pytest.fixture(scope="module")
 def router() -> Router:
-    return Router(HANDLERS)
+    return Router(HANDLERS, joint.HANDLERS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -60,6 +60,8 @@ def test_some_by_name(router, name, kind):
 def test_a_handler_without_a_row_is_a_mistake():
     with pytest.raises(ValueError, match="nosuch"):
         Router({"nosuch": lambda server, client, args: None})
+    with pytest.raises(ValueError, match="nosuch"):
+        Router({}, {"nosuch": lambda server, client, args: None})
 
 
 def test_built_is_what_commands_shows(router):
