@@ -1,7 +1,7 @@
 """Looking into the keyspace for people and tools: one key's memory and entry, a slot's keys, the digest of a database.
 
-Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, CLUSTER GETKEYSINSLOT and the averages of INFO read. Changes
-nothing, but that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data
+Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, SHARDD READ, CLUSTER GETKEYSINSLOT and the averages of INFO read.
+Changes nothing, but that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data
 (database.py, entry.py).
 """
 import hashlib
@@ -66,6 +66,18 @@ def describe(db: Database, key: bytes) -> dict | None:
     return {"address": cython.cast(uintptr_t, e), "refcount": entry_refcount(e), "encoding": encoding,
             "serialized": serialized_length(content_of(e)), "access": entry_access(e),
             "idle": (db.keyspace.access_clock - entry_access(e)) & 0xFFFFFF}
+
+
+def read(db: Database, key: bytes) -> list | None:
+    """A key as another engine can make it again: [type as TYPE names it, value, expiry in Unix ms or -1]; None where it
+    is absent."""
+    k: Key
+    e: bytep = entry_of(db, cython.address(k), key)
+    if e == cython.NULL:
+        return None
+    if entry_type(e) != TYPE_STRING:
+        raise AssertionError(f"type {entry_type(e)} cannot be read as a whole")
+    return [b"string", content_of(e), entry_expiry(e) if entry_expires(e) else -1]
 
 
 @cython.cfunc
