@@ -7,6 +7,8 @@ invented 0.
 from collections.abc import Iterator
 from typing import Any, Final
 
+from shardd.commands.info_join import pairs
+
 COMMAND: Final = "cmdstat_"
 ERROR: Final = "errorstat_"
 PERCENTILES: Final = "latency_percentiles_usec_"
@@ -42,14 +44,14 @@ class Info:
         except (KeyError, ValueError):
             return None
 
-    def prefixed(self, prefix: str) -> Iterator[tuple[str, dict[str, float]]]:
+    def prefixed(self, prefix: str) -> Iterator[tuple[str, dict[str, int | float]]]:
         """The rest of each name that starts so, with the numbers of its line: calls=1,usec=24."""
         for name, value in self.fields.items():
             if name.startswith(prefix):
                 yield name[len(prefix):], pairs(value)
 
     @property
-    def databases(self) -> dict[int, dict[str, float]]:
+    def databases(self) -> dict[int, dict[str, int | float]]:
         """Database -> keys, expires, avg_ttl, of those that have keys."""
         return {int(number): facts for number, facts in self.prefixed("db") if number.isdigit()}
 
@@ -63,18 +65,6 @@ class Info:
         """CPU time of the process; a proxy's INFO adds its engines'."""
         user, system = self.real("used_cpu_user"), self.real("used_cpu_sys")
         return None if user is None or system is None else user + system
-
-
-def pairs(text: str) -> dict[str, float]:
-    """ "a=1,b=2.5" as numbers; what is none is left out."""
-    found = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            pass
-    return found
 
 
 def mapping(flat: list[Any]) -> dict[str, Any]:

@@ -77,4 +77,6 @@ def plural(n: int, what: str) -> str:
     """1, "engine" -> "1 engine"; 2, "proxy" -> "2 proxies"."""
     if n == 1:
         return f"1 {what}"
-    return f"{n} {what[:-1]}ies" if what.endswith("y") and what[-2] not in "aeo" else f"{n} {what}s"
+    if what.endswith("y") and what[-2] not in "aeo":
+        return f"{n} {what[:-1]}ies"
+    return f"{n} {what}es" if what.endswith("s") else f"{n} {what}s"

@@ -2,14 +2,15 @@
 
 Owns: one look (`Sample`), and the frame that two of them give. Does not own how a frame is shown (top.py).
 
-    engines     INFO: commands, CPU, hits, traffic, commandstats; LATENCY HISTOGRAM; CLUSTER SLOT-STATS where it is on
-    proxies     the supervisor's STATUS, and the kernel's CPU time of the pid. Their INFO would ask every engine.
-                Without a supervisor there is one, and it is asked for INFO.
+    engines     INFO: commands, CPU, hits, traffic, commandstats; CLUSTER SLOT-STATS where it is on; their histograms
+                over the control socket (SHARDD LATENCIES), else LATENCY HISTOGRAM, whose buckets are twice as wide each
+    proxies     SHARDD METRICS over the control socket, each its own figures; else INFO, which has those of all
 
 A rate is None where a counter is not known in both looks, or the process is not the same one; a counter that was set
 back (CONFIG RESETSTAT) gives no rate for that once either.
 """
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +21,7 @@ from shardd.ctl.facts import COMMAND, Info, mapping
 from shardd.ctl.human import percent
 from shardd.ctl.link import Node, ask, is_answer
 from shardd.ctl.source import ENGINE, PROXY, Source
+from shardd.structures.histogram import Histogram
 
 SLOTS_ASKED: Final = 256
 """Slots with most CPU time that are asked for: a second's hottest are among them, unless they only now grow hot."""
@@ -27,24 +29,23 @@ SLOTS_ASKED: Final = 256
 _OWN_COMMANDS: Final = ("shardd|",)
 """What the tree says to itself."""
 
-Histogram = dict[int, int]
-"""Upper bound of a bucket in microseconds -> how many commands it has."""
+Buckets = dict[int, int]
+"""Upper bound of a bucket in nanoseconds -> how many commands it has."""
 
 
 @dataclass
 class Look:
-    """One process at one time. clients, ops: what it says of itself; info: None where it was not asked."""
+    """One process at one time. identity: what differs between two processes of one name.
+
+    info, histogram, cpu_s: None where they are not known.
+    """
 
     node: Node
+    identity: Any = None
     info: Info | None = None
     cpu_s: float | None = None
-    histogram: Histogram | None = None
+    histogram: Buckets | None = None
     slots: dict[int, dict[str, int]] = field(default_factory=dict)
-
-    @property
-    def identity(self) -> Any:
-        """What differs between two processes of one name."""
-        return self.node.facts.get("pid") or (self.info.text("run_id") if self.info else None)
 
 
 @dataclass
@@ -63,14 +64,13 @@ def take(source: Source) -> Sample:
         node.facts = status.get((node.kind, node.index), node.facts)
     at_s, unix_s = time.monotonic(), time.time()
     looks = {node.name: Look(node) for node in source.nodes}
-    asked = source.engines if source.proxies and "pid" in source.proxies[0].facts and len(source.proxies) > 1 \
-        else source.nodes
-    for node, answer in ask(asked, "INFO", "everything").items():
+    for node, answer in ask(source.engines, "INFO", "everything").items():
         if is_answer(answer):
             looks[node.name].info = Info(answer)
-    for node, answer in ask(source.engines, "LATENCY", "HISTOGRAM").items():
-        if is_answer(answer) and isinstance(answer, list):
-            looks[node.name].histogram = histogram_of(answer)
+    for node, info in _of_proxies(source).items():
+        looks[node.name].info = info
+    for node, buckets in _histograms(source).items():
+        looks[node.name].histogram = buckets
     for node, answer in ask(source.engines, "CLUSTER", "SLOT-STATS", "ORDERBY", "CPU-USEC", "LIMIT", SLOTS_ASKED,
                             "DESC").items():
         if is_answer(answer) and isinstance(answer, list):
@@ -78,7 +78,34 @@ def take(source: Source) -> Sample:
                                       for slot, facts in answer}
     for look in looks.values():
         look.cpu_s = _cpu_s(look, source.is_local)
+        look.identity = look.node.facts.get("pid") or (look.info.text("run_id") if look.info else None)
     return Sample(at_s, unix_s, looks)
+
+
+def _of_proxies(source: Source) -> dict[Node, Info]:
+    """What proxies counted."""
+    found: dict[Node, Info] = {}
+    for node, answer in (ask(source.proxies, "SHARDD", "METRICS") if source.is_local else {}).items():
+        if is_answer(answer):
+            found[node] = Info("".join(f"{name}:{value}\n" for name, value in json.loads(answer)["fields"].items()))
+    others = [node for node in source.proxies if node not in found]
+    found |= {node: Info(answer) for node, answer in ask(others, "INFO").items() if is_answer(answer)}
+    return found
+
+
+def _histograms(source: Source) -> dict[Node, Buckets]:
+    """The calls of all commands of each engine."""
+    found: dict[Node, Buckets] = {}
+    for node, answer in (ask(source.engines, "SHARDD", "LATENCIES") if source.is_local else {}).items():
+        if is_answer(answer):
+            found[node] = added({name: dict(Histogram.load(dumped).buckets())
+                                 for name, dumped in json.loads(answer).items()})
+    others = [node for node in source.engines if node not in found]
+    for node, answer in ask(others, "LATENCY", "HISTOGRAM").items():
+        if is_answer(answer) and isinstance(answer, list):
+            found[node] = added({name: levels_of(mapping(facts).get("histogram_usec") or [])
+                                 for name, facts in mapping(answer).items()})
+    return found
 
 
 def _cpu_s(look: Look, is_local: bool) -> float | None:
@@ -92,31 +119,36 @@ def _cpu_s(look: Look, is_local: bool) -> float | None:
     return times.user + times.system if times else None
 
 
-def histogram_of(reply: list[Any]) -> Histogram:
-    """LATENCY HISTOGRAM of all commands as one: its buckets are cumulative, these are not."""
-    total: Histogram = {}
-    for name, facts in mapping(reply).items():
-        if name.startswith(_OWN_COMMANDS):
-            continue
-        flat = mapping(facts).get("histogram_usec") or []
-        below = 0
-        for bound, count in zip(flat[::2], flat[1::2]):
-            total[int(bound)] = total.get(int(bound), 0) + int(count) - below
-            below = int(count)
+def levels_of(flat: list[int]) -> Buckets:
+    """A command's levels of LATENCY HISTOGRAM, which add up, as buckets, which do not."""
+    found, below = {}, 0
+    for bound_us, count in zip(flat[::2], flat[1::2]):
+        found[1000 * bound_us] = count - below
+        below = count
+    return found
+
+
+def added(by_command: dict[str, Buckets]) -> Buckets:
+    """All commands as one, but for what the tree says to itself."""
+    total: Buckets = {}
+    for name, buckets in by_command.items():
+        if not name.startswith(_OWN_COMMANDS):
+            for bound, count in buckets.items():
+                total[bound] = total.get(bound, 0) + count
     return total
 
 
-def quantile(histogram: Histogram, part: float) -> int | None:
-    """The upper bound of the bucket in which the given part (0..1) of all commands ends; None where there are none."""
-    whole = sum(histogram.values())
+def quantile(buckets: Buckets, part: float) -> float | None:
+    """Microseconds that the given part (0..1) of all commands took at most; None where there are none."""
+    whole = sum(buckets.values())
     if whole <= 0:
         return None
     left = part * whole
-    for bound in sorted(histogram):
-        left -= histogram[bound]
+    for bound in sorted(buckets):
+        left -= buckets[bound]
         if left <= 0:
-            return bound
-    return max(histogram)
+            break
+    return round(bound / 1000, 1)
 
 
 # --- two looks ----------------------------------------------------------------------------------------------------
@@ -194,30 +226,27 @@ def _usec_per_call(old: Look | None, look: Look) -> float | None:
     return round(sum(numbers.get("usec", 0) for numbers in grown) / calls, 2) if calls else None
 
 
-def _histogram_delta(old: Look | None, look: Look) -> Histogram:
+def _histogram_delta(old: Look | None, look: Look) -> Buckets:
     if old is None or old.histogram is None or look.histogram is None:
         return {}
     return {bound: max(0, count - old.histogram.get(bound, 0)) for bound, count in look.histogram.items()}
 
 
 def _total(processes: list[dict[str, Any]], engines: list[tuple[Look | None, Look]]) -> dict[str, Any]:
-    def added(name: str, kinds: tuple[str, ...]) -> float | None:
+    def summed(name: str, kinds: tuple[str, ...]) -> float | None:
         known = [process[name] for process in processes if process["kind"] in kinds and process[name] is not None]
         return round(sum(known), 1) if known else None
 
     holders = (ENGINE, "server")
-    together: Histogram = {}
-    for old, look in engines:
-        for bound, count in _histogram_delta(old, look).items():
-            together[bound] = together.get(bound, 0) + count
+    together = added({look.node.name: _histogram_delta(old, look) for old, look in engines})
     hits = misses = 0.0
     for old, look in engines:
         if old is not None and old.info is not None and look.info is not None:
             hits += growth(old.info.real("keyspace_hits"), look.info.real("keyspace_hits")) or 0
             misses += growth(old.info.real("keyspace_misses"), look.info.real("keyspace_misses")) or 0
-    keys, memory = added("keys", holders), added("used_memory_bytes", holders)
-    return {"proxy_ops": added("ops", (PROXY,)), "engine_ops": added("ops", holders),
-            "cpu_percent": added("cpu_percent", (PROXY, *holders)), "hit_percent": percent(hits, hits + misses),
+    keys, memory = summed("keys", holders), summed("used_memory_bytes", holders)
+    return {"proxy_ops": summed("ops", (PROXY,)), "engine_ops": summed("ops", holders),
+            "cpu_percent": summed("cpu_percent", (PROXY, *holders)), "hit_percent": percent(hits, hits + misses),
             "p50_us": quantile(together, 0.5), "p99_us": quantile(together, 0.99),
             "keys": int(keys) if keys is not None else None,
             "used_memory_bytes": int(memory) if memory is not None else None}

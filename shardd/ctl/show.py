@@ -102,8 +102,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], is_terminal: bo
                         no_wrap=not is_terminal, overflow="fold")
     for row in rows:
         cells = [cell if isinstance(cell, Cell) else Cell(cell) for cell in row]
-        made.add_row(*(Text(UNKNOWN if cell.text is None else clean(str(cell.text)), style=cell.style)
-                       for cell in cells))
+        made.add_row(*(Text(UNKNOWN if cell.text is None else clean(str(cell.text)).replace("\n", "\\n"),
+                            style=cell.style) for cell in cells))
     return made
 
 

@@ -142,8 +142,8 @@ def _log_arguments(parser: argparse.ArgumentParser) -> None:
 COMMANDS: Final = (
     Command("restart", "restart engines or proxies, one after another", "Restarts processes one after another, and "
             "says each step. Proxies hand their listening sockets over, so no connection is refused; engines whose "
-            "keys would be lost are restarted only with --lose-data. Exit code 1 where it was refused or stopped half-way.",
-            restart,
+            "keys would be lost are restarted only with --lose-data. Exit code 1 where it was refused or stopped "
+            "half-way.", restart,
             _PROGRESS_FIELDS, _restart_arguments,
             examples=("restart proxies", "restart engine 0 --lose-data", "restart all")),
     Command("reload", "read the configuration file again", "Has the supervisor read its configuration file again, and "
