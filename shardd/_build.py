@@ -28,6 +28,8 @@ PACKAGES = ("shardd", "proxy")
 
 COMPILED = [
     "shardd.base.clock",
+    "shardd.structures.chunks",
+    "shardd.structures.arrays",
     "shardd.structures.alloc",
     "shardd.structures.keyhash",
     "shardd.structures.slots",

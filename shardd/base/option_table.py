@@ -4,8 +4,8 @@ Owns: `OPTIONS`, every option with its kind, default, range and one sentence of 
 base.option_types; files and command lines: base.options) nor what an option does.
 
 Each option is read by some of the programs: `supervisor`, `engine`, `proxy`. The supervisor hands a child the options
-that the child reads. Names and defaults are Redis 7.2's where Redis has the option, but that `save` is empty and
-`disable-thp` is no (conf/shardd.conf says why). An option of Redis whose feature does not exist yet is in the table so
+that the child reads. Names and defaults are Redis 7.2's where Redis has the option, but that `save` is empty
+(conf/shardd.conf says why). An option of Redis whose feature does not exist yet is in the table so
 that a redis.conf loads: where another value would promise what protects data or access, it takes no such value
 (`only`); where it only shapes the feature, it takes every valid value and has no effect (`idle`).
 
@@ -377,7 +377,7 @@ def _host() -> list[Option]:
         Option("oom-score-adj-values", Words(3), "0 200 800", "The scores for it.", section, SUPERVISOR, idle=True),
         Option("locale-collate", String(), "", "Locale for comparing strings; no effect yet.", section, ENGINE,
                idle=True),
-        Option("disable-thp", Bool(), "no", "No transparent huge pages behind the keys.", section, ENGINE,
+        Option("disable-thp", Bool(), "yes", "No transparent huge pages behind the keys.", section, ENGINE,
                mutable=False),
         Option("jemalloc-bg-thread", Bool(), "yes", "Accepted for redis.conf's sake; jemalloc is not used.", section,
                ENGINE, idle=True),

@@ -19,7 +19,7 @@ from shardd.base.option_types import parse_memory
 from shardd.commands.plain import Handler, help_lines
 from shardd.commands.server import may_debug
 from shardd.keyspace import inspection
-from shardd.structures import alloc
+from shardd.structures import alloc, arrays
 from shardd.wire.values import OK, Simple, Verbatim
 
 PACKED_THRESHOLD_MAX: Final = 4 * 1024**3
@@ -104,6 +104,7 @@ def _check(server: Any, client: Any, args: list[bytes]) -> Any:
         for db in server.keyspace.databases:
             db.check()
         alloc.check()
+        arrays.check()
     except AssertionError as error:
         raise CommandError(errors.check_failed(str(error))) from None
     return OK

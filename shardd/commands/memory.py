@@ -12,7 +12,7 @@ from shardd.commands.info import human
 from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.keyspace import inspection
-from shardd.structures import alloc
+from shardd.structures import alloc, chunks
 from shardd.wire.values import OK, Verbatim
 
 DOCTOR_BYTES_MIN: Final = 5 * 1024 * 1024
@@ -90,7 +90,7 @@ def doctor(server: Any, client: Any, args: list[bytes]) -> Any:
 def malloc_stats(server: Any, client: Any, args: list[bytes]) -> Any:
     """MEMORY MALLOC-STATS: the counting allocator's own figures."""
     lines = [f"allocator: {facts.ALLOCATOR}", f"used_bytes: {alloc.used_memory()}",
-             f"mapped_page_bytes: {alloc.mapped_memory()}"]
+             f"mapped_chunk_bytes: {chunks.mapped_memory()}"]
     return Verbatim("\n".join(lines) + "\n")
 
 

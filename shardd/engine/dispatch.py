@@ -423,7 +423,8 @@ class Dispatcher:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def slots_refused(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
-        """Cluster mode: all keys in one slot, and that slot ours. Internal connections may span slots that are ours.
+        """Cluster mode: all keys in one slot, and that slot ours. Internal connections may span slots that are ours,
+        and are served while the cluster is down: behind a proxy, one sick engine is no concern of the others' clients.
 
         As in Redis, keys of two slots are told so before anybody looks whose slots they are.
         """
@@ -431,7 +432,7 @@ class Dispatcher:
         i: cython.int = c.first_key
         last: cython.int = c.last_key if c.last_key >= 0 else argc + c.last_key
         slot: uint32_t
-        if self.down and (self.down == 1 or c.flags & CMD_WRITE):
+        if self.down and not client.flags & ClientFlag.INTERNAL and (self.down == 1 or c.flags & CMD_WRITE):
             return self.reject(c, errors.CLUSTERDOWN if self.down == 1 else errors.CLUSTERDOWN_READ_ONLY)
         if not c.flags & CMD_MOVABLE:
             slot = p.key.slot

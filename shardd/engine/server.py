@@ -31,7 +31,7 @@ from shardd.keyspace.rehash import Rehasher
 from shardd.net.client import Client, Clients
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
-from shardd.structures import alloc
+from shardd.structures import alloc, chunks
 from shardd.wire.reply import Reply
 
 
@@ -61,7 +61,7 @@ class Server:
         self.stats = Stats()
         self.latency = self.stats.latency
         self.limits = ConnectionLimits(config, self.clients, log, self.stats)
-        alloc.use_huge_pages(not config["disable-thp"])
+        chunks.use_huge_pages(not config["disable-thp"])
         self.keyspace = Keyspace(self.databases)
         self.keyspace.set_time(now_ms())
         self.expirer = Expirer(self.keyspace)

@@ -41,6 +41,9 @@ class Rehasher:
                         found = True
                         if not _finish(cython.address(db.slots[self.slot].t), deadline_us):
                             return True
+                        if monotonic_us() >= deadline_us:
+                            self.slot += 1
+                            return True
                     self.slot += 1
                     if self.slot % SLOTS_PER_LOOK == 0 and monotonic_us() >= deadline_us:
                         return found

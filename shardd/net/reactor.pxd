@@ -1,5 +1,6 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, int64_t, uint64_t
+from shardd.net.sys cimport epoll_event
 from shardd.net.transport cimport Hub, PlainProtocol, Protocol, Transport
 
 cdef class Listener:
@@ -22,6 +23,8 @@ ctypedef struct Staged:
     Py_ssize_t n
 
 cdef class Reactor(Hub):
+    cdef epoll_event[512] events            # what epoll reported last; served up to events_at
+    cdef int events_n, events_at
     cdef Staged[64] staged
     cdef int staged_n
     cdef Py_ssize_t staged_bytes            # of the shared buffer

@@ -308,7 +308,7 @@ class Reactor(Hub):
                     break
         finally:
             self.polling = False
-        if self.resumed or self.doomed:
+        if self.resumed or self.doomed or self.events_at < self.events_n:
             self.wake_up()
 
     def wait(self, timeout_ms: int) -> None:
@@ -321,32 +321,47 @@ class Reactor(Hub):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def batch(self, wait_ms: cython.int) -> cython.int:
-        """Take one batch of events, waiting up to wait_ms for the first, and serve them; how many there were."""
-        events: epoll_event[512]
+        """Take one batch of events, waiting up to wait_ms for the first, and serve them; how many there were.
+
+        Where serving them takes longer than limits.POLL_US_MAX, the rest is the next batch.
+        """
+        start: cython.int = self.events_at
+        n: cython.int = self.events_n
         i: cython.int
-        n: cython.int
-        if wait_ms == 0:
-            n = epoll_wait(self.ep, events, _EVENTS, 0)
-        else:
-            with cython.nogil:
-                n = epoll_wait(self.ep, events, _EVENTS, wait_ms)
-            self.begin_turn(monotonic_us())
-        if n <= 0:
-            return 0
-        self.events_total += n
-        for i in range(n):
-            if self.stage(events[i].data.u64, events[i].events):
-                events[i].events = 0
+        if start == n:
+            start = self.events_at = self.events_n = 0
+            if wait_ms == 0:
+                n = epoll_wait(self.ep, self.events, _EVENTS, 0)
+            else:
+                with cython.nogil:
+                    n = epoll_wait(self.ep, self.events, _EVENTS, wait_ms)
+                self.begin_turn(monotonic_us())
+            if n <= 0:
+                return 0
+            self.events_total += n
+            self.events_n = n
+        for i in range(start, n):
+            if self.staged_n == _STAGED or self.staged_bytes > _READ_BYTES - _STAGED_ROOM:
+                self.feed_staged()
+                if monotonic_us() - self.turn_us > _POLL_US:
+                    break
+            if self.stage(self.events[i].data.u64, self.events[i].events):
+                self.events[i].events = 0
+            self.events_at = i + 1
         self.feed_staged()
-        for i in range(n):
-            if events[i].events != 0:
-                self.handle(events[i].data.u64, events[i].events)
-        return n
+        n = self.events_at
+        for i in range(start, n):
+            if self.events[i].events != 0:
+                self.handle(self.events[i].data.u64, self.events[i].events)
+        return n - start
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def stage(self, tag: uint64_t, events: uint32_t) -> cython.bint:
-        """Read from a connection that has nothing left over, for feed_staged; False: to be served by `handle`."""
+        """Read from a connection that has nothing left over, for feed_staged; False: to be served by `handle`.
+
+        There must be room for it.
+        """
         transport: Transport
         got: cython.Py_ssize_t
         entry: cython.pointer(Staged)
@@ -357,10 +372,6 @@ class Reactor(Hub):
         if (transport.in_len > 0 or transport.connecting or transport.reading_paused or transport.close_when_drained
                 or transport.ended or transport.closing):
             return False
-        if self.staged_n == _STAGED or self.staged_bytes > _READ_BYTES - _STAGED_ROOM:
-            self.feed_staged()
-            if transport.closing or transport.reading_paused or transport.close_when_drained:
-                return False
         entry = cython.address(self.staged[self.staged_n])
         entry.transport = cython.cast(cython.pointer(PyObject), transport)
         entry.p = self.shared + self.staged_bytes
@@ -519,6 +530,9 @@ class Reactor(Hub):
                     break
         epoll_ctl(self.ep, EPOLL_CTL_DEL, transport.fd, cython.address(event))
         self.by_fd[transport.fd] = None
+        for i in range(self.events_at, self.events_n):      # they are not about who gets the number next
+            if cython.cast(cython.int, cython.cast(uint32_t, self.events[i].data.u64)) == transport.fd:
+                self.events[i].events = 0
         sys_close(transport.fd)
         transport.fd = -1
         transport.free_buffers()

@@ -12,7 +12,8 @@ It owns `used_memory`, which is exact: the sum of what the blocks in use really 
 
 Up to 2,048 bytes a request is rounded up to one of 48 size classes (steps of 8 bytes up to 128, then an eighth of
 the power of two below), so the waste is at most 7 bytes for a typical key and 11 % above 128. Blocks have no
-header of their own: the caller knows the size and says it again on release. Above that libc's malloc serves. A page
+header of their own: the caller knows the size and says it again on release. Above that libc's malloc serves, and for
+the bucket arrays of tables (`lines`: zeroed, aligned, powers of two) the buddy allocator in arrays. A page
 that becomes empty goes back to a pool, whose memory is given back to the system beyond `POOL_PAGES_MAX` pages.
 
 In an ASan build every block comes from malloc, so that each overrun is caught at its own block.
@@ -23,13 +24,14 @@ from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.posix.mman import MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 from cython.cimports.shardd.base.native import PLAIN_MALLOC
+from cython.cimports.shardd.structures.arrays import ARRAY_MIN, array_give, array_take
+from cython.cimports.shardd.structures.chunks import map_chunk, unmap_chunk
 from cython.cimports.shardd.structures.libc_memory import (
-    MADV_DONTNEED, MADV_HUGEPAGE, madvise, malloc_trim, malloc_usable_size, posix_memalign)
+    MADV_DONTNEED, madvise, malloc_trim, malloc_usable_size, posix_memalign)
 
 SMALL_MAX = cython.declare(cython.size_t, 2048)
 PAGE = cython.declare(cython.size_t, 65536)
-HUGE_PAGE = cython.declare(cython.size_t, 1 << 21)      # a chunk lies on such a boundary
-CHUNK_PAGES = cython.declare(cython.int, 64)            # pages mapped at a time: 4 MiB
+CHUNK_PAGES = cython.declare(cython.int, 64)            # of a chunk
 POOL_PAGES_MAX = cython.declare(cython.int, 64)         # empty pages kept warm: 4 MiB
 LINES_MAP_MIN = cython.declare(cython.size_t, 1 << 20)  # bytes from which an array is mapped by itself
 CLASSES = cython.declare(cython.int, 49)
@@ -55,8 +57,7 @@ _pool = cython.declare(cython.pp_void, cython.NULL)
 _pool_len = cython.declare(cython.int, 0)
 _pool_cap = cython.declare(cython.size_t, 0)
 _used = cython.declare(cython.size_t, 0)
-_huge = cython.declare(cython.bint, False)      # ask for huge pages behind new chunks
-_mapped = cython.declare(cython.size_t, 0)
+_pages = cython.declare(cython.size_t, 0)       # in chunks, in use or not
 _limit = cython.declare(cython.size_t, 0)       # 0: none
 
 
@@ -82,29 +83,19 @@ _fill_classes()
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _map_chunk() -> cython.bint:
+def _add_chunk() -> cython.bint:
     """Put CHUNK_PAGES fresh pages into the pool; False where the system has none."""
-    global _pool, _pool_cap, _pool_len, _mapped
-    size: cython.size_t = PAGE * CHUNK_PAGES
-    start: cython.p_char = cython.cast(cython.p_char, mmap(
-        cython.NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
-    if start == cython.cast(cython.p_char, MAP_FAILED):
+    global _pool, _pool_cap, _pool_len, _pages
+    start: cython.p_char = cython.cast(cython.p_char, map_chunk())
+    if start == cython.NULL:
         return False
-    head: cython.size_t = (HUGE_PAGE - (cython.cast(uintptr_t, start) & (HUGE_PAGE - 1))) & (HUGE_PAGE - 1)
-    if head:
-        munmap(start, head)
-    if head != HUGE_PAGE:
-        munmap(start + head + size, HUGE_PAGE - head)
-    start += head
-    if _huge:
-        madvise(start, size, MADV_HUGEPAGE)
     more: cython.pp_void
     # room for every page there is, so that taking one back never fails
-    pages: cython.size_t = (_mapped + size) // PAGE
+    pages: cython.size_t = _pages + CHUNK_PAGES
     if pages > _pool_cap:
         more = cython.cast(cython.pp_void, realloc(_pool, pages * 2 * cython.sizeof(cython.p_void)))
         if more == cython.NULL:
-            munmap(start, size)
+            unmap_chunk(start)
             return False
         _pool = more
         _pool_cap = pages * 2
@@ -112,7 +103,7 @@ def _map_chunk() -> cython.bint:
     for i in range(CHUNK_PAGES):
         _pool[_pool_len + i] = start + (CHUNK_PAGES - 1 - i) * PAGE
     _pool_len += CHUNK_PAGES
-    _mapped += size
+    _pages = pages
     return True
 
 
@@ -121,7 +112,7 @@ def _map_chunk() -> cython.bint:
 @cython.exceptval(check=False)
 def _new_page(klass: cython.int) -> page_p:
     global _pool_len
-    if _pool_len == 0 and not _map_chunk():
+    if _pool_len == 0 and not _add_chunk():
         return cython.NULL
     _pool_len -= 1
     page: page_p = cython.cast(page_p, _pool[_pool_len])
@@ -211,7 +202,7 @@ def allocate(n: cython.size_t) -> cython.p_void:
 @cython.nogil
 @cython.exceptval(check=False)
 def allocate_lines(n: cython.size_t) -> cython.p_void:
-    """`n` zeroed bytes on a 64-byte boundary; `n` is a multiple of 64 that is a power of two or above SMALL_MAX.
+    """`n` zeroed bytes on a 64-byte boundary; `n` is a power of two, at least 64.
 
     Large arrays are mapped, so that zeroing them costs nothing until a page is touched.
     """
@@ -226,6 +217,11 @@ def allocate_lines(n: cython.size_t) -> cython.p_void:
         if p == cython.cast(cython.p_void, MAP_FAILED):
             return cython.NULL
         _used += n
+        return p
+    elif n >= ARRAY_MIN and not PLAIN_MALLOC:
+        p = array_take(n)
+        if p != cython.NULL:
+            _used += n
         return p
     elif posix_memalign(cython.address(p), 64, n) == 0:
         _used += malloc_usable_size(p)
@@ -242,6 +238,9 @@ def release_lines(p: cython.p_void, n: cython.size_t) -> cython.void:
     global _used
     if n >= LINES_MAP_MIN:
         munmap(p, n)
+        _used -= n
+    elif n >= ARRAY_MIN and not PLAIN_MALLOC:
+        array_give(p, n)
         _used -= n
     else:
         release(p, n)
@@ -330,7 +329,7 @@ def block_bytes(p: cython.p_void, n: cython.size_t) -> cython.size_t:
 @cython.exceptval(check=False)
 def lines_bytes(p: cython.p_void, n: cython.size_t) -> cython.size_t:
     """The same of an array that allocate_lines gave."""
-    return n if n >= LINES_MAP_MIN else block_bytes(p, n)
+    return n if n >= LINES_MAP_MIN or (n >= ARRAY_MIN and not PLAIN_MALLOC) else block_bytes(p, n)
 
 
 @cython.cfunc
@@ -346,11 +345,6 @@ def used_memory() -> int:
     return _used
 
 
-def mapped_memory() -> int:
-    """Bytes mapped for pages of small blocks, in use or not."""
-    return _mapped
-
-
 def purge() -> None:
     """Give all memory that is not in use back to the system (MEMORY PURGE); used_memory stays."""
     place: cython.int
@@ -362,15 +356,6 @@ def purge() -> None:
 def plain() -> bool:
     """Whether every block comes from malloc, as in an ASan build."""
     return PLAIN_MALLOC
-
-
-def use_huge_pages(wanted: bool) -> None:
-    """Whether the system is asked to put huge pages behind chunks mapped from now on (option disable-thp).
-
-    A look-up at random among millions of keys then misses the translation buffer less: some 10 % of GET's CPU time.
-    """
-    global _huge
-    _huge = wanted
 
 
 def set_limit(limit_bytes: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shardd.structures import alloc
+from shardd.structures import alloc, chunks
 
 CLASS_SIZES = [*range(8, 129, 8), *(p + p // 8 * k for p in (128, 256, 512, 1024) for k in range(1, 9))]
 
@@ -64,10 +64,10 @@ def test_pages_are_reused(probe):
         alloc.check()
 
     round_trip(2048)
-    mapped = alloc.mapped_memory()
+    mapped = chunks.mapped_memory()
     for n in (8, 64, 120, 200, 1000, 2048, 16):
         round_trip(n)
-    assert alloc.mapped_memory() <= mapped + (4 << 20)
+    assert chunks.mapped_memory() <= mapped + (4 << 20)
 
 
 @pytest.mark.skipif(alloc.plain(), reason="every block comes from malloc in this build")
