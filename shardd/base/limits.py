@@ -242,6 +242,9 @@ METRICS_CONNECTION_MS: Final = 10_000
 METRICS_REQUEST_BYTES_MAX: Final = 16 * KIB
 """Longest request line with headers; browsers send a few KiB."""
 
+METRICS_SLOTS: Final = 20
+"""Slots that /metrics/slots shows where ?top= does not say: each is a series, or four."""
+
 METRICS_QUERY_FIELDS_MAX: Final = 16
 """Most fields of a query; a page takes one or two."""
 

@@ -103,6 +103,37 @@ def test_other_pages(tree):
     assert get(port, "/nosuch")[0] == 404
 
 
+def test_slots_by_what_they_cost(tree):
+    server, port = tree
+    with server.conn() as conn:
+        for n in range(7):
+            conn.must("SET", f"{{busy}}:{n}", "value")
+        for n in range(30):
+            conn.must("SET", f"key:{n}", "value")
+        slot = str(conn.must("CLUSTER", "KEYSLOT", "busy"))
+
+        def page(query: str) -> dict:
+            code, text = get(port, "/metrics/slots" + query)
+            assert code == 200, text
+            return series(text)
+
+        found = page("?top=5")
+        assert len(found) == 5, "keys alone, as long as no more is counted"
+        assert [dict(labels)["slot"] for (_, labels), value in found.items() if value == 7] == [slot]
+        assert get(port, "/metrics/slots?by=cpu-usec")[0] == 400
+        assert get(port, "/metrics/slots?by=nosuch")[0] == get(port, "/metrics/slots?top=0")[0] == 400
+        conn.must("CONFIG", "SET", "cluster-slot-stats-enabled", "yes")
+        for _ in range(100):
+            conn.must("GET", "{busy}:1")
+        eventually(lambda: get(port, "/metrics/slots?by=network-bytes-in&top=1")[0] == 200)
+        time.sleep(1.05)
+        found = page("?by=network-bytes-in&top=1")
+        assert {name for name, _ in found} == {
+            "redis_cluster_slot_key_count", "redis_cluster_slot_cpu_usec_total",
+            "redis_cluster_slot_network_bytes_in_total", "redis_cluster_slot_network_bytes_out_total"}
+        assert {dict(labels)["slot"] for _, labels in found} == {slot}
+
+
 def test_a_hanging_engine_delays_no_scrape(tree):
     """Within two seconds, with the engine's figures missing, the whole's counters kept, and health told."""
     server, port = tree
@@ -120,6 +151,7 @@ def test_a_hanging_engine_delays_no_scrape(tree):
             assert at(found, "shardd_engine_up", engine="1") == 0 and at(found, "shardd_engine_up", engine="0") == 1
             assert at(found, "shardd_engine_keys", engine="1") is None
             assert at(found, "redis_exporter_last_scrape_error", err="engine 1") == 1
+            assert get(port, "/metrics/slots", timeout_s=2)[0] == 200
             assert at(found, "redis_commands_total", cmd="set") == 50
             assert at(found, "redis_keyspace_misses_total") >= at(before, "redis_keyspace_misses_total")
             assert at(found, "redis_db_keys", db="db0") == at(before, "shardd_engine_keys", engine="0")

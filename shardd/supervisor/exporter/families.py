@@ -268,6 +268,29 @@ def _upto(buckets: Mapping[int, int], bound: int) -> int:
     return max((count for upto, count in buckets.items() if upto <= bound), default=0)
 
 
+# --- slots --------------------------------------------------------------------------------------------------------
+
+SLOT_METRICS: Final = {"key-count": "redis_cluster_slot_key_count", "cpu-usec": "redis_cluster_slot_cpu_usec_total",
+                       "network-bytes-in": "redis_cluster_slot_network_bytes_in_total",
+                       "network-bytes-out": "redis_cluster_slot_network_bytes_out_total"}
+"""Metric of CLUSTER SLOT-STATS -> redis_exporter's name (exporter/cluster_slot_stats.go)."""
+
+
+def slots(families: Families, by_engine: Mapping[str, Any], metric: str, top: int) -> None:
+    """The `top` slots of all engines by a metric. by_engine: engine's index -> its SLOT-STATS in that order."""
+    found = []
+    for engine, reply in by_engine.items():
+        for slot, flat in reply if isinstance(reply, list) else ():
+            figures = {name.decode(): value for name, value in zip(flat[::2], flat[1::2])}
+            found.append((-figures.get(metric, 0), slot, engine, figures))
+    found.sort(key=lambda entry: entry[:2])
+    for _, slot, engine, figures in found[:top]:
+        labels = {"slot": str(slot), "engine": engine}
+        families.gauge(SLOT_METRICS["key-count"], "Keys of a slot.", figures.get("key-count"), labels)
+        for name in ("cpu-usec", "network-bytes-in", "network-bytes-out"):
+            families.counter(SLOT_METRICS[name], f"{name} of CLUSTER SLOT-STATS.", figures.get(name), labels)
+
+
 # --- each process -------------------------------------------------------------------------------------------------
 
 def engines(families: Families, snapshot: Snapshot) -> None:

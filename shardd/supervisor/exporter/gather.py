@@ -61,6 +61,16 @@ class Source:
             self._round = asyncio.ensure_future(self._ask())
         return self._round
 
+    async def call(self, *words: str) -> Any:
+        """The reply to one more question. Raises LinkError where there is none in time, CommandError."""
+        try:
+            if self._link is None or self._link.closed:
+                self._link = await Link.open(self.path)
+            return await self._link.call(*words, timeout_ms=limits.METRICS_WAIT_MS)
+        except LinkError as error:
+            self._drop(str(error))
+            raise
+
     def close(self) -> None:
         """The child is gone, or the exporter stops."""
         if self._round is not None:
@@ -178,15 +188,28 @@ class Gatherer:
     async def answers(self, children: Iterable[Child]) -> dict[str, Answer]:
         """What those said that answer within limits.METRICS_WAIT_MS, by the child's name."""
         asked_us = mono_us()
-        self._keep({child.name: child for child in children})
+        self.keep(children)
         rounds = [source.ask() for source in self._sources.values()]
         if rounds:
             await asyncio.wait(rounds, timeout=limits.METRICS_WAIT_MS / 1000)
         return {name: source.answer for name, source in self._sources.items()
                 if source.answer is not None and source.answered_us >= asked_us}
 
-    def _keep(self, children: dict[str, Child]) -> None:
-        """A Source for each child that may answer, and for no other."""
+    async def ask(self, children: Iterable[Child], *words: str) -> dict[str, Any]:
+        """The replies to one question, by the child's name, of those that answer within limits.METRICS_WAIT_MS.
+
+        An error reply is a CommandError; who gives no answer is left out.
+        """
+        names = [child.name for child in children if child.name in self._sources]
+        replies = await asyncio.gather(*(self._sources[name].call(*words) for name in names), return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException) and not isinstance(reply, (LinkError, CommandError)):
+                raise reply
+        return {name: reply for name, reply in zip(names, replies) if not isinstance(reply, LinkError)}
+
+    def keep(self, wanted: Iterable[Child]) -> None:
+        """Have a Source for each child that may answer, and for no other."""
+        children = {child.name: child for child in wanted}
         for name, source in list(self._sources.items()):
             child = children.get(name)
             if child is None or not child.watch.serving or str(child.control_path) != source.path:

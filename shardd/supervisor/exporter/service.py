@@ -4,6 +4,8 @@ Owns: the pages, how often the processes are asked, and what the supervisor itse
 questions (gather), the metrics (families) or HTTP (http).
 
     /metrics          the exposition, Prometheus's text format 0.0.4
+    /metrics/slots    the slots that lead by a metric of CLUSTER SLOT-STATS: ?by=key-count&top=20; by cpu-usec and
+                      others where cluster-slot-stats-enabled is on
     /health           200 where every slot has an engine that is up and a proxy is up, else 503; a sentence for each
                       part that is not. Nobody is asked for it: it is what the supervisor knows
     /                 a page with these links
@@ -29,15 +31,25 @@ from shardd.cluster import view
 from shardd.cluster.topology import NOBODY, Topology
 from shardd.supervisor.child import ENGINE, Child
 from shardd.supervisor.exporter import families
-from shardd.supervisor.exporter.families import Families
+from shardd.supervisor.exporter.families import SLOT_METRICS, Families
 from shardd.supervisor.exporter.gather import Answer, Gatherer, Process, Snapshot
 from shardd.supervisor.exporter.http import HttpServer, Page, error_page
 from shardd.supervisor.watch import State
 
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _INDEX = b"""<!doctype html><title>shardd</title><h1>shardd</h1>
-<p><a href="/metrics">Metrics</a> for Prometheus, <a href="/health">health</a></p>
+<p><a href="/metrics">Metrics</a> for Prometheus, <a href="/metrics/slots">slots</a>, <a href="/health">health</a></p>
 """
+
+
+class Shown:
+    """A registry of metrics that are at hand."""
+
+    def __init__(self, found: Families) -> None:
+        self._found = found
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._found)
 
 
 class Tree(Protocol):
@@ -65,6 +77,8 @@ class Exporter:
         self._snapshot: Snapshot | None = None
         self._gathering: asyncio.Task[Snapshot] | None = None
         self._scrapes = 0
+        self._slots: dict[tuple[str, int], tuple[int, bytes]] = {}
+        """The latest page of slots: what it is by, when it was made (us), and its text."""
 
     async def start(self) -> None:
         """Listens where metrics-port says so. Raises ConfigError."""
@@ -87,6 +101,8 @@ class Exporter:
             self._scrapes += 1
             self._snapshot = await self.snapshot()
             return Page(generate_latest(self._registry), _TEXT_FORMAT)
+        if path == "/metrics/slots":
+            return await self._slots_page(query)
         if path == "/health":
             troubles = self.troubles()
             if troubles:
@@ -95,6 +111,30 @@ class Exporter:
         if path == "/":
             return Page(_INDEX, "text/html; charset=utf-8")
         return error_page(HTTPStatus.NOT_FOUND)
+
+    async def _slots_page(self, query: dict[str, list[str]]) -> Page:
+        """One question to each engine, on request: an engine looks at all its slots for it, some milliseconds."""
+        counted = bool(self._tree.config["cluster-slot-stats-enabled"])
+        by = query.get("by", ["cpu-usec" if counted else "key-count"])[-1]
+        if by not in SLOT_METRICS or (by != "key-count" and not counted):
+            return error_page(HTTPStatus.BAD_REQUEST, f"by: one of {', '.join(SLOT_METRICS)}; all but the first need "
+                              "cluster-slot-stats-enabled")
+        words = query.get("top", [str(limits.METRICS_SLOTS)])[-1]
+        top = int(words) if words.isascii() and words.isdigit() and len(words) < 6 else 0
+        if not 1 <= top <= limits.SLOTS:
+            return error_page(HTTPStatus.BAD_REQUEST, f"top: a number from 1 to {limits.SLOTS}")
+        kept = self._slots.get((by, top))
+        if kept is not None and mono_us() - kept[0] < limits.METRICS_CACHE_MS * 1000:
+            return Page(kept[1], _TEXT_FORMAT)
+        self._gatherer.keep([*self._tree.engines, *self._tree.proxies])
+        replies = await self._gatherer.ask(self._tree.engines, "CLUSTER", "SLOT-STATS", "ORDERBY", by, "LIMIT",
+                                           str(top), "DESC")
+        found = Families()
+        families.slots(found, {str(engine.index): replies[engine.name] for engine in self._tree.engines
+                               if engine.name in replies}, by, top)
+        body = generate_latest(Shown(found))    # type: ignore[arg-type]
+        self._slots = {(by, top): (mono_us(), body)}
+        return Page(body, _TEXT_FORMAT)
 
     def troubles(self) -> list[str]:
         """Why the tree does not serve every key, in sentences; none where it does."""
