@@ -24,12 +24,14 @@ cdef class Join(Receiver):
     cdef ReplyQueue queue
     cdef uint64_t seq
     cdef int kind, count, missing
+    cdef bint writes
     cdef Part* parts
     cdef int32_t* places            # JOIN_ORDER: the part of each key, in the order of the keys
     cdef int places_n
     cdef int append(self, Part* part, uint8_t* p, Py_ssize_t n) except -1
     cdef int finish(self) except -1
     cdef Part* failed(self) noexcept
+    cdef bint in_part(self) noexcept
     cdef int integers(self) except -1
     cdef int concat(self) except -1
     cdef int ordered(self) except -1
@@ -51,8 +53,8 @@ cdef class Task(Receiver):
     cdef int ask(self, list parts, int db) except -1
     cdef int finish(self, object value) except -1
 
-cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, uint8_t* raw,
+cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, bint writes, uint8_t* raw,
                    Py_ssize_t n, int db, int resp, int lane) except -1
-cdef int split(Backends backends, ReplyQueue queue, uint64_t seq, int join, Arg* argv, int argc,
+cdef int split(Backends backends, ReplyQueue queue, uint64_t seq, int join, bint writes, Arg* argv, int argc,
                int step, int db, int resp) except -1
 cdef object decode(uint8_t* p, Py_ssize_t n)

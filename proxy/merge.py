@@ -10,7 +10,8 @@ A Join is what waits for the parts of a command that is split by keys or sent to
 
 Parts are joined as bytes, without looking into elements; an element's end is found by wire.scan. Where a part is an
 error, the client gets that error, the first in order of the engines: what the other parts did is done. So DEL, UNLINK,
-TOUCH and MSET are atomic per engine only, which is what splitting means.
+TOUCH and MSET are atomic per engine only, which is what splitting means. An engine's "was not executed" would then be
+wrong of the whole: a write gets errors.EXECUTED_IN_PART instead.
 
 A Task is what waits for the steps of a coroutine, for the few commands that need more than one rule:
 
@@ -29,7 +30,7 @@ from typing import Any
 import cython
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.proxy.backend import Backends, Engine
 from cython.cimports.proxy.link import LANE_CONTROL, LANE_SHARED, Link
 from cython.cimports.proxy.merge import (
@@ -50,6 +51,7 @@ from shardd.wire.values import Push, Simple, Verbatim
 _MISSING = object()
 _DEPTH_MAX = cython.declare(cython.int, limits.REPLY_DEPTH_MAX)
 _DASH = cython.declare(cython.int, 45)
+_NOT_EXECUTED = cython.declare(bytes, f"{errors.NOT_EXECUTED}\r\n".encode())
 # Requests and replies are built here one at a time, and copied on at once.
 _request = cython.declare(Reply, Reply(2))
 _joined = cython.declare(Reply, Reply(2))
@@ -76,10 +78,12 @@ def _head_number(p: bytep, n: cython.Py_ssize_t, line: cython.pointer(cython.Py_
 class Join(Receiver):
     """See the head of the module. Made by `split` and `ask_every`."""
 
-    def __cinit__(self, queue: ReplyQueue, seq: uint64_t, kind: cython.int, count: cython.int) -> None:
+    def __cinit__(self, queue: ReplyQueue, seq: uint64_t, kind: cython.int, count: cython.int,
+                  writes: cython.bint) -> None:
         self.queue = queue
         self.seq = seq
         self.kind = kind
+        self.writes = writes
         self.count = self.missing = count
         self.parts = cython.cast(PartP, calloc(count, cython.sizeof(Part)))
         if self.parts == cython.NULL:
@@ -149,6 +153,23 @@ class Join(Receiver):
         return cython.NULL
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def in_part(self) -> cython.bint:
+        """Whether some parts were refused as not executed, and others not."""
+        i: cython.int
+        part: PartP
+        end: cython.p_char = _NOT_EXECUTED
+        end_n: cython.Py_ssize_t = len(_NOT_EXECUTED)
+        refused: cython.int = 0
+        for i in range(self.count):
+            part = self.parts + i
+            if part.n > 13 and memcmp(part.p, b"-CLUSTERDOWN ", 13) == 0:
+                refused += 1
+            elif part.p[0] == _DASH and part.n >= end_n and memcmp(part.p + part.n - end_n, end, end_n) == 0:
+                refused += 1
+        return 0 < refused < self.count
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def finish(self) -> cython.int:
         """All parts are here."""
@@ -158,9 +179,12 @@ class Join(Receiver):
             for i in range(self.count):
                 if self.parts[i].p[0] != _DASH:
                     return self.queue.reply(self.seq, self.parts[i].p, self.parts[i].n)
+        _joined.clear()
+        if part != cython.NULL and self.writes and self.in_part():
+            _joined.error(errors.EXECUTED_IN_PART)
+            return self.queue.reply(self.seq, _joined.buf, _joined.len)
         if part != cython.NULL:
             return self.queue.reply(self.seq, part.p, part.n)
-        _joined.clear()
         if self.kind == JOIN_SUM:
             self.integers()
         elif self.kind == JOIN_CONCAT:
@@ -245,13 +269,13 @@ class Join(Receiver):
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, raw: bytep, n: cython.Py_ssize_t,
-              db: cython.int, resp: cython.int, lane: cython.int) -> cython.int:
+def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, writes: cython.bint,
+              raw: bytep, n: cython.Py_ssize_t, db: cython.int, resp: cython.int, lane: cython.int) -> cython.int:
     """Send one request to every engine; the joined reply goes to `seq`. There must be an engine."""
     i: cython.int
     engine: Engine
     count: cython.int = len(backends.engines)
-    waiting: Join = Join(queue, seq, join, count)
+    waiting: Join = Join(queue, seq, join, count, writes)
     for i in range(count):
         engine = backends.engines[i]
         engine.at(lane, resp).send(waiting, i, raw, n, db, 0)
@@ -260,8 +284,9 @@ def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, argv: cython.pointer(Arg),
-          argc: cython.int, step: cython.int, db: cython.int, resp: cython.int) -> cython.int:
+def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, writes: cython.bint,
+          argv: cython.pointer(Arg), argc: cython.int, step: cython.int, db: cython.int,
+          resp: cython.int) -> cython.int:
     """Send each engine its keys (every `step`-th argument from the second on, with what stands behind each).
 
     Every key's slot must have an owner.
@@ -289,7 +314,7 @@ def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int
     for k in range(keys):
         places[k] = parts[places[k]]
     try:
-        waiting = Join(queue, seq, join, count)
+        waiting = Join(queue, seq, join, count, writes)
     except MemoryError:
         free(places)
         raise

@@ -20,7 +20,7 @@ ctypedef struct Route:
     int kind, join
     int lane                # link.Lane: of EVERY and TASK; all else goes over the shared one
     int first_key, last_key, key_step
-    bint no_auth, container, sub
+    bint no_auth, container, sub, writes
     bint joint              # where its keys are on several engines, a coroutine does it
     bint built              # exists for clients
     uint64_t calls, rejected

@@ -138,6 +138,7 @@ class Router:
         route.container = bool(row.subcommands)
         route.joint = joint is not None
         route.sub = row.container is not None
+        route.writes = "write" in row.flags
         self.rows.append(row)
         self.names.append(row.name)
         self.handlers.append(handler)

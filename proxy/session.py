@@ -389,8 +389,8 @@ class ProxySession(Client):
             place += step
         if same:
             return self.pass_to(first, request, argv, silent)
-        return split(backends, self.queue, self.queue.open(silent), route.join, argv, request.argc, step, self.db,
-                     self.resp)
+        return split(backends, self.queue, self.queue.open(silent), route.join, route.writes, argv, request.argc,
+                     step, self.db, self.resp)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -401,8 +401,8 @@ class ProxySession(Client):
             return self.refuse(errors.CLUSTERDOWN, silent)
         if request.inline_form:
             self.rewrite(request, argv)
-        return ask_every(backends, self.queue, self.queue.open(silent), route.join, request.raw, request.raw_n,
-                         self.db, self.resp, route.lane)
+        return ask_every(backends, self.queue, self.queue.open(silent), route.join, route.writes, request.raw,
+                         request.raw_n, self.db, self.resp, route.lane)
 
     # --- answered here --------------------------------------------------------------------------------------------
 

@@ -308,6 +308,11 @@ def check_failed(what: str) -> bytes:
 
 # --- the proxy ----------------------------------------------------------------------------------------------------
 
+NOT_EXECUTED = "the command was not executed"
+"""How errors end that promise it. What is joined of several must not repeat the promise of one."""
+EXECUTED_IN_PART = b"ERR an engine is down, the command may have been executed in part"
+
+
 def engine_lost(index: int) -> bytes:
     """The engine, or its link, ended between a command's sending and its reply."""
     return b"ERR engine %d is down, the command may or may not have been executed" % index
@@ -315,7 +320,7 @@ def engine_lost(index: int) -> bytes:
 
 def engine_unreachable(index: int) -> bytes:
     """The command was never sent: the engine did not come back in time. Cluster clients retry on the code."""
-    return b"CLUSTERDOWN engine %d is down, the command was not executed" % index
+    return b"CLUSTERDOWN engine %d is down, %b" % (index, NOT_EXECUTED.encode())
 
 
 def engine_silent(index: int) -> bytes:
@@ -330,7 +335,7 @@ def proxy_silent(index: int) -> bytes:
 
 def engine_overloaded(index: int) -> bytes:
     """More is waiting for the engine than a proxy holds; the command was not sent."""
-    return b"ERR engine %d is overloaded, the command was not executed" % index
+    return b"ERR engine %d is overloaded, %b" % (index, NOT_EXECUTED.encode())
 
 
 def not_through_proxy(name: str) -> bytes:

@@ -19,7 +19,7 @@ from unit.proxy.rig import Client, Engine, Rig
 SEEDS = int(os.environ.get("SHARDD_CHAOS_SEEDS", "6"))
 STEPS = int(os.environ.get("SHARDD_CHAOS_STEPS", "400"))
 
-ERRORS = ("ERR engine ", "CLUSTERDOWN ")
+ERRORS = ("ERR engine ", "ERR an engine ", "CLUSTERDOWN ")
 
 
 def bulk(data: bytes) -> bytes:

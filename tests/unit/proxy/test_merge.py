@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from harness.resp import OK, Error, encode
 from proxy.merge import decoded
+from shardd.base import limits
+from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError
 from shardd.structures.slots import slot_of
 from shardd.wire.reply import encode as encode_value
@@ -124,6 +126,28 @@ def test_a_dead_engine_fails_the_whole_and_only_once(rig):
     b.reply(b"*1\r\n$1\r\nb\r\n" + bulk(b"b"))
     assert c.read() == Error("ERR engine 0 is down, the command may or may not have been executed")
     assert c.read() == b"b"
+
+
+def test_a_write_whose_one_part_was_not_sent_is_not_called_unexecuted(rig):
+    """The other part is done, so a client that sends the whole again must know what it does."""
+    a, b, _ = rig.engines
+    c = rig.client()
+    a.die()
+    rig.turn()
+    c.send("MSET", rig.key(0), "x", rig.key(1), "y")
+    c.send("MGET", rig.key(0), rig.key(1))
+    rig.turn()
+    b.reply(b"+OK\r\n*1\r\n$1\r\ny\r\n")
+    rig.server.backends.check(mono_ms() + limits.PROXY_RETRY_MS + 1)
+    rig.turn()
+    assert c.read() == Error("ERR an engine is down, the command may have been executed in part")
+    assert c.read() == Error("CLUSTERDOWN engine 0 is down, the command was not executed")
+    b.die()
+    rig.turn()
+    c.send("DEL", rig.key(0), rig.key(1))
+    rig.turn()
+    rig.server.backends.check(mono_ms() + limits.PROXY_RETRY_MS + 1)
+    assert c.read() == Error("CLUSTERDOWN engine 0 is down, the command was not executed")
 
 
 def test_parts_are_redirected_like_any_command(rig):
