@@ -38,44 +38,57 @@ def samples(rig: Rig) -> int:
     return counts.pop()
 
 
+def now_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
 def test_the_engines_time_is_the_engines(rig):
     c = rig.client()
+    start_us = now_us()
     c.send("GET", rig.key(0))
+    sent_us = now_us()
     time.sleep(PAUSE_S)
+    before_us = now_us()
     rig.engines[0].reply(bulk(b"v"))
     assert c.read() == b"v"
     assert samples(rig) == 1
     us = spent(rig)
-    assert us["engine"] >= PAUSE_US > max(us["queue"], us["network"])
+    assert us["engine"] >= PAUSE_US
+    assert us["queue"] <= sent_us - start_us + 1 and us["network"] <= now_us() - before_us + 1
     assert us["total"] == us["queue"] + us["engine"] + us["network"]
 
 
 def test_waiting_for_anothers_reply_is_not_the_engines(rig):
     c = rig.client()
+    start_us = now_us()
     c.raw(encode("GET", rig.key(0)) + encode("GET", rig.key(1)))
     rig.engines[1].reply(bulk(b"second"))
     rig.turn()
+    second_us = now_us() - start_us
     assert rig.server.backends.latency.under_way == 1 and samples(rig) == 0
     time.sleep(PAUSE_S)
     rig.engines[0].reply(bulk(b"first"))
     assert [c.read(), c.read()] == [b"first", b"second"]
+    first_us = now_us() - start_us
     assert samples(rig) == 2
     us = spent(rig)
-    assert 2 * PAUSE_US > us["network"] >= PAUSE_US <= us["engine"] < 2 * PAUSE_US
+    assert us["network"] >= PAUSE_US <= us["engine"] <= first_us + second_us + 2, "one of the two only waits"
 
 
 def test_a_client_that_does_not_read_is_the_networks(rig):
     c = rig.client()
     value = b"x" * 4_000_000
+    start_us = now_us()
     c.send("GET", rig.key(0))
     rig.engines[0].reply(bulk(value))
     rig.turn()
+    answered_us = now_us() - start_us
     assert samples(rig) == 0, "the kernel has not taken all of it"
     time.sleep(PAUSE_S)
     assert c.read() == value
     assert samples(rig) == 1
     us = spent(rig)
-    assert us["network"] >= PAUSE_US > us["engine"] + us["queue"]
+    assert us["network"] >= PAUSE_US and us["engine"] + us["queue"] <= answered_us + 1
 
 
 def test_a_pipeline_is_measured_in_its_order(rig):
