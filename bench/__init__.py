@@ -19,6 +19,7 @@ Method, and why:
     pauses      situations, and what INFO tells     loader      the load generator: another program, and its output
     goals       the figures to reach                fill        keys, written by ourselves
     report      Markdown                            machine     what it all ran on
+    load        shardd-bench: a load generator of our own
 
 bench stands outside the servers: it talks to them over sockets and /proc alone.
 """

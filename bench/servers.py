@@ -22,14 +22,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import psutil
 
 from bench import accounting
+from bench.load.control import Address, Control
 from shardd.base import child
 from shardd.base.errors import CommandError
-from shardd.wire.plain import Decoder, encode_command
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,33 +93,16 @@ def free_port() -> int:
             return port
 
 
-class Connection:
-    """One client, waiting for each reply."""
+class Connection(Control):
+    """One client of a server on this machine, waiting for each reply."""
 
     def __init__(self, port: int, timeout_s: float = TIMEOUT_S) -> None:
         """Raises OSError."""
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout_s)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._decoder = Decoder()
-
-    def call(self, *words: str | int) -> Any:
-        """One command's reply. Raises CommandError, or OSError where the connection breaks."""
-        self.sock.sendall(encode_command(*words))
-        while True:
-            data = self.sock.recv(65536)
-            if not data:
-                raise ConnectionResetError("the server closed the connection")
-            if values := self._decoder.feed(data):
-                if isinstance(values[0], CommandError):
-                    raise values[0]
-                return values[0]
+        super().__init__(Address(port=port), timeout_s)
 
     def info(self, *sections: str) -> dict[str, str]:
         """INFO as one dict. Raises as `call`."""
         return parse_info(self.call("INFO", *sections).decode())
-
-    def close(self) -> None:
-        self.sock.close()
 
 
 def parse_info(text: str) -> dict[str, str]:

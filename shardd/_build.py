@@ -24,7 +24,7 @@ from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("shardd", "proxy")
+PACKAGES = ("shardd", "proxy", "bench")
 
 COMPILED = [
     "shardd.base.clock",
@@ -71,6 +71,10 @@ COMPILED = [
     "proxy.link",
     "proxy.backend",
     "proxy.merge",
+    "bench.load.keys",
+    "bench.load.script",
+    "bench.load.intake",
+    "bench.load.driver",
 ]
 
 RELEASE = dict(language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, nonecheck=False,

@@ -44,6 +44,16 @@ def monotonic_us() -> int64_t:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def monotonic_ns() -> int64_t:
+    """As monotonic_us, in nanoseconds: for tools that measure others."""
+    t: timespec
+    clock_gettime(CLOCK_MONOTONIC, cython.address(t))
+    return cython.cast(int64_t, t.tv_sec) * 1000000000 + t.tv_nsec
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def monotonic_ms() -> int64_t:
     """Milliseconds since an arbitrary start; never goes back."""
     return monotonic_us() // 1000
@@ -87,6 +97,11 @@ def mono_ms() -> int:
 def mono_us() -> int:
     """Monotonic microseconds, for plain modules."""
     return monotonic_us()
+
+
+def mono_ns() -> int:
+    """Monotonic nanoseconds, for plain modules."""
+    return monotonic_ns()
 
 
 def thread_cpu_us() -> int:

@@ -1,4 +1,4 @@
-"""bench is run from the source tree, never installed: the tree comes last on the path, after a variant's packages."""
+"""bench is run from the source tree as well: that comes last on the path, after a variant's packages."""
 import sys
 
 from harness import build
