@@ -1,7 +1,7 @@
-"""CLIENT over all proxies of the tree: LIST, KILL.
+"""CLIENT over all proxies of the tree: LIST, KILL, UNBLOCK, PAUSE and UNPAUSE.
 
-Owns: what each of them asks the other proxies (proxy.peers), and how the answers become one. Does not own what these
-commands do within one process (commands.connection).
+Owns: what each of them asks the other proxies (proxy.peers), and how the answers become one; the arguments of PAUSE,
+which engines do not have. Does not own what these commands do within one process (commands.connection, proxy.pause).
 
     client -> proxy 0: CLIENT LIST          proxy 0 answers for its own clients,
               proxy 0 -> proxy 1: SHARDD CLIENT LIST
@@ -14,9 +14,11 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from proxy import pause
 from shardd.base import errors
 from shardd.base.errors import CommandError
 from shardd.commands import connection
+from shardd.commands.table import parse_integer
 from shardd.wire.values import OK, Verbatim
 
 _ID = re.compile(r"id=(\d+)")
@@ -62,14 +64,63 @@ async def client_kill(server: Any, client: Any, args: list[bytes]) -> Any:
     return OK
 
 
+async def client_unblock(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT UNBLOCK id [TIMEOUT|ERROR]"""
+    mine = connection.client_unblock(server, client, args)
+    return mine + sum(reply for reply in await server.peers.ask(args) if isinstance(reply, int))
+
+
+def pause_here(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT PAUSE timeout [WRITE|ALL], for this process."""
+    if len(args) > 4:
+        raise CommandError(errors.subcommand_syntax(args[0], args[1]))
+    kinds = {b"write": pause.PAUSE_WRITE, b"all": pause.PAUSE_ALL}
+    kind = kinds.get(args[3].lower()) if len(args) == 4 else pause.PAUSE_ALL
+    if kind is None:
+        raise CommandError(errors.PAUSE_MODE)
+    time_ms = parse_integer(args[2])
+    if time_ms is None:
+        raise CommandError(errors.PAUSE_NOT_INTEGER)
+    if time_ms < 0:
+        raise CommandError(errors.PAUSE_NEGATIVE)
+    server.pause.start(time_ms, kind)
+    return OK
+
+
+def unpause_here(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT UNPAUSE, for this process."""
+    server.pause.stop()
+    return OK
+
+
+async def client_pause(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT PAUSE timeout [WRITE|ALL]: OK when every proxy has stopped taking such commands."""
+    pause_here(server, client, args)
+    await server.peers.ask(args)
+    return OK
+
+
+async def client_unpause(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT UNPAUSE"""
+    unpause_here(server, client, args)
+    await server.peers.ask(args)
+    return OK
+
+
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "client|list": client_list,
     "client|kill": client_kill,
+    "client|unblock": client_unblock,
+    "client|pause": client_pause,
+    "client|unpause": client_unpause,
 }
 """Full lower-case command name -> handler."""
 
 _LOCAL: Final[dict[bytes, Callable[[Any, Any, list[bytes]], Any]]] = {
     b"list": connection.client_list,
     b"kill": connection.client_kill,
+    b"unblock": connection.client_unblock,
+    b"pause": pause_here,
+    b"unpause": unpause_here,
 }
 """Subcommand -> what answers it for one process."""

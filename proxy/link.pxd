@@ -18,6 +18,10 @@ cdef enum Lane:
     LANE_CONTROL = 2        # about the server
     LANES = 3
 
+# In the database number that goes with a command: it comes from a client with CLIENT NO-TOUCH ON.
+cdef enum:
+    DB_NO_TOUCH = 0x10000
+
 cdef enum LinkRole:
     ROLE_LANE = 0           # new commands of a lane go over it
     ROLE_PRIVATE = 1        # finishes what it has: a large reply is on its way here

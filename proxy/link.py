@@ -12,7 +12,8 @@ links an engine has (backend), or what a reply means to whoever waits for it (a 
        answered   handed to the      collected in this
        (free)     transport          wake-up: one write by Backends.flush
 
-SELECT goes before a command whose database is not the connection's; its reply is swallowed (an entry without owner).
+SELECT goes before a command whose database is not the connection's, and CLIENT NO-TOUCH before one whose client has it
+otherwise than the connection (DB_NO_TOUCH in `db`); their replies are swallowed (an entry without owner).
 Replies come in order, so the next one is always `head`'s. Where a reply is large, not whole yet, and its receiver is
 ready for it, it is passed on in pieces.
 
@@ -51,7 +52,7 @@ from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memcmp, memcpy, memmove, memset
 from cython.cimports.proxy.latency import Trace
 from cython.cimports.proxy.link import (
-    LANE_CONTROL, LANE_LONG, LANE_SHARED, LINK_CONNECTING, LINK_DOWN, LINK_UP, ROLE_IDLE, ROLE_LANE, ROLE_LENT,
+    DB_NO_TOUCH, LANE_CONTROL, LANE_LONG, LANE_SHARED, LINK_CONNECTING, LINK_DOWN, LINK_UP, ROLE_IDLE, ROLE_LANE, ROLE_LENT,
     ROLE_PRIVATE, Pending, PendingP)
 from cython.cimports.proxy.replies import Receiver, ReplyQueue
 from cython.cimports.shardd.base.clock import monotonic_ms
@@ -228,10 +229,17 @@ class Link(Protocol):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def select(self, db: cython.int) -> cython.int:
-        """Change the connection's database; the reply is swallowed."""
-        request: bytes = encode_command(b"SELECT", db)
+        """Change the connection's database, and whether its commands touch keys; the replies are swallowed."""
+        request: bytes
+        changed: cython.int = self.db ^ db
         self.db = db
-        return self.push(cython.NULL, 0, cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), db, 0)
+        if changed & DB_NO_TOUCH:
+            request = encode_command(b"CLIENT", b"NO-TOUCH", b"ON" if db & DB_NO_TOUCH else b"OFF")
+            self.push(cython.NULL, 0, cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), db, 0)
+        if changed & ~DB_NO_TOUCH:
+            request = encode_command(b"SELECT", db & ~DB_NO_TOUCH)
+            self.push(cython.NULL, 0, cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), db, 0)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -431,7 +439,7 @@ class Link(Protocol):
         kept = entry.owner
         if kept == cython.NULL:
             if p[0] == _DASH:           # what follows would run in a wrong database
-                return self.transport.close("SELECT was refused")
+                return self.transport.close("SELECT or CLIENT NO-TOUCH was refused")
             return self.pop()
         if self.passed > 0:
             self.passed = 0

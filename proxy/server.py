@@ -16,6 +16,7 @@ from typing import Any
 from proxy import aggregate, clients, handlers, info, joint, observe
 from proxy.backend import Backends, Engine
 from proxy.merge import Ask, run_alone
+from proxy.pause import Pause
 from proxy.peers import Peers
 from proxy.replies import Outbox
 from proxy.router import Router
@@ -105,6 +106,7 @@ class ProxyServer:
         self.parser = RequestParser(config["proto-max-bulk-len"])
         self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
         self.reactor.after_batch = self.shared.flush
+        self.pause = Pause(self.shared)
         self.peers = Peers(self, self.backends, run_dir, index, proxies)
         self.topology: Topology | None = None
         self.on_topology: Callable[[], None] = lambda: None
@@ -184,6 +186,7 @@ class ProxyServer:
         """Cron, ten times a second."""
         self.backends.check(mono_ms())
         self.peers.check()
+        self.pause.check()
         self._turn += 1
         if self._turn % _SAMPLE_TURNS == 0:
             self.stats.recent.sample(self.shared.commands, *self.traffic_bytes())

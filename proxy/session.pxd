@@ -20,6 +20,8 @@ cdef class Shared:
     cdef Reply request                  # a request that has to be written anew
     cdef public object limits           # net.policy.ConnectionLimits
     cdef public int epoch               # grows with each topology
+    cdef public int paused              # CLIENT PAUSE: 0, PAUSE_WRITE or PAUSE_ALL of proxy.pause
+    cdef dict postponed                 # id -> session whose next command waits for its end
     cdef readonly uint64_t commands
     cdef readonly Latency latency
     cdef readonly dict error_codes      # of errors made here: code -> count
@@ -31,6 +33,8 @@ cdef class ProxySession(Client):
     cdef int seen                       # epoch, lane and protocol of what is in flight: see `fresh`
     cdef int request(self, Request* request) except -1
     cdef bint fresh(self, int stamp) noexcept
+    cdef bint is_postponed(self, Route* route, int argc) noexcept
+    cdef int link_db(self) noexcept
     cdef int on_key(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_keys(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_split(self, Route* route, Request* request, Arg* argv, bint silent) except -1

@@ -29,7 +29,7 @@ from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.proxy.backend import Backends, Engine
 from cython.cimports.proxy.latency import Latency
-from cython.cimports.proxy.link import Link
+from cython.cimports.proxy.link import DB_NO_TOUCH, Link
 from cython.cimports.proxy.merge import Task, ask_every, split
 from cython.cimports.proxy.replies import Outbox, ReplyQueue
 from cython.cimports.proxy.router import (
@@ -41,6 +41,7 @@ from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg, InputState, RequestP, RequestParser, input_state_clear
 
+from proxy import pause
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
 from shardd.commands import table
@@ -58,6 +59,8 @@ _REPLY_SKIP_NEXT = cython.declare(cython.uint, ClientFlag.REPLY_SKIP_NEXT)
 _REPLY_BITS = cython.declare(cython.uint, _REPLY_OFF | _REPLY_SKIP | _REPLY_SKIP_NEXT)
 _CLOSE_AFTER_REPLY = cython.declare(cython.uint, ClientFlag.CLOSE_AFTER_REPLY)
 _INTERNAL = cython.declare(cython.uint, ClientFlag.INTERNAL)
+_NO_TOUCH = cython.declare(cython.uint, ClientFlag.NO_TOUCH)
+_PAUSE_ALL = cython.declare(cython.int, pause.PAUSE_ALL)
 # What ends CLIENT REPLY OFF, and says so.
 _UNSILENCE = cython.declare(tuple, ("client|reply", "reset"))
 
@@ -81,6 +84,7 @@ class Shared:
         self.epoch = 1
         self.error_codes = {}
         self.latency = backends.latency
+        self.postponed = {}
 
     def flush(self) -> None:
         """The end of a wake-up: requests to the engines first, so that they work while the clients are answered."""
@@ -88,6 +92,14 @@ class Shared:
         self.outbox.flush()
         if self.latency.unsent > 0:
             self.latency.finish()
+
+    def resume_postponed(self) -> None:
+        """A pause is over, or less strict: everybody's next command may try again."""
+        session: ProxySession
+        waiting: list = list(self.postponed.values())
+        self.postponed.clear()
+        for session in waiting:
+            session.queue.wait_for(0)
 
     def reset_counters(self) -> None:
         """CONFIG RESETSTAT."""
@@ -134,6 +146,7 @@ class ProxySession(Client):
         room: uint64_t
         most: cython.int
         i: cython.int
+        not_now: cython.int
         if queue.closing:
             return n
         while pos < n:
@@ -147,10 +160,15 @@ class ProxySession(Client):
                 most = 1
             used: cython.Py_ssize_t = parser.parse(cython.address(self.input), p + pos, n - pos, most)
             for i in range(parser.count):
-                if self.request(parser.requests + i) == 1:
+                not_now = self.request(parser.requests + i)
+                if not_now > 0:
                     used = cython.cast(cython.Py_ssize_t, parser.requests[i].raw) - cython.cast(cython.Py_ssize_t, p)
                     input_state_clear(cython.address(self.input))
-                    queue.wait_for(0)
+                    if not_now == 1:
+                        queue.wait_for(0)
+                    else:
+                        self.transport.pause_reading()
+                        self.shared.postponed[self.id] = self
                     return used
                 if queue.closing or self.transport.closing:
                     return n
@@ -203,6 +221,7 @@ class ProxySession(Client):
     @cython.exceptval(-1, check=False)
     def lost(self, reason: object) -> cython.int:
         self.queue.abandon()
+        self.shared.postponed.pop(self.id, None)
         input_state_clear(cython.address(self.input))
         self.registry.discard(self)
         self.shared.server.on_lost(self, reason)
@@ -222,14 +241,33 @@ class ProxySession(Client):
         return True
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def is_postponed(self, route: RouteP, argc: cython.int) -> cython.bint:
+        """Whether CLIENT PAUSE holds this command back: what would be refused is refused at once, as in Redis."""
+        if self.flags & _INTERNAL or route == cython.NULL or not route.built:
+            return False
+        if (route.container and argc > 1) or (route.arity != argc and (route.arity >= 0 or argc < -route.arity)):
+            return False
+        return (self.authenticated or route.no_auth) and (self.shared.paused == _PAUSE_ALL or route.writes)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def link_db(self) -> cython.int:
+        """What Link.send wants to know: the database, and whether keys are touched."""
+        return self.db | DB_NO_TOUCH if self.flags & _NO_TOUCH else self.db
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def request(self, request: RequestP) -> cython.int:
-        """Act on one request. 1: not now, with nothing done."""
+        """Act on one request. 1: not now, with nothing done; 2: neither, and not before a pause ends."""
         shared: Shared = self.shared
         argv: ArgP = shared.parser.args + request.first
         route: RouteP = shared.router.lookup(argv, request.argc)
         silent: cython.bint = False
         stamp: cython.int = 16 * shared.epoch + self.resp
+        if shared.paused and self.is_postponed(route, request.argc):
+            return 2
         if route != cython.NULL:
             stamp += 4 * route.lane
         if (self.seen != stamp or self.queue.alone) and not self.fresh(stamp):
@@ -290,7 +328,7 @@ class ProxySession(Client):
         link = engine.resp3 if self.resp == 3 else engine.resp2
         if request.inline_form:
             self.rewrite(request, argv)
-        link.send(self.queue, self.queue.open(silent), request.raw, request.raw_n, self.db, 0)
+        link.send(self.queue, self.queue.open(silent), request.raw, request.raw_n, self.link_db(), 0)
         if self.shared.commands >= self.shared.latency.due:
             link.sample(self.queue, self.queue.tail - 1)
             self.shared.latency.next_due(self.shared.commands)
@@ -390,7 +428,7 @@ class ProxySession(Client):
         if same:
             return self.pass_to(first, request, argv, silent)
         return split(backends, self.queue, self.queue.open(silent), route.join, route.writes, argv, request.argc,
-                     step, self.db, self.resp)
+                     step, self.link_db(), self.resp)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -402,7 +440,7 @@ class ProxySession(Client):
         if request.inline_form:
             self.rewrite(request, argv)
         return ask_every(backends, self.queue, self.queue.open(silent), route.join, route.writes, request.raw,
-                         request.raw_n, self.db, self.resp, route.lane)
+                         request.raw_n, self.link_db(), self.resp, route.lane)
 
     # --- answered here --------------------------------------------------------------------------------------------
 

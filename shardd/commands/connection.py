@@ -212,6 +212,54 @@ def client_reply(server: Any, client: Any, args: list[bytes]) -> Any:
     return NO_REPLY
 
 
+_MAINT_OPTION: Final = b"moving-endpoint-type"
+_MAINT_ENDPOINTS: Final = frozenset((b"internal-ip", b"internal-fqdn", b"external-ip", b"external-fqdn", b"none"))
+
+
+def client_maint_notifications(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT MAINT_NOTIFICATIONS ON|OFF [moving-endpoint-type type]
+
+    Libraries offer to be told of planned moves (redis-py's and go-redis's documentation describe the command; Redis
+    itself has it in its commercial forms). It is accepted; there is never anything to tell: an engine that is restarted
+    keeps its address, and slots that move are told by MOVED.
+    """
+    word, options = args[2].lower(), args[3:]
+    if word not in (b"on", b"off") or len(options) % 2:
+        raise CommandError(errors.SYNTAX)
+    for name, value in zip(options[::2], options[1::2]):
+        if name.lower() != _MAINT_OPTION or value.lower() not in _MAINT_ENDPOINTS:
+            raise CommandError(errors.SYNTAX)
+    return OK
+
+
+# --- CLIENT: what does not exist yet ------------------------------------------------------------------------------
+
+def client_getredir(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT GETREDIR: -1, since no client tracks keys."""
+    return -1
+
+
+def client_trackinginfo(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT TRACKINGINFO: no client tracks keys."""
+    return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
+
+
+def client_caching(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT CACHING YES|NO: refused, since no client tracks keys."""
+    raise CommandError(errors.CACHING_WITHOUT_TRACKING)
+
+
+def client_unblock(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT UNBLOCK id [TIMEOUT|ERROR]: no command blocks, so there is never anybody to unblock."""
+    if len(args) > 4:
+        raise CommandError(errors.subcommand_syntax(args[0], args[1]))
+    if len(args) == 4 and args[3].lower() not in (b"timeout", b"error"):
+        raise CommandError(errors.UNBLOCK_REASON)
+    if parse_integer(args[2]) is None:
+        raise CommandError(errors.NOT_INTEGER)
+    return 0
+
+
 # --- CLIENT: looking at all of them -------------------------------------------------------------------------------
 
 def _flag_letters(client: Any) -> str:
@@ -368,10 +416,20 @@ def _matches(one: Any, wanted: dict[str, Any]) -> bool:
 # --- help ---------------------------------------------------------------------------------------------------------
 
 def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLIENT HELP"""
-    return help_lines("CLIENT", [
+    """CLIENT HELP. PAUSE is a proxy's alone."""
+    pausing = [
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Let commands, or those that change data, wait for so many milliseconds.",
+        "UNPAUSE",
+        "    End that.",
+    ]
+    return help_lines("CLIENT", (pausing if hasattr(server, "pause") else []) + [
+        "CACHING (YES|NO)",
+        "    Whether keys of the next command are tracked: refused, there is no tracking.",
         "GETNAME",
         "    The name of this connection.",
+        "GETREDIR",
+        "    Where invalidations of tracked keys go: nowhere, there is no tracking.",
         "ID",
         "    The number of this connection.",
         "INFO",
@@ -396,6 +454,8 @@ def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
         "      How long they have been connected at least.",
         "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [<client-id> ...]]",
         "    All connections, or those of a type or with one of the numbers.",
+        "MAINT_NOTIFICATIONS (ON|OFF) [moving-endpoint-type <type>]",
+        "    Accepted: there is nothing to be told of.",
         "NO-EVICT (ON|OFF)",
         "    Keep this connection when clients are closed to save memory.",
         "NO-TOUCH (ON|OFF)",
@@ -406,6 +466,10 @@ def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    Say which client library is at the other end.",
         "SETNAME <name>",
         "    Give this connection a name.",
+        "TRACKINGINFO",
+        "    How keys of this connection are tracked: not at all.",
+        "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+        "    End the waiting of a connection; none waits.",
     ])
 
 
@@ -425,6 +489,11 @@ HANDLERS: Final[dict[str, Handler]] = {
     "client|no-touch": client_no_touch,
     "client|reply": client_reply,
     "client|info": client_info,
+    "client|maint_notifications": client_maint_notifications,
+    "client|getredir": client_getredir,
+    "client|trackinginfo": client_trackinginfo,
+    "client|caching": client_caching,
+    "client|unblock": client_unblock,
     "client|list": client_list,
     "client|kill": client_kill,
     "client|help": client_help,

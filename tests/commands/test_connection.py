@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import OK, Closed, Error, Status, Verbatim, encode
+from harness import OK, Closed, Error, SetReply, Status, Verbatim, encode
 from harness.texts import NOAUTH, SYNTAX, arity, unknown_subcommand
 
 PONG = Status("PONG")
@@ -321,6 +321,144 @@ def test_list(r):
     ("CLIENT LIST ID 1 x", Error("ERR Invalid client ID")), ("CLIENT BOGUS", unknown_subcommand("BOGUS", "CLIENT"))])
 def test_list_errors(c, line, text):
     assert c(line) == text
+
+
+# --- what clients ask that have tracking, and what waits --------------------------------------------------------------
+
+@pytest.mark.parametrize("line, expected", [
+    ("CLIENT GETREDIR", -1), ("CLIENT GETREDIR x", arity("client|getredir")),
+    ("CLIENT TRACKINGINFO", [b"flags", [b"off"], b"redirect", -1, b"prefixes", []]),
+    ("CLIENT CACHING YES", Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
+                                 "OPTOUT mode enabled")),
+    ("CLIENT CACHING x", Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
+                               "OPTOUT mode enabled")),
+    ("CLIENT UNBLOCK 1", 0), ("CLIENT UNBLOCK -1 error", 0), ("CLIENT UNBLOCK 999999 TIMEOUT", 0),
+    ("CLIENT UNBLOCK x", Error("ERR value is not an integer or out of range")),
+    ("CLIENT UNBLOCK x FOO", Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    ("CLIENT UNBLOCK 1 ERROR x", Error("ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. "
+                                       "Try CLIENT HELP.")),
+    ("CLIENT UNBLOCK", arity("client|unblock"))])
+def test_tracking_and_blocking(r, line, expected):
+    assert r.conn()(line) == expected
+
+
+def test_trackinginfo_in_resp3(r):
+    reply = r.conn(resp=3)("CLIENT TRACKINGINFO")
+    assert reply == {b"flags": [b"off"], b"redirect": -1, b"prefixes": []}
+    assert isinstance(reply[b"flags"], SetReply)
+
+
+@pytest.mark.not_on("oracle", reason="the commercial forms of Redis have it")
+@pytest.mark.parametrize("line, expected", [
+    ("CLIENT MAINT_NOTIFICATIONS ON", OK), ("client maint_notifications off", OK),
+    *((f"CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type {kind}", OK)
+      for kind in ("internal-ip", "internal-fqdn", "external-ip", "external-fqdn", "none")),
+    ("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type other", SYNTAX),
+    ("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type", SYNTAX), ("CLIENT MAINT_NOTIFICATIONS ON x none", SYNTAX),
+    ("CLIENT MAINT_NOTIFICATIONS maybe", SYNTAX),
+    ("CLIENT MAINT_NOTIFICATIONS", arity("client|maint_notifications"))])
+def test_maint_notifications(r, line, expected):
+    assert r.conn()(line) == expected
+
+
+NO_PAUSE = pytest.mark.not_on("engine", "cluster", reason="proxies pause their clients, engines do not")
+
+
+@NO_PAUSE
+@pytest.mark.parametrize("line, expected", [
+    ("CLIENT PAUSE", arity("client|pause")), ("CLIENT UNPAUSE x", arity("client|unpause")),
+    ("CLIENT PAUSE x", Error("ERR timeout is not an integer or out of range")),
+    ("CLIENT PAUSE 99999999999999999999", Error("ERR timeout is not an integer or out of range")),
+    ("CLIENT PAUSE -1", Error("ERR timeout is negative")), ("CLIENT PAUSE 0", OK),
+    ("CLIENT PAUSE 100 FOO", Error("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    ("CLIENT PAUSE x FOO", Error("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    ("CLIENT PAUSE 100 WRITE x", Error("ERR unknown subcommand or wrong number of arguments for 'PAUSE'. "
+                                       "Try CLIENT HELP.")),
+    ("CLIENT UNPAUSE", OK)])
+def test_pause_arguments(r, line, expected):
+    assert r.conn()(line) == expected
+    assert r.conn()("CLIENT UNPAUSE") == OK
+
+
+@NO_PAUSE
+def test_a_pause_of_writes(r):
+    c, d = r.conn(), r.conn()
+    assert c("CLIENT PAUSE 60000 WRITE") == OK
+    try:
+        assert d("GET k") is None and d("PING") == PONG
+        assert isinstance(d("SET k"), Error) and isinstance(d("NOSUCH"), Error), "what is refused need not wait"
+        d.send(encode("GET", "k") + encode("SET", "k", "v") + encode("GET", "k"))
+        assert d.read() is None
+        assert d.silent(0.2)
+        assert c("GET k") is None
+    finally:
+        assert c("CLIENT UNPAUSE") == OK
+    assert d.read() == OK and d.read() == b"v", "in the client's order"
+
+
+@NO_PAUSE
+def test_a_pause_of_everything_ends_by_time(r):
+    c, d = r.conn(), r.conn()
+    assert d("PING") == PONG
+    began = time.monotonic()
+    assert c("CLIENT PAUSE 600") == OK
+    assert isinstance(d("NOSUCH"), Error)
+    assert time.monotonic() - began < 0.6, "what is refused need not wait"
+    assert d("PING") == PONG
+    assert time.monotonic() - began >= 0.55
+    assert c("CLIENT UNPAUSE") == OK
+
+
+@NO_PAUSE
+def test_a_second_pause_does_not_shorten_the_first(r):
+    c, d = r.conn(), r.conn()
+    began = time.monotonic()
+    assert c("CLIENT PAUSE 800 WRITE") == OK and c("CLIENT PAUSE 1 WRITE") == OK
+    assert d("SET k v") == OK
+    assert time.monotonic() - began >= 0.75
+
+
+@NO_PAUSE
+def test_clients_that_leave_while_they_wait(r):
+    c, d, e = r.conn(), r.conn(), r.conn()
+    number = e("CLIENT ID")
+    assert c("CLIENT PAUSE 60000 WRITE") == OK
+    try:
+        d.send(encode("SET", "k", "v"))
+        e.send(encode("SET", "e", "v"))
+        assert d.silent(0.1)
+        d.close()
+        assert c("CLIENT", "KILL", "ID", number) == 1
+        assert e.closed()
+    finally:
+        assert c("CLIENT UNPAUSE") == OK
+    assert c("GET e") is None
+
+
+# --- CLIENT NO-TOUCH --------------------------------------------------------------------------------------------------
+
+@pytest.mark.since("7.2")
+def test_no_touch_leaves_the_access_time(r):
+    """On the cluster the connection leads to one engine, which need not own the key."""
+    c = r.conn()
+    key = next(f"k{n}" for n in range(1000) if not isinstance(c("GET", f"k{n}"), Error))
+    other = next(f"o{n}" for n in range(1000) if not isinstance(c("GET", f"o{n}"), Error))
+    assert c("SET", key, "v") == OK and c("SET", other, "v") == OK
+    time.sleep(1.2)
+    assert c("CLIENT NO-TOUCH ON") == OK
+    assert c("GET", key) == b"v" and c("STRLEN", key) == 1 and c("EXISTS", key) == 1
+    assert c("OBJECT", "IDLETIME", key) >= 1
+    touching = r.conn()
+    assert touching("GET", other) == b"v"
+    assert c("GET", key) == b"v"
+    assert c("OBJECT", "IDLETIME", key) >= 1, "clients in between do not change it"
+    assert c("OBJECT", "IDLETIME", other) == 0, "nor are they changed by it"
+    assert c("TOUCH", key) == 1
+    assert c("OBJECT", "IDLETIME", key) == 0, "TOUCH is meant"
+    assert c("CLIENT NO-TOUCH OFF") == OK
+    time.sleep(1.2)
+    assert c("GET", key) == b"v"
+    assert c("OBJECT", "IDLETIME", key) == 0
 
 
 # --- CLIENT KILL ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from harness.conn import Closed, Conn
-from harness.resp import OK, Error, Status
+from harness.resp import OK, Error, Status, encode
 from harness.servers import Server
 
 PONG = Status("PONG")
@@ -195,6 +195,21 @@ def test_client_kill_by_user_and_local_address(tree):
         assert conns[1]("CLIENT KILL USER nobody") == Error("ERR No such user 'nobody'")
         assert conns[1]("CLIENT", "KILL", "LADDR", f"127.0.0.1:{tree.port}", "USER", "default") == PROXIES - 1
         assert conns[0].closed() and conns[2].closed()
+
+
+def test_client_pause_holds_back_the_clients_of_every_proxy(tree):
+    with one_each(tree) as conns:
+        mine, *others = conns
+        assert mine("CLIENT PAUSE 60000 WRITE") == OK
+        try:
+            for number, conn in enumerate(others):
+                assert conn("GET", "paused") is None
+                conn.send(encode("SET", f"paused:{number}", "v"))
+            assert all(conn.silent(0.1) for conn in others)
+        finally:
+            assert mine("CLIENT UNPAUSE") == OK
+        assert [conn.read() for conn in others] == [OK, OK]
+        assert mine("CLIENT UNBLOCK 1") == 0
 
 
 # --- a proxy that hangs, a proxy that dies ----------------------------------------------------------------------------

@@ -280,3 +280,69 @@ def test_http_is_cut_off(rig):
     c.raw(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nFLUSHALL\r\n")
     assert c.closed and c.received == b""
     assert not rig.engines[0].requests
+
+
+# --- CLIENT NO-TOUCH and CLIENT PAUSE ---------------------------------------------------------------------------------
+
+def test_no_touch_goes_before_the_commands_of_its_client_alone():
+    rig = Rig(1)
+    quiet, other = rig.client(), rig.client()
+    rig.engines[0].auto = lambda request: b"+OK\r\n"
+    assert quiet("CLIENT NO-TOUCH ON") == OK and quiet("SELECT 2") == OK
+    for c in (other, quiet, quiet, other):
+        assert c("GET", "k") == OK
+    assert rig.engines[0].take() == [
+        [b"GET", b"k"],
+        [b"CLIENT", b"NO-TOUCH", b"ON"], [b"SELECT", b"2"], [b"GET", b"k"],
+        [b"GET", b"k"],
+        [b"CLIENT", b"NO-TOUCH", b"OFF"], [b"SELECT", b"0"], [b"GET", b"k"]]
+    assert quiet("CLIENT NO-TOUCH OFF") == OK and quiet("SELECT 0") == OK
+    assert quiet("MGET", "a", "b") == OK
+    assert rig.engines[0].take() == [[b"MGET", b"a", b"b"]]
+    rig.close()
+
+
+def test_a_pause_holds_back_writes_and_keeps_their_order():
+    rig = Rig(1)
+    rig.engines[0].auto = lambda request: b"$1\r\nv\r\n"
+    c = rig.client()
+    assert c("CLIENT PAUSE 100000 WRITE") == OK
+    c.send("GET", "k")
+    c.raw(encode("SET", "k", "v") + encode("GET", "k"))
+    assert rig.engines[0].take() == [[b"GET", b"k"]]
+    assert c.read() == b"v" and c.nothing()
+    admin = rig.client()
+    assert admin("CLIENT UNPAUSE") == OK
+    rig.turn()
+    assert rig.engines[0].take() == [[b"SET", b"k", b"v"], [b"GET", b"k"]]
+    assert c.read() == b"v" and c.read() == b"v"
+    rig.close()
+
+
+def test_a_command_that_waits_is_counted_once_and_skipped_once():
+    rig = Rig(1)
+    rig.engines[0].auto = lambda request: b"+OK\r\n"
+    c = rig.client()
+    assert c("CLIENT PAUSE 100000 WRITE") == OK
+    before = c.session.commands
+    c.raw(encode("CLIENT", "REPLY", "SKIP") + encode("SET", "k", "v") + encode("GET", "k"))
+    assert c.nothing()
+    assert rig.client()("CLIENT UNPAUSE") == OK
+    assert c.read() == OK and c.nothing(), "the reply of SET alone was skipped"
+    assert c.session.commands - before == 3
+    rig.close()
+
+
+def test_who_leaves_while_it_waits_is_forgotten():
+    rig = Rig(1)
+    c = rig.client()
+    assert c("CLIENT PAUSE 100000 ALL") == OK
+    c.send("PING")
+    rig.clients.remove(c)
+    c.session.transport.close("gone")
+    rig.turn()
+    assert rig.server.shared.paused
+    rig.server.pause.stop()
+    assert not rig.server.shared.paused
+    assert rig.client()("PING") == Status("PONG")
+    rig.close()
