@@ -59,7 +59,8 @@ class Proxy:
         proxies = config["proxies"] if self.parent else 1
         rewrite_path = self.parent.conf_path or None if self.parent else config.path
         run_dir = Path(self.parent.control_path).parent if self.parent else None
-        self.server = ProxyServer(config, self.log, rewrite_path, _own_index(self.parent), proxies, run_dir)
+        self.server = ProxyServer(config, self.log, rewrite_path, _own_index(self.parent), proxies, run_dir,
+                                  self.parent.generation if self.parent else 0)
         self.server.on_shutdown = self._on_shutdown
         if self.parent is not None:
             self.server.on_configured = self.parent.configured

@@ -6,7 +6,7 @@ Does not own what is asked (proxy.clients, proxy.info) or the links' bytes (back
 Proxies of a tree find each other by name, <dir>/run/proxy-<i>.sock, and by the option `proxies`. Who can open these
 sockets is trusted. A proxy answers from what it has, at once, so that nobody waits in a circle.
 
-    SHARDD PEER <index> <last id> <clients>     [last id, clients, known]      news, both ways
+    SHARDD PEER <index> <last id> <clients>     [last id, clients]             news, both ways
     SHARDD CLIENT LIST ...                      the reply of that command, for the clients of this process alone
     SHARDD FIGURES                              a JSON object: what INFO adds up over the proxies
     SHARDD RESETSTAT                            +OK: CONFIG RESETSTAT, for this process alone
@@ -16,9 +16,9 @@ limits.PROXY_PEER_NEWS_MS; who has not answered the last news gets none.
 
 Ids. Proxy i of n gives the ids i + 1, i + 1 + n, i + 1 + 2n ...: no id is given twice. News tell the highest id that
 was given anywhere, as far as is known (`last id`); whoever hears of a higher one goes on above it, so ids grow with time over all proxies, up to a tenth of a second; they stay small, since none of
-them runs ahead by itself. A proxy that is started again (`known`: the other one has heard of its predecessor) begins
-limits.CLIENT_IDS_SKIPPED above all that the others have heard of, so an old id never names a new client. It listens
-for clients when those that are there have answered (`settled`), or after limits.PROXY_PEER_MS.
+them runs ahead by itself. A proxy that is started again begins behind limits.CLIENT_IDS_OF_PROCESS for each process
+before it, so an old id never names a new client. It listens for clients when the proxies that are there have answered
+(`settled`), or after limits.PROXY_PEER_MS.
 
 maxclients is the server's: a proxy counts its own clients and those that the others reported last. Where clients come
 to several proxies within a tenth of a second, the sum may pass the bound by as many.
@@ -62,7 +62,6 @@ class Peers:
     def __init__(self, server: Any, backends: Backends, run_dir: Path | None, index: int, proxies: int) -> None:
         self.server, self.index = server, index
         self.all: list[Peer] = []
-        self._heard: set[int] = set()
         self._last_id = 0
         self._unused_id = server.clients.next_id
         self._started_ms = mono_ms()
@@ -105,17 +104,14 @@ class Peers:
     async def _tell(self, peer: Peer, news: tuple[int, int]) -> None:
         [answer] = await Ask([(peer.link, [b"SHARDD", b"PEER", self.index, *news])], limits.PROXY_PEER_MS)
         peer.busy = False
-        if isinstance(answer, list) and len(answer) == 3:
-            last_id, peer.clients, known = answer
-            # known already when this process speaks for the first time: it is not the first of its name
-            self._go_on_above(last_id + (limits.CLIENT_IDS_SKIPPED if known and not peer.answered else 0))
+        if isinstance(answer, list) and len(answer) == 2:
+            last_id, peer.clients = answer
+            self._go_on_above(last_id)
             peer.answered = True
         self.server.limits.elsewhere = self.elsewhere
 
     def heard(self, index: int, last_id: int, count: int) -> list[int]:
         """Another proxy's news; the answer to it."""
-        known = index in self._heard
-        self._heard.add(index)
         self._go_on_above(last_id)
         for peer in self.all:
             if peer.index == index:
@@ -123,7 +119,7 @@ class Peers:
                 if not peer.up:
                     peer.link.resp2.retry_now()     # it has just been started: no need to wait for the next try
         self.server.limits.elsewhere = self.elsewhere
-        return [self.last_id, len(self.server.clients), int(known)]
+        return [self.last_id, len(self.server.clients)]
 
     @property
     def last_id(self) -> int:

@@ -21,7 +21,7 @@ from proxy.peers import Peers
 from proxy.replies import Outbox
 from proxy.router import Router
 from proxy.session import ProxySession, Shared
-from shardd.base import errors
+from shardd.base import errors, limits
 from shardd.base.clock import mono_ms, now_us
 from shardd.base.errors import CommandError
 from shardd.base.log import Log
@@ -76,7 +76,7 @@ class ProxyServer:
     databases; built: names of all commands that exist for clients. topology: the one in force, None before the first;
     view: how clients see it; node_id: "", a proxy is none of the engines. rewrite_path: the file of CONFIG REWRITE.
     index: which proxy of the tree this is; proxies: how many there are; run_dir: where their control sockets are, None
-    for a proxy without a supervisor.
+    for a proxy without a supervisor; generation: how many processes were this proxy before.
     """
 
     mode = "cluster"
@@ -84,7 +84,7 @@ class ProxyServer:
     node_id = ""
 
     def __init__(self, config: Config, log: Log, rewrite_path: str | None = None, index: int = 0,
-                 proxies: int = 1, run_dir: Path | None = None) -> None:
+                 proxies: int = 1, run_dir: Path | None = None, generation: int = 0) -> None:
         self.config, self.log = config, log
         self.rewrite_path = rewrite_path
         self.index = index
@@ -92,7 +92,7 @@ class ProxyServer:
         self.run_id = secrets.token_hex(20)
         self.started = now_us() / 1e6     # unix time, seconds
         self.databases: int = config["databases"]
-        self.clients = Clients(index + 1, max(1, proxies))
+        self.clients = Clients(index + 1 + generation * limits.CLIENT_IDS_OF_PROCESS * proxies, proxies)
         self.stats = Stats()
         self.limits = ConnectionLimits(config, self.clients, log, self.stats)
         self.reactor = Reactor()

@@ -327,6 +327,6 @@ PROXY_PEER_MS: Final = 1_000
 PROXY_PEER_NEWS_MS: Final = 1_000
 """Longest pause between two messages to another proxy, where there is nothing new to say."""
 
-CLIENT_IDS_SKIPPED: Final = 4096
-"""Client ids that a proxy leaves out when it is started again: more than it can have given in the tenth of a second
-before its death, of which the other proxies do not know."""
+CLIENT_IDS_OF_PROCESS: Final = 2**32
+"""Client ids set aside for one process of a proxy, more than it can ever give: its successor begins behind them, since
+clients of both may be there at once. Two million processes fit below 2^53, which every client library keeps exactly."""

@@ -19,9 +19,10 @@ from shardd.net.listen import unix_socket
 class One:
     """A proxy without engines, but with its control socket; `turn` lets it do what it can."""
 
-    def __init__(self, run_dir: Path, index: int, proxies: int) -> None:
+    def __init__(self, run_dir: Path, index: int, proxies: int, generation: int = 0) -> None:
         self.index = index
-        self.server = ProxyServer(Config.load((), "shardd-proxy"), Log(PROXY, "nothing", ""), None, index, proxies, run_dir)
+        self.server = ProxyServer(Config.load((), "shardd-proxy"), Log(PROXY, "nothing", ""), None, index, proxies, run_dir,
+                                  generation)
         self.errors: list[Any] = []
         self.server.reactor.on_error = lambda where, error: self.errors.append(error)
         self.server.backends.on_warning = self.errors.append
@@ -96,7 +97,7 @@ class Tree:
     def restart(self, index: int) -> One:
         self.all[index].close()
         self.turn()
-        self.all[index] = One(self.run_dir, index, self.count)
+        self.all[index] = One(self.run_dir, index, self.count, 1)
         self.news()
         return self.all[index]
 
@@ -176,7 +177,7 @@ def test_an_id_that_comes_and_goes_between_two_news_counts(tree):
     assert b.ids == [2]
 
 
-def test_a_proxy_that_is_started_again_leaves_ids_out(tree):
+def test_a_proxy_that_is_started_again_has_ids_of_its_own(tree):
     a, b, _ = tree.all
     b.connect()
     tree.news()
@@ -185,8 +186,11 @@ def test_a_proxy_that_is_started_again_leaves_ids_out(tree):
     again = tree.restart(1)
     again.connect()
     tree.turn()
-    assert again.ids[0] > 5 + limits.CLIENT_IDS_SKIPPED - 3 and again.ids[0] % 3 == 2
-    assert a.server.clients.next_id % 3 == 1
+    assert again.ids == [2 + 3 * limits.CLIENT_IDS_OF_PROCESS]
+    tree.news()
+    a.connect()
+    tree.turn()
+    assert a.ids == [4 + 3 * limits.CLIENT_IDS_OF_PROCESS], "and those of the others are above them"
 
 
 def test_counts_of_clients_go_round_and_bound_all_together(tree):
