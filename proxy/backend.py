@@ -254,10 +254,10 @@ class Backends(Switch):
 
     @cython.cfunc
     def at_port(self, port: cython.int) -> Upstream:
-        """The engine that clients reach at this TCP port, or None. All engines of one host are told apart by it."""
+        """The engine that clients are sent to at this TCP port, or None. All engines of one host are told apart by it."""
         engine: Engine
         for engine in self.engines:
-            if engine.info.port == port:
+            if engine.info.client_port == port:
                 return engine
         return None
 

@@ -23,7 +23,7 @@ from proxy.router import Router
 from proxy.session import ProxySession, Shared
 from shardd.base import errors, limits
 from shardd.base.clock import mono_ms, now_us
-from shardd.base.errors import CommandError
+from shardd.base.errors import CommandError, ConfigError
 from shardd.base.log import Log
 from shardd.base.options import Config
 from shardd.base.rates import Rates
@@ -116,9 +116,15 @@ class ProxyServer:
         self._turn = 0
         config.subscribe("proto-max-bulk-len", self.parser.set_bulk_max)
         config.subscribe("loglevel", log.set_level)
+        config.subscribe("cluster-announce-port", self._check_announced)
         self._sample_latency(config["proxy-latency-sample"])
         config.subscribe("proxy-latency-sample", self._sample_latency)
         config.subscribe("requirepass", lambda password: setattr(self.backends, "password", password))
+
+    def _check_announced(self, port: int) -> None:
+        """CONFIG SET cluster-announce-port: every engine must get a port. Raises ConfigError."""
+        if port + len(self.engines) - 1 > limits.PORT_MAX:
+            raise ConfigError(errors.no_ports(len(self.engines)))
 
     # --- connections ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ letters (`ERR`, `WRONGTYPE`, `MOVED` ...), and INFO's errorstats counts by that 
 The texts are those of Redis 7.2, since clients match on them.
 """
 
+from shardd.base.limits import PORT_MAX
+
 
 class CommandError(Exception):
     """A command failed, and the client is told.
@@ -285,6 +287,11 @@ def config_set_failed(name: bytes, reason: bytes) -> bytes:
 def too_many_clients(fit: int) -> str:
     """CONFIG SET maxclients beyond what the limit of open files allows. fit: how many it does."""
     return f"The operating system is not able to handle the specified number of clients, try with {fit}"
+
+
+def no_ports(engines: int) -> str:
+    """A first port from which not every engine gets one."""
+    return f"no room for {engines} engines up to port {PORT_MAX}"
 
 
 def config_rewrite_failed(reason: bytes) -> bytes:

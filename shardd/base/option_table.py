@@ -269,10 +269,14 @@ def _cluster() -> list[Option]:
                section, SERVERS),
         Option("cluster-announce-ip", Address(), "", "Address that CLUSTER SLOTS and redirects name; empty for the one "
                "the client came to.", section, ALL),
-        Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name for an "
-               "engine started by itself; 0 for the real one.", section, ENGINE),
+        Option("cluster-announce-port", Int(0, PORT_MAX), "0", "Port that CLUSTER SLOTS and redirects name for "
+               "the first engine, the next ones count up; 0 for the real ones.", section, ALL),
         Option("cluster-announce-hostname", HostName(), "", "Host name that CLUSTER SLOTS and SHARDS add.", section,
                ALL),
+        Option("cluster-announce-human-nodename", String(), "", "A name for people; no effect, logs name engines by "
+               "number.", section, SERVERS, idle=True),
+        Option("cluster-announce-tls-port", Int(0, PORT_MAX), "0", "Port for TLS clients; no effect, there is no TLS.",
+               section, SERVERS, idle=True),
         Option("cluster-preferred-endpoint-type", Enum("ip", "hostname", "unknown-endpoint"), "ip", "What CLUSTER "
                "SLOTS and redirects name: the address, the host name, or nothing.", section, ALL),
         Option("cluster-require-full-coverage", Bool(), "yes", "Refuse all keys while any slot has had no engine for "

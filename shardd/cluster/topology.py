@@ -16,7 +16,7 @@ The JSON form, which goes to the store and over the control links:
     {"version": 1, "epoch": 7, "cluster_id": "<40 hex>",
      "engines": [{"id": "<40 hex>", "shard_id": "<40 hex>", "index": 0, "host": "", "port": 40001,
                   "unixsocket": "/var/lib/shardd/run/engine-0.sock", "state": "up",
-                  "hostname": ""}, ...],
+                  "hostname": "", "announce_port": 0}, ...],
      "ranges": [[0, 8191, "<engine id>"], ...],
      "migrations": [[8000, 8191, "<source id>", "<target id>"], ...]}
 
@@ -69,6 +69,7 @@ class EngineInfo:
     port: TCP, 0 until the engine has listened for the first time.
     unixsocket: path of its internal socket, on which proxies and the supervisor are trusted; empty where there is none.
     hostname: what `cluster-announce-hostname` says, empty for none.
+    announce_port: the port that clients are told instead of `port`, 0 for none.
     state: UP or DOWN.
     """
 
@@ -80,18 +81,25 @@ class EngineInfo:
     unixsocket: str = ""
     state: str = DOWN
     hostname: str = ""
+    announce_port: int = 0
 
     def __post_init__(self) -> None:
         for name in ("id", "shard_id"):
             _check_id(f"engine {self.index}: {name}", getattr(self, name))
         if not _is_int(self.index, 0, limits.ENGINES_MAX - 1):
             raise TopologyError(f"engine index {self.index!r} is not in 0..{limits.ENGINES_MAX - 1}")
-        if not _is_int(self.port, 0, limits.PORT_MAX):
-            raise TopologyError(f"engine {self.index}: port {self.port!r} is not in 0..{limits.PORT_MAX}")
+        for name in ("port", "announce_port"):
+            if not _is_int(getattr(self, name), 0, limits.PORT_MAX):
+                raise TopologyError(f"engine {self.index}: {name} {getattr(self, name)!r} is not in 0..{limits.PORT_MAX}")
         if not all(isinstance(text, str) for text in (self.host, self.unixsocket, self.hostname)):
             raise TopologyError(f"engine {self.index}: host, unixsocket and hostname must be strings")
         if self.state not in STATES:
             raise TopologyError(f"engine {self.index}: state {self.state!r} is not one of {', '.join(STATES)}")
+
+    @property
+    def client_port(self) -> int:
+        """The TCP port that clients are told: in SLOTS, SHARDS, NODES, MOVED and ASK alike."""
+        return self.announce_port or self.port
 
 
 @dataclass(frozen=True, slots=True, order=True)

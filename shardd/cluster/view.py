@@ -8,7 +8,7 @@ Two things are decided here:
 
 - The host. An engine whose `host` is empty listens on the same addresses as the proxy, so a client reaches it by
   the address by which it reached us: `my_host`, the local end of the client's connection. A client that came over a
-  Unix socket is told LOOPBACK.
+  Unix socket is told LOOPBACK. What `cluster-announce-*` says is in the topology, so everybody tells the same.
 - The proxy. It owns no slot and is none of the engines, but CLUSTER NODES must have a line for `myself` or redis-cli
   and others cannot place the node they talk to. It shows itself as a replica of the first engine, under an id derived
   from the cluster's: tools then skip it when they count masters, keys and slots. SLOTS and SHARDS list engines alone.
@@ -58,7 +58,7 @@ def slots(topology: Topology, my_host: str = LOOPBACK, endpoint_type: str = "ip"
         others = {} if endpoint_type == "ip" else {"ip": engine.host or my_host}
         if engine.hostname and endpoint_type != "hostname":
             others["hostname"] = engine.hostname
-        entries[engine.id] = [endpoint(engine, my_host, endpoint_type), engine.port, engine.id, others]
+        entries[engine.id] = [endpoint(engine, my_host, endpoint_type), engine.client_port, engine.id, others]
     return [[r.first, r.last, entries[r.engine_id]] for r in topology.ranges]
 
 
@@ -69,28 +69,28 @@ def shards(topology: Topology, my_host: str = LOOPBACK, endpoint_type: str = "ip
 
 
 def _shard_node(engine: EngineInfo, my_host: str, endpoint_type: str) -> dict[str, Any]:
-    node = {"id": engine.id, "port": engine.port, "ip": engine.host or my_host,
-            "endpoint": endpoint(engine, my_host, endpoint_type)}
+    node = {"id": engine.id, "port": engine.client_port, "ip": engine.host or my_host,
+            "endpoint": endpoint(engine, my_host, endpoint_type) or ""}
     if engine.hostname:
         node["hostname"] = engine.hostname
     return node | {"role": "master", "replication-offset": 0, "health": "online" if engine.state == UP else "fail"}
 
 
-def nodes(topology: Topology, my_id: str, my_host: str = LOOPBACK, my_port: int = 0) -> Verbatim:
+def nodes(topology: Topology, my_id: str, my_host: str = LOOPBACK, my_port: int = 0, announced: str = "") -> Verbatim:
     """CLUSTER NODES: a line per node.
 
         <id> <host>:<port>@<bus port>[,<host name>] <flags> <master's id or -> <ping sent> <pong received> <epoch>
         <link state> <slots ...>
 
     The bus port is 0: there is no cluster bus, hence no ping and no pong. my_id: the engine that answers, or
-    `proxy_id(topology)`, whose line then comes first with `my_port`. Only `myself` shows its migrations, as
+    `proxy_id(topology)`, whose line then comes first, with `announced` or `my_host`, and `my_port`. Only `myself` shows its migrations, as
     [slot->-target] and [slot-<-source].
     """
     lines = []
     if topology.engine(my_id) is None:
         master = topology.engines[0].id if topology.engines else "-"
         role = "slave" if topology.engines else "master"
-        lines.append(f"{my_id} {my_host}:{my_port}@0 myself,{role} {master} 0 0 {topology.epoch} connected")
+        lines.append(f"{my_id} {announced or my_host}:{my_port}@0 myself,{role} {master} 0 0 {topology.epoch} connected")
     for engine in topology.engines:
         lines.append(_node_line(topology, engine, engine.id == my_id, my_host))
     return Verbatim("\n".join(lines) + "\n")
@@ -100,7 +100,7 @@ def _node_line(topology: Topology, engine: EngineInfo, myself: bool, my_host: st
     # a node that answers is up, whatever the supervisor last saw
     alive = myself or engine.state == UP
     flags = ("myself," if myself else "") + "master" + ("" if alive else ",fail")
-    address = f"{engine.host or my_host}:{engine.port}@0" + (f",{engine.hostname}" if engine.hostname else "")
+    address = f"{engine.host or my_host}:{engine.client_port}@0" + (f",{engine.hostname}" if engine.hostname else "")
     words = [engine.id, address, flags, "-", "0", "0", str(topology.epoch),
              "connected" if alive else "disconnected"]
     words += [f"{first}-{last}" if first != last else f"{first}" for first, last in topology.ranges_of(engine.id)]

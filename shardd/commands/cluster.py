@@ -49,9 +49,10 @@ def shards(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def nodes(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER NODES"""
+    """CLUSTER NODES. Engines have what is announced of them in the topology; a proxy is not in it."""
     my_id = server.view.my_id(server.topology, server.node_id)
-    return server.view.nodes(server.topology, my_id, _host(server, client), server.port)
+    host = _host(server, client)
+    return server.view.nodes(server.topology, my_id, host, server.port, server.config["cluster-announce-ip"] or host)
 
 
 def info(server: Any, client: Any, args: list[bytes]) -> Any:

@@ -174,7 +174,7 @@ class Server:
             return errors.CLUSTERDOWN_SLOT
         host = view.endpoint(owner, view.host_of_peer(client.transport.local),
                              self.config["cluster-preferred-endpoint-type"])
-        return errors.moved(slot, host or "", owner.port)
+        return errors.moved(slot, host or "", owner.client_port)
 
     # --- what handlers ask for ----------------------------------------------------------------------------------
 

@@ -109,11 +109,10 @@ class Supervisor:
     def _first_topology(self, stored: Topology | None) -> Topology:
         """The stored slots, nobody up yet; an even split where there is none, or for another number of engines."""
         known = {engine.index: engine for engine in stored.engines} if stored else {}
-        host, hostname = str(self.config["cluster-announce-ip"]), str(self.config["cluster-announce-hostname"])
         engines = []
         for index in range(self.plan.engines):
             old = known.get(index) or EngineInfo(new_id(), new_id(), index)
-            engines.append(replace(old, host=host, hostname=hostname, state=DOWN,
+            engines.append(replace(old, **self.plan.announced(index), state=DOWN,
                                    unixsocket=str(self.run_dir / f"{ENGINE}-{index}.sock")))
         if stored is None:
             return Topology.even(engines, epoch=1)
@@ -125,13 +124,12 @@ class Supervisor:
 
     def _reconcile(self) -> None:
         """Brings the topology into agreement with the engines' states and ports, and with what is announced of them."""
-        host, hostname = str(self.config["cluster-announce-ip"]), str(self.config["cluster-announce-hostname"])
         engines = []
         for child, engine in zip(self.engines, self.topology.engines):
             state = UP if self._counts_as_up(child) else DOWN
             if state == DOWN and engine.state == UP and child.watch.serving:
                 self.log.warning(f"Engine {child.index} counts as down until it answers again (cluster-node-timeout)")
-            engines.append(replace(engine, port=child.port or engine.port, state=state, host=host, hostname=hostname))
+            engines.append(replace(engine, **self.plan.announced(child.index), port=child.port or engine.port, state=state))
         if tuple(engines) != self.topology.engines:
             self.topology = self.topology.next(engines=tuple(engines))
 
@@ -302,7 +300,7 @@ class Supervisor:
     def listeners_of(self, child: Child) -> Sequence[socket.socket]:
         """The sockets of a child that is about to start; an engine's port is settled here."""
         if child.kind == PROXY:
-            return self.sockets.of_proxy(child.name, child.index)
+            return self.sockets.of_proxy(child.name)
         taken = [other.port for other in self.engines if other is not child]
         socks, child.port = self.sockets.of_engine(child.name, child.index, child.port, taken)
         return socks

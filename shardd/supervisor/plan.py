@@ -18,7 +18,7 @@ from pathlib import Path
 
 from shardd.base import limits
 from shardd.base.child import RUN_DIR
-from shardd.base.errors import ConfigError
+from shardd.base.errors import ConfigError, no_ports
 from shardd.base.option_table import OPTIONS, engine_share
 from shardd.base.option_types import quoted
 from shardd.base.options import Config
@@ -95,6 +95,15 @@ class Plan:
         value = str(self.config[option])
         return str(self.directory / value) if value else ""
 
+    def announced(self, index: int) -> dict[str, str | int]:
+        """What clients are told of engine `index` in place of what is real: fields of EngineInfo.
+
+        Ports are counted up from `cluster-announce-port`, as from `engine-base-port`.
+        """
+        base = int(self.config["cluster-announce-port"])
+        return {"host": str(self.config["cluster-announce-ip"]), "hostname": str(self.config["cluster-announce-hostname"]),
+                "announce_port": base + index if base and base + index <= limits.PORT_MAX else 0}
+
     # --- checks ---------------------------------------------------------------------------------------------------
 
     def _fail(self, option: str, reason: str) -> ConfigError:
@@ -119,6 +128,8 @@ class Plan:
 
     def _check_ports(self) -> None:
         port, base = int(self.config["port"]), int(self.config["engine-base-port"])
+        if int(self.config["cluster-announce-port"]) + self.engines - 1 > limits.PORT_MAX:
+            raise self._fail("cluster-announce-port", no_ports(self.engines))
         metrics_port = int(self.config["metrics-port"])
         if not port and not self.config["unixsocket"]:
             raise self._fail("port", "without a port and without a unixsocket there is no way to reach the server")
@@ -132,7 +143,7 @@ class Plan:
             return
         last = base + self.engines - 1
         if last > limits.PORT_MAX:
-            raise self._fail("engine-base-port", f"no room for {self.engines} engines up to port {limits.PORT_MAX}")
+            raise self._fail("engine-base-port", no_ports(self.engines))
         if base <= port <= last:
             raise self._fail("engine-base-port", f"the engines' ports {base} to {last} include the proxy's, {port}")
         if base <= metrics_port <= last:

@@ -113,8 +113,8 @@ def test_the_preferred_endpoint(kind, a, b):
     rows = view.slots(NAMED, endpoint_type=kind)
     assert rows[0][2] == a and rows[1][2] == b
     first, second = view.shards(NAMED, endpoint_type=kind)
-    assert first["nodes"][0]["endpoint"] == a[0] and first["nodes"][0]["hostname"] == "one.example"
-    assert second["nodes"][0]["endpoint"] == b[0] and "hostname" not in second["nodes"][0]
+    assert first["nodes"][0]["endpoint"] == (a[0] or "") and first["nodes"][0]["hostname"] == "one.example"
+    assert second["nodes"][0]["endpoint"] == (b[0] or "") and "hostname" not in second["nodes"][0]
 
 
 def test_nodes_adds_the_host_name():
@@ -127,3 +127,37 @@ def test_nodes_adds_the_host_name():
 ])
 def test_the_host_by_which_a_client_came(local, host):
     assert view.host_of_peer(local) == host
+
+
+# --- what is announced ------------------------------------------------------------------------------------------------
+
+ANNOUNCED = Topology(7, "c" * 40, (
+    EngineInfo(A, "1" * 40, 0, "10.9.8.7", 7000, state=UP, hostname="h.example", announce_port=17000),
+    EngineInfo(B, "2" * 40, 1, "10.9.8.7", 7001, state=UP, announce_port=17001),
+), (SlotRange(0, 8191, A), SlotRange(8192, 16383, B)))
+
+
+@pytest.mark.parametrize("kind, first, second", [
+    ("ip", ["10.9.8.7", 17000, A, {"hostname": "h.example"}], ["10.9.8.7", 17001, B, {}]),
+    ("hostname", ["h.example", 17000, A, {"ip": "10.9.8.7"}], ["?", 17001, B, {"ip": "10.9.8.7"}]),
+    ("unknown-endpoint", [None, 17000, A, {"ip": "10.9.8.7", "hostname": "h.example"}],
+     [None, 17001, B, {"ip": "10.9.8.7"}])])
+def test_slots_names_what_is_announced(kind, first, second):
+    assert view.slots(ANNOUNCED, "127.0.0.1", kind) == [[0, 8191, first], [8192, 16383, second]]
+
+
+@pytest.mark.parametrize("kind, endpoints", [
+    ("ip", ["10.9.8.7", "10.9.8.7"]), ("hostname", ["h.example", "?"]), ("unknown-endpoint", ["", ""])])
+def test_shards_name_what_is_announced(kind, endpoints):
+    nodes = [shard["nodes"][0] for shard in view.shards(ANNOUNCED, "127.0.0.1", kind)]
+    assert [node["endpoint"] for node in nodes] == endpoints
+    assert [node["port"] for node in nodes] == [17000, 17001]
+    assert [node["ip"] for node in nodes] == ["10.9.8.7"] * 2
+    assert [node.get("hostname") for node in nodes] == ["h.example", None]
+
+
+def test_nodes_name_what_is_announced():
+    me = view.proxy_id(ANNOUNCED)
+    assert [line.split()[1] for line in lines(view.nodes(ANNOUNCED, me, "127.0.0.1", 6379, "10.9.8.7"))] == [
+        "10.9.8.7:6379@0", "10.9.8.7:17000@0,h.example", "10.9.8.7:17001@0"]
+    assert lines(view.nodes(ANNOUNCED, me, "127.0.0.1", 6379))[0].split()[1] == "127.0.0.1:6379@0"

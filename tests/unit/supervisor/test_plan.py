@@ -66,6 +66,7 @@ def test_a_port_in_use_is_trouble_even_where_the_address_is_optional(free):
     (["--dir", "/nonexistent/x"], "--dir '/nonexistent/x': No such file"),
     (["--unixsocket", "/nonexistent/x.sock"], "--unixsocket '/nonexistent/x.sock': its directory"),
     (["--engine-base-port", "65535", "--engines", "2"], "--engine-base-port '65535': no room for 2"),
+    (["--cluster-announce-port", "65534", "--engines", "3"], "--cluster-announce-port '65534': no room for 3"),
     (["--port", "7001", "--engine-base-port", "7000", "--engines", "2"], "7000 to 7001 include the proxy's, 7001"),
 ])
 def test_what_cannot_work_is_named(tmp_path, free, words, message):
@@ -138,3 +139,14 @@ def test_a_proxys_configuration_has_every_option(tmp_path, free):
     assert (config["port"], config["requirepass"], config["proxies"], config["engines"]) == (free, "pw", 2, 7)
     assert config["maxmemory"] == 5 * 1024**2
     assert config["unixsocket"] == str(tmp_path / "x.sock") and config["dir"] == str(tmp_path)
+
+
+def test_what_is_announced_of_each_engine(tmp_path, free):
+    plan = plan_of(tmp_path, "--port", str(free), "--engines", "2", "--cluster-announce-ip", "10.9.8.7",
+                   "--cluster-announce-port", "17000", "--cluster-announce-hostname", "h.example")
+    assert [plan.announced(index) for index in (0, 1)] == [
+        {"host": "10.9.8.7", "hostname": "h.example", "announce_port": port} for port in (17000, 17001)]
+    plan.config.set_many([(b"cluster-announce-port", b"65535")], local=True)
+    assert plan.announced(1)["announce_port"] == 0, "a port that is none is not announced"
+    plan.config.set_many([(b"cluster-announce-port", b"0")], local=True)
+    assert plan.announced(0)["announce_port"] == 0
