@@ -15,6 +15,7 @@ slots of one engine that lie side by side are a run; SCAN walks the runs in orde
 So no engine is asked twice for a run, and a key that stays is returned at least once, as long as its slot stays.
 """
 import random
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -68,11 +69,18 @@ def next_cursor(returned: int, slot: int, last: int) -> int:
     return (last + 1) & _SLOT_MASK      # behind 16383 comes 0, the end
 
 
+_CURSOR: Final = re.compile(rb"([+-]?)0*([0-9]{1,20})")
+
+
 def parse_cursor(raw: bytes) -> int:
-    """An unsigned 64-bit decimal. Raises CommandError."""
-    if not raw.isdigit() or len(raw) > 20 or int(raw) >= 2**64:
+    """An unsigned 64-bit decimal, as C's strtoul reads one: a sign may be before it, a negative one counts back from
+    2**64, nothing is 0, and a NUL ends it. Raises CommandError."""
+    word = raw.split(b"\0", 1)[0]
+    match = _CURSOR.fullmatch(word or b"0")
+    if match is None or int(match[2]) >= 2**64:
         raise CommandError(errors.INVALID_CURSOR)
-    return int(raw)
+    number = int(match[2])
+    return -number % 2**64 if match[1] == b"-" else number
 
 
 async def scan(server: Any, client: Any, args: list[bytes]) -> Any:
