@@ -9,6 +9,7 @@ is left out as well: shardd_proxies says how many are in the sums.
 
     figures     what one proxy has counted, a JSON object
         fields    field of INFO -> a number; added up
+        highest   field of INFO -> a number; the highest counts
         calls     command -> [calls, rejected before they were sent, 1 where engines do not see each of them as a whole]
         errors    code -> errors that were made in the proxy
 """
@@ -35,6 +36,7 @@ def figures(server: Any) -> dict[str, Any]:
     """This proxy's figures; see the head of the module."""
     ops, rate_in, rate_out = server.stats.rates()
     bytes_in, bytes_out = server.traffic_bytes()
+    client_bytes, most_in, most_out = facts.client_buffers(server)
     fields = {
         "connected_clients": len(server.clients),
         "total_connections_received": server.stats.connections,
@@ -47,8 +49,12 @@ def figures(server: Any) -> dict[str, Any]:
         "proxy_lost_replies": server.backends.lost_replies,
         "client_query_buffer_limit_disconnections": server.stats.query_limit_closes,
         "client_output_buffer_limit_disconnections": server.stats.output_limit_closes,
+        "total_reads_processed": server.reactor.reads, "total_writes_processed": server.reactor.writes,
+        "reply_buffer_shrinks": server.reactor.queues_freed, "reply_buffer_expands": server.reactor.queues_grown,
+        "mem_clients_normal": client_bytes,
     } | {name: float(seconds) for name, seconds in facts.cpu().items()}
     return {"fields": fields,
+            "highest": {"client_recent_max_input_buffer": most_in, "client_recent_max_output_buffer": most_out},
             "calls": {name: list(counts) for name, counts in server.router.statistics().items()},
             "errors": {code.decode("latin-1"): count for code, count in server.shared.error_codes.items()},
             "latency": server.backends.latency.dump()}
@@ -57,18 +63,21 @@ def figures(server: Any) -> dict[str, Any]:
 def total_figures(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Several proxies' figures as one's."""
     fields: dict[str, Any] = {}
+    highest: dict[str, int] = {}
     calls: dict[str, list[int]] = {}
     codes: dict[str, int] = {}
     parts = list(parts)
     for part in parts:
         for name, value in part["fields"].items():
             fields[name] = fields.get(name, 0) + value
+        for name, value in part["highest"].items():
+            highest[name] = max(value, highest.get(name, 0))
         for name, (count, rejected, is_parted) in part["calls"].items():
             before = calls.get(name, [0, 0, 0])
             calls[name] = [before[0] + count, before[1] + rejected, is_parted]
         for code, count in part["errors"].items():
             codes[code] = codes.get(code, 0) + count
-    return {"fields": fields, "calls": calls, "errors": codes,
+    return {"fields": fields, "highest": highest, "calls": calls, "errors": codes,
             "latency": merged([part["latency"] for part in parts])}
 
 
@@ -83,10 +92,11 @@ def own_server(server: Any, proxies: int) -> dict[str, str]:
     return {name: str(value) for name, value in own.items()}
 
 
-def own_clients(server: Any, fields: dict[str, Any]) -> dict[str, str]:
-    """What clients see of Clients. fields: of all proxies' figures."""
-    return {"connected_clients": str(fields["connected_clients"]), "cluster_connections": "0",
-            "maxclients": str(server.config["maxclients"])}
+def own_clients(server: Any, total: dict[str, Any]) -> dict[str, str]:
+    """What clients see of Clients. total: all proxies' figures."""
+    return {"connected_clients": str(total["fields"]["connected_clients"]), "cluster_connections": "0",
+            "maxclients": str(server.config["maxclients"])} | {
+                name: str(most) for name, most in total["highest"].items()}
 
 
 _STATS: Final = (
@@ -96,9 +106,20 @@ _STATS: Final = (
     "client_output_buffer_limit_disconnections")
 
 
+_STATS_OF_ALL: Final = ("total_reads_processed", "total_writes_processed", "reply_buffer_shrinks",
+                        "reply_buffer_expands")
+"""What every process counts for itself."""
+
+
 def own_stats(fields: dict[str, Any]) -> dict[str, str]:
     """What clients see of Stats."""
     return {name: f"{fields[name]:.2f}" if name.endswith("_kbps") else str(round(fields[name])) for name in _STATS}
+
+
+def add_own(theirs: dict[str, str], fields: dict[str, Any], names: Iterable[str]) -> None:
+    """Fields that the engines and the proxies have a part in."""
+    for name in names:
+        theirs[name] = str(int(theirs.get(name, 0)) + fields[name])
 
 
 def own_cpu(theirs: dict[str, str], fields: dict[str, Any]) -> dict[str, str]:
@@ -188,19 +209,20 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     total = total_figures([figures(server), *others])
     fields = total["fields"]
     combined["Server"] = own_server(server, 1 + len(others))
-    combined["Clients"] = own_clients(server, fields) | {
-        name: value for name, value in combined.get("Clients", {}).items()
-        if name not in ("connected_clients", "maxclients", "cluster_connections")}
-    combined["Stats"] = own_stats(fields) | {
-        name: value for name, value in combined.get("Stats", {}).items() if name not in _STATS}
+    combined["Clients"] = combined.get("Clients", {}) | own_clients(server, total)
+    combined["Stats"] = combined.get("Stats", {}) | own_stats(fields)
     if "Memory" in combined:
         maxmemory = server.config["maxmemory"]      # the engines' shares need not add up to it
         combined["Memory"] |= {"maxmemory": str(maxmemory), "maxmemory_human": human(maxmemory)}
+        add_own(combined["Memory"], fields, ("mem_clients_normal",))
+    add_own(combined["Stats"], fields, _STATS_OF_ALL)
     combined["CPU"] = own_cpu(combined.get("CPU", {}), fields)
     combined["Commandstats"] = own_commandstats(total["calls"], combined.get("Commandstats", {}))
     combined["Errorstats"] = own_errorstats(total["errors"], combined.get("Errorstats", {}))
     combined["Stats"]["total_error_replies"] = str(sum(
         int(pairs(text).get("count", 0)) for text in combined["Errorstats"].values()))
+    combined["Stats"]["acl_access_denied_auth"] = str(
+        pairs(combined["Errorstats"].get("errorstat_WRONGPASS", "")).get("count", 0))
     if "latencystats" in sections:
         combined["Latencystats"] = await latencystats(server, asked)
     combined["Cluster"] = {"cluster_enabled": "1"}

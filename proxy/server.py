@@ -226,6 +226,7 @@ class ProxyServer:
         self.stats.reset()
         self.shared.reset_counters()
         self.clients.reset_counters()
+        self.reactor.reset_counters()
 
     def status(self) -> dict[str, Any]:
         """What SHARDD STATUS tells the supervisor."""

@@ -7,9 +7,7 @@ keyspace.database, net.client.
 What is used of `server` is in engine.server.Server.
 """
 import random
-import sys
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, Final
 
 from shardd.base import limits
@@ -25,27 +23,9 @@ ALLOCATOR: Final = "shardd"
 
 # --- clients and memory -------------------------------------------------------------------------------------------
 
-def client_buffers(server: Any) -> tuple[int, int, int]:
-    """Bytes of all clients, of the largest input and of the longest queue of replies.
-
-    Where there are more than limits.INFO_CLIENTS_MAX, that many are looked at and the sum is what they let expect.
-    """
-    total = most_in = most_out = each = seen = 0
-    for client in islice(server.clients.by_id.values(), limits.INFO_CLIENTS_MAX):
-        transport = client.transport
-        if transport is None:
-            continue
-        each = each or sys.getsizeof(client) + sys.getsizeof(transport)
-        total += each + transport.in_cap + transport.out_cap
-        most_in = max(most_in, transport.in_len)
-        most_out = max(most_out, transport.out_len)
-        seen += 1
-    return total * len(server.clients) // max(1, seen), most_in, most_out
-
-
 def clients(server: Any) -> Facts:
     """The section `clients`."""
-    _, most_in, most_out = client_buffers(server)
+    _, most_in, most_out = info.client_buffers(server)
     return {
         "connected_clients": len(server.clients), "cluster_connections": 0, "maxclients": server.config["maxclients"],
         "client_recent_max_input_buffer": most_in, "client_recent_max_output_buffer": most_out, "blocked_clients": 0,
@@ -68,7 +48,7 @@ def memory_facts(server: Any) -> Facts:
     return {
         "used": used, "rss": rss, "peak": server.stats.peak_memory, "startup": server.startup_memory,
         "tables": tables, "overhead": overhead, "dataset": max(0, used - overhead),
-        "clients": client_buffers(server)[0],
+        "clients": info.client_buffers(server)[0],
         "ratio": rss / used if used else 0.0, "extra": rss - used,
     }
 
@@ -101,7 +81,7 @@ def memory(server: Any) -> Facts:
         "mem_not_counted_for_evict": 0, "mem_replication_backlog": 0, "mem_total_replication_buffers": 0,
         "mem_clients_slaves": 0, "mem_clients_normal": m["clients"], "mem_cluster_links": 0, "mem_aof_buffer": 0,
         "mem_allocator": ALLOCATOR, "active_defrag_running": 0,
-        "lazyfree_pending_objects": server.keyspace.pending_free(), "lazyfreed_objects": 0,
+        "lazyfree_pending_objects": server.keyspace.pending_free(), "lazyfreed_objects": server.keyspace.lazy_freed,
     }
 
 
@@ -110,7 +90,9 @@ def memory(server: Any) -> Facts:
 def stats(server: Any) -> Facts:
     """The section `stats`."""
     counted, keyspace = server.stats, server.keyspace
-    ops, bytes_in, bytes_out = counted.rates()
+    reactor = server.reactor
+    ops, bytes_in, bytes_out, cycles, busy_us = counted.rates()
+    exceeded_ms, exceeded_now_ms = counted.memory_exceeded_ms()
     return {
         "total_connections_received": counted.connections, "total_commands_processed": counted.commands,
         "instantaneous_ops_per_sec": round(ops),
@@ -120,9 +102,11 @@ def stats(server: Any) -> Facts:
         "instantaneous_input_repl_kbps": "0.00", "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": counted.rejected_connections,
         "sync_full": 0, "sync_partial_ok": 0, "sync_partial_err": 0,
-        "expired_keys": keyspace.expired, "expired_stale_perc": "0.00", "expired_time_cap_reached_count": 0,
+        "expired_keys": keyspace.expired, "expired_stale_perc": "0.00",
+        "expired_time_cap_reached_count": counted.expire_capped,
+        "expire_cycle_cpu_milliseconds": counted.expire_us // 1000,
         "evicted_keys": keyspace.evicted, "evicted_clients": 0,
-        "total_eviction_exceeded_time": 0, "current_eviction_exceeded_time": 0,
+        "total_eviction_exceeded_time": exceeded_ms, "current_eviction_exceeded_time": exceeded_now_ms,
         "keyspace_hits": keyspace.hits, "keyspace_misses": keyspace.misses,
         "pubsub_channels": 0, "pubsub_patterns": 0, "pubsubshard_channels": 0, "latest_fork_usec": 0, "total_forks": 0,
         "migrate_cached_sockets": 0, "slave_expires_tracked_keys": 0, "active_defrag_hits": 0,
@@ -130,12 +114,17 @@ def stats(server: Any) -> Facts:
         "total_active_defrag_time": 0, "current_active_defrag_time": 0, "tracking_total_keys": 0,
         "tracking_total_items": 0, "tracking_total_prefixes": 0, "unexpected_error_replies": 0,
         "total_error_replies": counted.error_replies, "dump_payload_sanitizations": 0,
+        "total_reads_processed": reactor.reads, "total_writes_processed": reactor.writes,
         "io_threaded_reads_processed": 0, "io_threaded_writes_processed": 0,
         "client_query_buffer_limit_disconnections": counted.query_limit_closes,
         "client_output_buffer_limit_disconnections": counted.output_limit_closes,
-        "eventloop_cycles": server.reactor.polls,
-        "eventloop_longest_batch_usec": server.reactor.longest_us,
-        "eventloop_longest_batch_cpu_usec": server.reactor.longest_cpu_us,
+        "reply_buffer_shrinks": reactor.queues_freed, "reply_buffer_expands": reactor.queues_grown,
+        "eventloop_cycles": reactor.polls, "eventloop_duration_sum": server.busy_us,
+        "eventloop_duration_cmd_sum": server.registry.total_us(),
+        "instantaneous_eventloop_cycles_per_sec": round(cycles),
+        "instantaneous_eventloop_duration_usec": round(busy_us / cycles) if cycles else 0,
+        "eventloop_longest_batch_usec": reactor.longest_us,
+        "eventloop_longest_batch_cpu_usec": reactor.longest_cpu_us,
         "eventloop_longest_step_usec": server.longest_step_us,
         "eventloop_longest_step_cpu_usec": server.longest_step_cpu_us,
         "acl_access_denied_auth": counted.errors.get(b"WRONGPASS", 0), "acl_access_denied_cmd": 0,

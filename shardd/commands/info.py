@@ -19,6 +19,7 @@ import platform
 import resource
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import psutil
@@ -176,6 +177,24 @@ def replication(*, replication_id: str, backlog_bytes: int) -> Facts:
         "repl_backlog_active": 0, "repl_backlog_size": backlog_bytes, "repl_backlog_first_byte_offset": 0,
         "repl_backlog_histlen": 0,
     }
+
+
+def client_buffers(server: Any) -> tuple[int, int, int]:
+    """Bytes of all connections, of the largest input and of the longest queue of replies.
+
+    Where there are more than limits.INFO_CLIENTS_MAX, that many are looked at and the sum is what they let expect.
+    """
+    total = most_in = most_out = each = seen = 0
+    for client in islice(server.clients.by_id.values(), limits.INFO_CLIENTS_MAX):
+        transport = client.transport
+        if transport is None:
+            continue
+        each = each or sys.getsizeof(client) + sys.getsizeof(transport)
+        total += each + transport.in_cap + transport.out_cap
+        most_in = max(most_in, transport.in_len)
+        most_out = max(most_out, transport.out_len)
+        seen += 1
+    return total * len(server.clients.by_id) // max(1, seen), most_in, most_out
 
 
 def resident_bytes() -> int:

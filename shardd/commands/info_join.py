@@ -5,6 +5,9 @@ ask (proxy.info, supervisor.exporter), or figures that only a proxy has. Pure fu
 
     field                     becomes
     counters, sizes           the sum                       used_memory, keyspace_hits, expired_keys ...
+    flags, lengths of time    the highest                   loading, rdb_last_bgsave_time_sec, latest_fork_usec ...
+    rdb_last_save_time        the lowest: since then all have saved
+    *_status                  ok where all say so           rdb_last_bgsave_status ...
     text, and what is alike   the first server's            maxmemory_policy, role ...
     *_human, *_perc, *_ratio  computed anew from the sums
     cmdstat_*, errorstat_*    sums by name; usec_per_call computed
@@ -14,22 +17,37 @@ ask (proxy.info, supervisor.exporter), or figures that only a proxy has. Pure fu
 from typing import Any, Final
 
 from shardd.commands import info as facts
-from shardd.commands.info import human
+from shardd.commands.info import human, percent
 
 Sections = dict[str, dict[str, str]]
 """INFO by heading, then by field."""
 
 _SUMMED_SECTIONS: Final = frozenset(("Memory", "Persistence", "Stats", "CPU", "Clients"))
-_FIRST: Final = frozenset((
-    "total_system_memory", "rdb_last_save_time", "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec",
-    "aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec", "aof_enabled", "maxmemory_policy",
-    "expired_stale_perc", "latest_fork_usec", "current_fork_perc", "active_defrag_running", "server_time_usec"))
-"""Numbers that are alike on all engines, or make no sum."""
+SUMMED_ELSEWHERE: Final = frozenset(("connected_slaves", "repl_backlog_size", "repl_backlog_histlen"))
+"""In other sections: the replicas of all engines are replicas of the whole."""
 
-_HIGHEST: Final = frozenset((
-    "loading", "async_loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress", "eventloop_longest_batch_usec",
-    "eventloop_longest_batch_cpu_usec", "eventloop_longest_step_usec", "eventloop_longest_step_cpu_usec"))
+FIRST: Final = frozenset(("total_system_memory",))
+"""A number that is alike everywhere."""
 
+HIGHEST: Final = frozenset((
+    # flags: one is enough
+    "loading", "async_loading", "rdb_bgsave_in_progress", "aof_enabled", "aof_rewrite_in_progress",
+    "aof_rewrite_scheduled", "module_fork_in_progress", "active_defrag_running", "repl_backlog_active",
+    # lengths of time, and parts of a whole
+    "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec", "aof_last_rewrite_time_sec",
+    "aof_current_rewrite_time_sec", "current_cow_size_age", "current_fork_perc", "latest_fork_usec",
+    "expired_stale_perc", "current_eviction_exceeded_time", "instantaneous_eventloop_duration_usec",
+    "eventloop_longest_batch_usec", "eventloop_longest_batch_cpu_usec", "eventloop_longest_step_usec",
+    "eventloop_longest_step_cpu_usec",
+    # the largest of anybody
+    "client_recent_max_input_buffer", "client_recent_max_output_buffer",
+    # every engine has all of them
+    "number_of_cached_scripts", "number_of_functions", "number_of_libraries"))
+
+LOWEST: Final = frozenset(("rdb_last_save_time",))
+
+STATUS: Final = frozenset(("rdb_last_bgsave_status", "aof_last_bgrewrite_status", "aof_last_write_status"))
+"""ok, or what is wrong."""
 
 _RATIOS: Final = (("mem_fragmentation_ratio", "used_memory_rss", "used_memory"),
                   ("allocator_frag_ratio", "allocator_active", "allocator_allocated"),
@@ -106,13 +124,20 @@ def combine_field(section: str, name: str, texts: list[str]) -> str:
     if section == "Latencystats":
         highest = {key: max(pairs(text).get(key, 0) for text in texts) for key in pairs(texts[0])}
         return ",".join(f"{key}={value:.3f}" for key, value in highest.items())
+    if name in STATUS:
+        return next((text for text in texts if text != "ok"), "ok")
     numbers = [number_of(text) for text in texts]
-    if section not in _SUMMED_SECTIONS or name in _FIRST or None in numbers:
+    if None in numbers or name in FIRST:
         return texts[0]
-    if name in _HIGHEST:
-        return str(max(numbers))
+    if name in HIGHEST:
+        return max(texts, key=float)
+    if name in LOWEST:
+        return min(texts, key=float)
+    if section not in _SUMMED_SECTIONS and name not in SUMMED_ELSEWHERE:
+        return texts[0]
     total_number = sum(numbers)     # type: ignore[arg-type]
-    return f"{total_number:.6f}" if isinstance(total_number, float) else str(total_number)
+    return f"{total_number:.{len(texts[0].partition('.')[2])}f}" if isinstance(total_number, float) \
+        else str(total_number)
 
 
 def combine(parts: list[Sections]) -> Sections:
@@ -133,6 +158,9 @@ def combine(parts: list[Sections]) -> Sections:
     for name, above, below in _RATIOS:
         _ratio(memory, name, above, below)
     _percent(memory, "used_memory_peak_perc", "used_memory", "used_memory_peak")
+    if {"used_memory", "used_memory_startup", "used_memory_dataset", "used_memory_dataset_perc"} <= set(memory):
+        net = int(memory["used_memory"]) - int(memory["used_memory_startup"])
+        memory["used_memory_dataset_perc"] = percent(int(memory["used_memory_dataset"]), net)
     return combined
 
 

@@ -11,6 +11,7 @@ Everything about a command but its handler is in its row of table.py. A subcomma
 from collections.abc import Callable
 
 import cython
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.shardd.base.clock import ticks_per_us
 from cython.cimports.shardd.commands.context import Handler
@@ -149,6 +150,14 @@ class Registry:
             if c.calls or c.rejected or c.failed:
                 out.append((self.full_names[i], c.calls, int(c.ticks / ticks_per_us()), c.rejected, c.failed))
         return out
+
+    def total_us(self) -> int:
+        """Microseconds that all calls of all commands took."""
+        i: cython.int
+        total: uint64_t = 0
+        for i in range(self.known.count):
+            total += self.commands[i].ticks
+        return int(total / ticks_per_us())
 
     def latencies(self) -> dict:
         """The distribution of each command's calls, in nanoseconds, by full name; of those that were called."""

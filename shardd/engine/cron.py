@@ -65,14 +65,16 @@ class Cron:
         start_us, start_cpu_us = mono_us(), thread_cpu_us()
         step()
         server = self.server
-        server.longest_step_us = max(server.longest_step_us, mono_us() - start_us)
+        took_us = mono_us() - start_us
+        server.steps_us += took_us
+        server.longest_step_us = max(server.longest_step_us, took_us)
         server.longest_step_cpu_us = max(server.longest_step_cpu_us, thread_cpu_us() - start_cpu_us)
 
     def _do_turn(self) -> None:
         server = self.server
         server.keyspace.set_time(now_ms())
-        server.stats.sample()
-        server.used_memory()
+        server.stats.sample(server.reactor.polls, server.busy_us)
+        server.stats.note_memory(0 < server.config["maxmemory"] < server.used_memory())
         server.check_cluster()
         server.dispatcher.hold.check()
         if self._unswept_s > 0.999:
@@ -87,6 +89,7 @@ class Cron:
         more = self.server.expirer.cycle(limits.STEP_US)
         took_us = mono_us() - start_us
         self.server.stats.expire_us += took_us
+        self.server.stats.expire_capped += bool(more)
         self.server.latency.note("expire-cycle", took_us)
         return bool(more)
 

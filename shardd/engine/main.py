@@ -27,7 +27,6 @@ from shardd.engine.build import build_registry
 from shardd.engine.cron import Cron
 from shardd.engine.server import Server
 from shardd.engine.session import Session
-from shardd.net.client import ClientFlag
 from shardd.net.listen import ControlSocket, accept_on, tcp_port, tcp_sockets, unix_socket, where
 
 PROGRAM = "shardd-engine"
@@ -106,18 +105,12 @@ class Engine:
         server = self.server
         if server.limits.refuses(transport):
             return None
-        return self._session(transport, not server.config["requirepass"])
+        server.stats.connections += 1
+        return Session(server.dispatcher, server.clients, server.limits, not server.config["requirepass"])
 
     def _accept_control(self, transport: object) -> Session:
-        session = self._session(transport, True)
-        session.flags |= ClientFlag.INTERNAL
-        return session
-
-    def _session(self, transport: object, authenticated: bool) -> Session:
         server = self.server
-        session = Session(server.dispatcher, server.clients, server.limits, authenticated)
-        server.stats.connections += 1
-        return session
+        return Session(server.dispatcher, server.clients, server.limits, True, True)
 
     def _on_shutdown(self, save: bool | None) -> bool:
         if self.parent:

@@ -83,6 +83,7 @@ class Server:
         self.expire_enabled = True      # DEBUG SET-ACTIVE-EXPIRE
         self.longest_step_us = 0        # the cron's longest step, by the wall, and the most CPU time of one
         self.longest_step_cpu_us = 0
+        self.steps_us = 0               # all of the cron's steps
         self.view = view                # for the cluster commands, which lie below the cluster package
         self.startup_memory = alloc.used_memory()
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
@@ -183,6 +184,11 @@ class Server:
         """Seconds since this process started."""
         return int(now_us() / 1e6 - self.started)
 
+    @property
+    def busy_us(self) -> int:
+        """Microseconds that this process did something, since its start or CONFIG RESETSTAT."""
+        return self.reactor.busy_us + self.steps_us
+
     def used_memory(self) -> int:
         """Bytes of native memory in use; also notes the peak."""
         used = alloc.used_memory()
@@ -195,9 +201,10 @@ class Server:
         self.dispatcher.slot_stats.reset()
         self.registry.reset_statistics()
         self.clients.reset_counters()
-        self.reactor.forget_longest()
-        self.longest_step_us = self.longest_step_cpu_us = 0
+        self.reactor.reset_counters()
+        self.longest_step_us = self.longest_step_cpu_us = self.steps_us = 0
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired = self.keyspace.evicted = 0
+        self.keyspace.lazy_freed = 0
 
     def keys_in_slot(self, db: int, slot: int) -> int:
         """How many keys a slot has in one database."""

@@ -26,9 +26,13 @@ LARGE_INPUT = cython.declare(cython.Py_ssize_t, limits.QUERY_BUFFER_BYTES_MIN)  
 class Session(Client):
     """One connection to the engine."""
 
-    def __init__(self, dispatcher: Dispatcher, clients: Clients, policy: object, authenticated: bool) -> None:
-        """policy: the server's ConnectionLimits."""
-        clients.add(self)
+    def __init__(self, dispatcher: Dispatcher, clients: Clients, policy: object, authenticated: bool,
+                 internal: bool = False) -> None:
+        """policy: the server's ConnectionLimits; internal: the supervisor's, or a proxy's."""
+        if internal:
+            clients.add_internal(self)
+        else:
+            clients.add(self)
         self.dispatcher = dispatcher
         self.limits = policy
         self.authenticated = authenticated

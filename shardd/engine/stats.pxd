@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from shardd.commands.registry cimport Command
 from shardd.wire.request cimport Arg
 
@@ -7,6 +7,9 @@ cdef class Stats:
     cdef public uint64_t query_limit_closes, output_limit_closes, error_replies
     cdef public uint64_t peak_memory
     cdef public uint64_t expire_us      # time that cron spent on expiry
+    cdef public uint64_t expire_capped  # how often its time was over before its work
+    cdef int64_t exceeded_since_ms      # since when more memory is in use than maxmemory; monotonic, 0: it is not
+    cdef int64_t exceeded_ms            # how long that was so, before
     cdef public dict errors             # error prefix -> count
     cdef readonly double slow_ticks     # a command above it goes to note_slow: for the slow log, the monitor, or both
     cdef double slowlog_ticks           # slowlog-log-slower-than, in ticks

@@ -6,8 +6,8 @@ Owns: what INFO stats and SLOWLOG show, and what becomes of a command that took 
 from collections import deque
 
 import cython
-from cython.cimports.libc.stdint import uint64_t
-from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
+from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.shardd.base.clock import monotonic_ms, ticks_per_us, unix_ms
 from cython.cimports.shardd.commands.registry import CMD_FAST, CMD_SKIP_SLOWLOG, Command
 from cython.cimports.shardd.wire.request import Arg
 
@@ -68,7 +68,7 @@ class Stats:
         self.errors = {}
         self.slowlog = SlowLog()
         self.latency = LatencyMonitor()
-        self.recent = Rates(3)
+        self.recent = Rates(5)
         self.ns_scale = cython.cast(uint64_t, 1000.0 / ticks_per_us() * 1048576.0)
         self.set_slower_than(10000)
 
@@ -109,17 +109,34 @@ class Stats:
             self.slowlog.add(duration_us, _shown(argv, argc), client.transport.peer, client.name)
         return 0
 
-    def sample(self) -> None:
-        """Remember where the counters stand; called ten times a second."""
-        self.recent.sample(self.commands, self.bytes_in, self.bytes_out)
+    def sample(self, cycles: int, busy_us: int) -> None:
+        """Remember where the counters stand; called ten times a second. cycles, busy_us: the event loop's."""
+        self.recent.sample(self.commands, self.bytes_in, self.bytes_out, cycles, busy_us)
 
-    def rates(self) -> tuple[float, float, float]:
-        """Commands, bytes in and bytes out per second over the last samples (about 1.6 s)."""
+    def rates(self) -> tuple[float, ...]:
+        """Commands, bytes in, bytes out, cycles of the event loop and its busy microseconds per second, over the last
+        samples (about 1.6 s)."""
         return self.recent.per_second()
+
+    def note_memory(self, exceeded: bool) -> None:
+        """Whether more memory is in use than maxmemory; asked ten times a second."""
+        now_ms: int64_t = monotonic_ms()
+        if exceeded and not self.exceeded_since_ms:
+            self.exceeded_since_ms = now_ms
+        elif self.exceeded_since_ms and not exceeded:
+            self.exceeded_ms += now_ms - self.exceeded_since_ms
+            self.exceeded_since_ms = 0
+
+    def memory_exceeded_ms(self) -> tuple[int, int]:
+        """For how many ms that was so in all, and for how many it has been so now."""
+        current_ms: int64_t = monotonic_ms() - self.exceeded_since_ms if self.exceeded_since_ms else 0
+        return self.exceeded_ms + current_ms, current_ms
 
     def reset(self) -> None:
         """CONFIG RESETSTAT."""
         self.commands = self.bytes_in = self.bytes_out = self.connections = self.rejected_connections = 0
         self.query_limit_closes = self.output_limit_closes = self.error_replies = self.expire_us = 0
+        self.expire_capped = 0
+        self.exceeded_ms = self.exceeded_since_ms = 0
         self.errors.clear()
         self.recent.clear()

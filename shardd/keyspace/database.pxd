@@ -65,6 +65,8 @@ cdef class Keyspace:
     cdef public int lfu_log_factor, lfu_decay_minutes
     cdef public uint64_t hits, misses, expired, evicted, dirty
     cdef list doomed                    # cleared databases whose memory is given back in steps
+    cdef int64_t lazy_pending           # keys in them
+    cdef public uint64_t lazy_freed     # keys that were freed so
     cdef uint64_t exchanges             # databases swapped or cleared so far: whoever walks one starts anew
     cdef int touch_entry(self, bytep e) except -1
     cdef int count_access(self, bytep e) except -1

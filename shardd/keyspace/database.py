@@ -456,6 +456,7 @@ class Database:
             gone.slots = self.slots
             self.slots = cython.NULL
             self.keyspace.doomed.append([gone, 0, 0])
+            self.keyspace.lazy_pending += count
         else:
             for slot in range(SLOT_COUNT):
                 self.clear_slot(slot)
@@ -619,8 +620,8 @@ class Keyspace:
         return sum([db.used for db in self.databases])
 
     def pending_free(self) -> int:
-        """Cleared databases whose memory is not wholly given back yet."""
-        return len(self.doomed)
+        """Keys of cleared databases whose memory is not given back yet."""
+        return self.lazy_pending
 
     def free_step(self, keys: int) -> bool:
         """Give back the memory of up to about `keys` keys of cleared databases; whether there is more to do."""
@@ -630,6 +631,7 @@ class Keyspace:
         used: cython.longlong
         t: cython.pointer(Table)
         left: cython.longlong = keys
+        freed: cython.longlong = 0
         # not by the count alone: pages fall empty, and go back to the system, mostly with the last keys of all
         deadline_us: int64_t = monotonic_us() + STEP_US
         while self.doomed and left > 0:
@@ -641,12 +643,14 @@ class Keyspace:
                     # a giant slot goes chain by chain
                     chain = table_sweep(t, chain, FREE_CHAINS, _free_visitor, cython.NULL)
                     left -= used - t.used
+                    freed += used - t.used
                     if monotonic_us() > deadline_us:
                         left = 0
                     if chain:
                         continue
                     used = 0
                 left -= 1 + used
+                freed += used
                 table_walk(t, _free_visitor, cython.NULL)
                 table_clear(t)
                 chain = 0
@@ -657,6 +661,8 @@ class Keyspace:
                 self.doomed.pop(0)
             else:
                 self.doomed[0][1:] = at, chain
+        self.lazy_pending -= freed
+        self.lazy_freed += cython.cast(uint64_t, freed)
         return bool(self.doomed)
 
 

@@ -6,11 +6,13 @@ factory), which commands need authentication (dispatch), or what a flag does.
 The engine's and the proxy's sessions derive from Client, so that the connection commands exist once.
 
 Invariants: an id is given once per process and never again; `by_id` holds the clients that were added and not yet
-discarded, in order of arrival. Whoever adds one discards it when its connection is lost.
+discarded, in order of arrival. Whoever adds one discards it when its connection is lost. Internal connections (the
+supervisor's, the proxies') are listed, but do not count as clients: len() is without them.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t
 from cython.cimports.shardd.base.clock import monotonic_ms, unix_ms
+from cython.cimports.shardd.net.client import ClientFlag
 from cython.cimports.shardd.net.transport import Protocol
 
 
@@ -35,6 +37,7 @@ class Clients:
 
     def __cinit__(self, next_id: int64_t = 1, id_step: int64_t = 1) -> None:
         self.by_id = {}
+        self.internal = set()
         self.next_id = next_id
         self.id_step = id_step
 
@@ -51,9 +54,20 @@ class Clients:
 
     @cython.ccall
     @cython.exceptval(-1, check=False)
+    def add_internal(self, client: Client) -> cython.int:
+        """`add` for a connection within the tree: it is flagged so, and counts nowhere as a client."""
+        self.add(client)
+        self.accepted -= 1
+        client.flags |= ClientFlag.INTERNAL
+        self.internal.add(client.id)
+        return 0
+
+    @cython.ccall
+    @cython.exceptval(-1, check=False)
     def discard(self, client: Client) -> cython.int:
         """Take a client that left from the list, if it is there."""
         self.by_id.pop(client.id, None)
+        self.internal.discard(client.id)
         return 0
 
     @cython.ccall
@@ -69,4 +83,4 @@ class Clients:
         self.rejected = 0
 
     def __len__(self) -> int:
-        return len(self.by_id)
+        return len(self.by_id) - len(self.internal)

@@ -37,6 +37,7 @@ cdef class Reactor(Hub):
     cdef public object on_error             # called with (transport or listener, exception), or None
     cdef public object on_warning           # called with one line of text, or None
     cdef readonly uint64_t polls, events_total
+    cdef readonly int64_t busy_us           # all turns, without the waits in between
     cdef readonly int64_t longest_us        # the longest turn so far, by the wall: most that a ready socket waited
     cdef readonly int64_t longest_cpu_us    # the most CPU time of a turn, too high by limits.CPU_MARK_US at most
     cdef int64_t turn_us                    # when the turn began; monotonic

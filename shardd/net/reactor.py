@@ -436,6 +436,7 @@ class Reactor(Hub):
         cpu_us: int64_t
         now_us: int64_t = monotonic_us()
         wall_us: int64_t = now_us - self.turn_us
+        self.busy_us += wall_us
         if wall_us > self.longest_us:
             self.longest_us = wall_us
         if wall_us > self.longest_cpu_us:
@@ -447,8 +448,14 @@ class Reactor(Hub):
         return now_us
 
     def forget_longest(self) -> None:
-        """CONFIG RESETSTAT: the longest turn so far is the one under way."""
+        """The longest turn so far is the one under way."""
         self.longest_us = self.longest_cpu_us = 0
+
+    def reset_counters(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.forget_longest()
+        self.polls = self.events_total = self.reads = self.writes = self.queues_grown = self.queues_freed = 0
+        self.busy_us = 0
 
     # --- events ---------------------------------------------------------------------------------------------------
 

@@ -172,6 +172,7 @@ class Transport:
         if self.closing or self.close_when_drained or n <= 0:
             return 0
         if self.out_len == 0 and not self.connecting:
+            self.reactor.writes += 1
             sent = send(self.fd, p, n, MSG_NOSIGNAL)
             if sent == n:
                 self.bytes_out += n
@@ -206,6 +207,7 @@ class Transport:
         cap = max(cap, _OUT_BYTES_MIN)
         self.outbuf = cython.cast(bytep, regrow(self.outbuf, cap))
         self.out_cap = cap
+        self.reactor.queues_grown += 1
         return 0
 
     @cython.cfunc
@@ -214,6 +216,7 @@ class Transport:
         """Send from the queue; when it is empty, free it and tell the protocol."""
         sent: cython.Py_ssize_t
         if self.out_len > 0:
+            self.reactor.writes += 1
             sent = send(self.fd, self.outbuf + self.out_pos, self.out_len, MSG_NOSIGNAL)
             if sent < 0:
                 if errno == EINTR:
@@ -224,7 +227,9 @@ class Transport:
             self.out_len -= sent
             if self.out_len > 0:
                 return self.arm(self.events)
-        free(self.outbuf)
+        if self.outbuf != cython.NULL:
+            self.reactor.queues_freed += 1
+            free(self.outbuf)
         self.outbuf = cython.NULL
         self.out_pos = 0
         self.out_cap = 0
@@ -261,6 +266,7 @@ class Transport:
     def read_to(self, to: bytep, room: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read once. 0: nothing came, or the end of the stream or an error, which has been seen to."""
         got: cython.Py_ssize_t = recv(self.fd, to, room, 0)
+        self.reactor.reads += 1
         if got > 0:
             self.bytes_in += got
             self.active_ms = self.reactor.now_ms

@@ -109,10 +109,10 @@ def test_the_slow_log_cuts_arguments(engine):
 
 def test_rates(engine):
     stats = engine.server.stats
-    assert stats.rates() == (0, 0, 0)
-    for _ in range(30):
+    assert stats.rates() == (0,) * 5
+    for number in range(30):
         engine("PING")
-        stats.sample()
+        stats.sample(number, number * 10)
     assert all(rate > 0 for rate in stats.rates())
 
 

@@ -1,5 +1,5 @@
 """The registry of clients: ids, order, counters."""
-from shardd.net.client import Client, Clients
+from shardd.net.client import Client, ClientFlag, Clients
 
 
 def test_ids_and_order() -> None:
@@ -15,6 +15,18 @@ def test_ids_and_order() -> None:
     assert list(clients.by_id) == [3, 11] and len(clients) == 2
     clients.add(made[1])
     assert made[1].id == 15, "an id is never given twice"
+
+
+def test_internal_connections_are_no_clients() -> None:
+    clients = Clients()
+    client, link = Client(), Client()
+    clients.add(client)
+    clients.add_internal(link)
+    assert link.flags == ClientFlag.INTERNAL and client.flags == 0
+    assert len(clients) == 1 == clients.accepted and list(clients.by_id) == [1, 2]
+    clients.discard(link)
+    clients.discard(link)
+    assert len(clients) == 1 == len(clients.by_id)
 
 
 def test_counters() -> None:
