@@ -24,7 +24,7 @@ What is one step, and what is not:
   Where the engine that died had executed its write, and brings it back from its disk, that write stays.
 - An engine that is down when the reply is due has done all or nothing of its part; the error says that it is not known.
 
-A value goes from engine to engine as SHARDD READ gives it: [type, value, expiry], nil where there is no key.
+A value goes from engine to engine as SHARDD READ gives it: [kind, value, expiry], nil where there is no key.
 """
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -105,8 +105,19 @@ def _string(key: bytes, value: bytes, expire_at_ms: int) -> list[list[Any]]:
     return [[b"SET", key, value, *expiry]]
 
 
-_WRITERS: Final[dict[bytes, Callable[[bytes, Any, int], list[list[Any]]]]] = {b"string": _string}
-"""Type -> the commands that make a key of it, the first of which replaces whatever was there."""
+def _raw(key: bytes, value: bytes, expire_at_ms: int) -> list[list[Any]]:
+    """What was changed in place stays raw, as OBJECT ENCODING has it; the second write changes nothing else."""
+    return [*_string(key, value, expire_at_ms), [b"SETRANGE", key, 0, value[:1]]]
+
+
+def _float(key: bytes, value: bytes, expire_at_ms: int) -> list[list[Any]]:
+    """An integer that INCRBYFLOAT has made is no int to OBJECT ENCODING."""
+    return [*_string(key, value, expire_at_ms), [b"INCRBYFLOAT", key, 0]]
+
+
+_WRITERS: Final[dict[bytes, Callable[[bytes, Any, int], list[list[Any]]]]] = {
+    b"string": _string, b"raw": _raw, b"embstr": _float}
+"""Kind -> the commands that make a key of it, the first of which replaces whatever was there."""
 
 
 async def _move(held: Held, value: list[Any], engine: Engine, key: bytes, db: int | None = None) -> None:

@@ -6,7 +6,7 @@
     SHARDD COMMANDS             the names of all commands that this engine has
     SHARDD LATENCIES            a JSON object: command -> the histogram of its calls (structures.histogram, dump)
     SHARDD HOLD ms, RELEASE     serve this connection only, for a moment (engine.hold)
-    SHARDD READ key             [type, value, expiry in Unix ms or -1] of a key, nil where there is none
+    SHARDD READ key             [kind, value, expiry in Unix ms or -1] of a key, nil where there is none
 
 They exist on control connections only (ClientFlag.INTERNAL); any other client is told that there is no such command.
 They are not rows of Redis's table and not part of COMMAND.

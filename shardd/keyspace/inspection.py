@@ -18,6 +18,7 @@ from cython.cimports.shardd.structures.table import table_bytes, table_scan, tab
 
 from shardd.base.digest import mix, number, xor
 
+EMBSTR_MAX = cython.declare(cython.Py_ssize_t, 44)      # database.EMBSTR_MAX
 SAMPLED_KEYS = cython.declare(cython.int, 200)      # keys with an expiry that make an average
 SAMPLED_SLOT_KEYS = cython.declare(uint32_t, 64)    # a slot with more keys is sampled, not walked
 SAMPLED_CHAINS = cython.declare(cython.int, 8)
@@ -69,15 +70,26 @@ def describe(db: Database, key: bytes) -> dict | None:
 
 
 def read(db: Database, key: bytes) -> list | None:
-    """A key as another engine can make it again: [type as TYPE names it, value, expiry in Unix ms or -1]; None where it
-    is absent."""
+    """A key as another engine can make it again: [kind, value, expiry in Unix ms or -1]; None where it is absent.
+
+    kind: the type as TYPE names it; but, as OBJECT ENCODING shows it, "raw" for a short string that was changed in
+    place, and "embstr" for an integer that INCRBYFLOAT has left as text.
+    """
     k: Key
     e: bytep = entry_of(db, cython.address(k), key)
     if e == cython.NULL:
         return None
     if entry_type(e) != TYPE_STRING:
         raise AssertionError(f"type {entry_type(e)} cannot be read as a whole")
-    return [b"string", content_of(e), entry_expiry(e) if entry_expires(e) else -1]
+    value: bytes = content_of(e)
+    text: cython.p_char = value
+    integer: int64_t
+    kind: bytes = b"string"
+    if entry_encoding(e) == STR_EMBSTR and parse_int64(cython.cast(bytep, text), len(value), cython.address(integer)):
+        kind = b"embstr"
+    elif entry_encoding(e) != STR_EMBSTR and entry_encoding(e) != STR_INT and len(value) <= EMBSTR_MAX:
+        kind = b"raw"
+    return [kind, value, entry_expiry(e) if entry_expires(e) else -1]
 
 
 @cython.cfunc

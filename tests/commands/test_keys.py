@@ -151,6 +151,28 @@ def test_renamenx(r):
     assert r("EXISTS {t}1") == 0
 
 
+@pytest.mark.not_on("cluster", reason="keys of several slots")
+@pytest.mark.parametrize("command, gone", [("RENAME", 1), ("RENAMENX", 1), ("COPY", 0)])
+def test_the_encoding_goes_along(r, command, gone):
+    for value, more, encoding in (("1", "2", b"raw"), ("a", "b", b"raw"), ("", "ab", b"raw"), ("12", "", b"int"),
+                                  ("ab", "", b"embstr")):
+        r("DEL a b c")
+        r("SET", "a", value, "EX", 1000)
+        if more:
+            r("APPEND", "a", more)
+        for source, target in (("a", "b"), ("b", "c")):
+            assert r(command, source, target) in (1, OK)
+            assert r("EXISTS", source) == 1 - gone
+            assert r("GET", target) == (value + more).encode()
+            assert r("OBJECT", "ENCODING", target) == encoding
+            assert 900 < r("TTL", target) <= 1000
+    r("DEL a b")
+    r("INCRBYFLOAT a 12")
+    assert r(command, "a", "b") in (1, OK)
+    assert r("OBJECT ENCODING b") == b"embstr"
+    assert r("GET b") == b"12"
+
+
 # --- COPY -------------------------------------------------------------------------------------------------------------
 
 def test_copy(r):

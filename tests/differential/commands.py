@@ -29,7 +29,7 @@ class Profile(NamedTuple):
 
 
 ENGINE = Profile("engine", ((b"a", b"b", b"c", b"", b"{t}1", b"{t}2", b"bin\0\xff", b"k" * 70),))
-PROXY = Profile("proxy", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{foo}\0\xff", b"{foo}2"),
+TAGGED = Profile("tagged", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{foo}\0\xff", b"{foo}2"),
                            (b"x", b"{x}2")))
 
 # thousands of keys, most of them in three slots: tables that grow and shrink under every command

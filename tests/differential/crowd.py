@@ -25,6 +25,7 @@ from differential.episode import Command, Difference, Pair, show, shrink
 from harness import Closed, Conn, encode
 from harness.resp import ProtocolError, read_reply
 
+KEYS = 9            # of one client
 TAGS = 4            # hash tags of one client: with three engines, keys on at least two of them almost always
 LAST_SHOWN = 12
 MARK = b"end of script 5d01fe"
@@ -45,12 +46,10 @@ Unit = list[Step]
 Script = list[Unit]
 
 
-def profile_of(client: int, one_group: bool) -> Profile:
-    """The keys of one client. one_group: a command may take keys of several slots, whatever it is."""
-    groups = tuple(tuple(b"{%d%c}%d" % (client, tag, n) for n in range(3)) for tag in b"abcdefgh"[:TAGS])
-    if one_group:
-        groups = (sum(groups, ()),)
-    return Profile(f"client {client}", groups, SHARED | (frozenset({"LCS"}) if one_group else frozenset()))
+def profile_of(client: int) -> Profile:
+    """The keys of one client: a command may take keys of several slots, whatever it is."""
+    return Profile(f"client {client}", (tuple(b"{%d%c}%d" % (client, b"abcdefgh"[n % TAGS], n) for n in range(KEYS)),),
+                   SHARED)
 
 
 def inline(command: Command) -> bytes:
@@ -61,8 +60,10 @@ def inline(command: Command) -> bytes:
 class Writer:
     """Makes the units of one client."""
 
-    def __init__(self, rng: Random, profile: Profile) -> None:
+    def __init__(self, rng: Random, profile: Profile, large: float) -> None:
+        """large: how many of the units ask for values that do not fit into any buffer."""
         self.rng = rng
+        self.large = large
         self.generator = Generator(rng, profile)
 
     def script(self, count: int) -> Script:
@@ -73,6 +74,8 @@ class Writer:
         chance = self.rng.random()
         if chance < 0.90:
             return [self.step(command) for command in self.generator.next()]
+        if chance < self.large + 0.90:
+            return self.large_values()
         if chance < 0.93:
             first, *rest = self.generator.next()
             return [self.step((b"CLIENT", b"REPLY", b"SKIP"), False), self.step(first, False), *map(self.step, rest)]
@@ -83,6 +86,15 @@ class Writer:
         return [self.step(self.rng.choice((
             (b"RESET",), (b"HELLO", b"3"), (b"HELLO", b"2"), (b"CLIENT", b"GETNAME"), (b"PING", b"x" * 50),
             (b"CLIENT", b"SETNAME", b"n%d" % self.rng.randrange(9)), (b"SELECT", b"%d" % self.rng.randrange(3)))))]
+
+    def large_values(self) -> Unit:
+        """What makes replies overtake each other, if anything does: long ones among short ones of several engines."""
+        key, other = self.generator.any_key(), self.generator.any_key()
+        number = b"%d" % self.rng.randrange(10**6)
+        return [self.step(command) for command in (
+            (b"SETRANGE", key, b"%d" % self.rng.choice([40_000, 200_000, 2_000_000]), number), (b"SET", other, number),
+            (b"GET", key), (b"GET", other), (b"APPEND", other, b"1"), (b"MGET", key, other, key), (b"GET", other),
+            (b"SET", key, number), (b"MGET", other, key))]
 
     def step(self, command: Command, replies: bool = True) -> Step:
         short = sum(map(len, command)) < 300
@@ -191,10 +203,11 @@ class Crowd:
         self.split = split
         self.check = check
 
-    def run(self, seed: int, clients: int, count: int, one_group: bool = False) -> str | None:
-        """`clients` at once with `count` units each; the first difference in words, or None."""
+    def run(self, seed: int, clients: int, count: int, large: float = 0.0) -> str | None:
+        """`clients` at once with `count` units each, of which a share of `large` are about large values; the first
+        difference in words, or None."""
         rng = Random(seed)
-        scripts = [Writer(Random(rng.random()), profile_of(client, one_group)).script(count)
+        scripts = [Writer(Random(rng.random()), profile_of(client), large).script(count)
                    for client in range(clients)]
         found = self.differs(scripts, rng)
         if found is None:

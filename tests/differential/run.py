@@ -1,7 +1,7 @@
 """The long differential run.
 
     python -m tests.differential.run --commands 1000000 --seed 7 --target engine|proxy [--engines 3]
-                                   [--clients 8] [--wide] [--episode 2000] [--keep-going] [--seconds 180]
+                                   [--clients 8] [--large 0.01] [--wide] [--episode 2000] [--keep-going] [--seconds 180]
 
 Starts the servers, runs episodes, and prints each difference with the fewest commands that show it. With --clients an
 episode is what that many clients do at once. The exit code is the number of differences, at most 100. A seed gives the
@@ -20,19 +20,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from differential import commands, crowd, episode  # noqa: E402
 from harness.servers import Server  # noqa: E402
 
-PROFILES = {"engine": commands.ENGINE, "proxy": commands.PROXY, "wide": commands.WIDE}
-
 
 def episodes(options: argparse.Namespace, ours: Server, theirs: Server) -> Iterator[tuple[int, str, str]]:
     """(commands so far, the difference or "", that and what led to it) of each episode."""
-    anywhere = options.target == "engine" or options.engines == 1
-    profile = PROFILES["wide" if options.wide else "engine" if anywhere else "proxy"]
-    pair = episode.Pair(ours.conn, theirs.conn, split=not anywhere)
-    many = crowd.Crowd(ours.conn, theirs.conn, split=not anywhere)
+    split = options.target == "proxy" and options.engines > 1
+    profile = commands.WIDE if options.wide else commands.ENGINE
+    pair = episode.Pair(ours.conn, theirs.conn, split=split)
+    many = crowd.Crowd(ours.conn, theirs.conn, split=split)
     for number in range(0, options.commands, options.episode):
         seed = options.seed * 1_000_003 + number
         if options.clients > 1:
-            text = many.run(seed, options.clients, options.episode // options.clients, anywhere) or ""
+            text = many.run(seed, options.clients, options.episode // options.clients, options.large) or ""
             yield number, text.partition("\n")[0], text
             continue
         sequence = episode.make(seed, options.episode, profile)
@@ -49,6 +47,7 @@ def main() -> int:
     parser.add_argument("--target", choices=["engine", "proxy"], default="engine")
     parser.add_argument("--engines", type=int, default=2, help="behind the proxy")
     parser.add_argument("--clients", type=int, default=1, help="at once, each with keys of its own")
+    parser.add_argument("--large", type=float, default=0.003, help="with --clients: share of values of megabytes")
     parser.add_argument("--wide", action="store_true", help="thousands of keys instead of a few")
     parser.add_argument("--episode", type=int, default=2000, help="commands between two FLUSHALLs")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first difference")

@@ -29,6 +29,11 @@ def test_a_key_is_read_as_a_whole(proxy):
     assert proxy("SHARDD", "READ", "k") is None
     proxy("SET", "k", b"x" * 100_000)
     assert proxy("SHARDD", "READ", "k") == [b"string", b"x" * 100_000, -1]
+    proxy("SET", "k", "1")
+    proxy("APPEND", "k", "2")
+    assert proxy("SHARDD", "READ", "k") == [b"raw", b"12", -1]
+    proxy("INCRBYFLOAT", "k", "1")
+    assert proxy("SHARDD", "READ", "k") == [b"embstr", b"13", -1]
 
 
 def test_a_key_that_is_due_is_none(proxy):
