@@ -47,6 +47,8 @@ def figures(server: Any) -> dict[str, Any]:
         "rejected_connections": server.stats.rejected_connections,
         "proxy_redirected_commands": server.backends.redirected,
         "proxy_lost_replies": server.backends.lost_replies,
+        "proxy_link_rotations": server.backends.rotations, "proxy_shed_commands": server.shared.shed,
+        "proxy_held_bytes": server.shared.held_bytes,
         "client_query_buffer_limit_disconnections": server.stats.query_limit_closes,
         "client_output_buffer_limit_disconnections": server.stats.output_limit_closes,
         "total_reads_processed": server.reactor.reads, "total_writes_processed": server.reactor.writes,
@@ -102,8 +104,8 @@ def own_clients(server: Any, total: dict[str, Any]) -> dict[str, str]:
 _STATS: Final = (
     "total_connections_received", "total_commands_processed", "instantaneous_ops_per_sec", "total_net_input_bytes",
     "total_net_output_bytes", "instantaneous_input_kbps", "instantaneous_output_kbps", "rejected_connections",
-    "proxy_redirected_commands", "proxy_lost_replies", "client_query_buffer_limit_disconnections",
-    "client_output_buffer_limit_disconnections")
+    "proxy_redirected_commands", "proxy_lost_replies", "proxy_link_rotations", "proxy_shed_commands",
+    "proxy_held_bytes", "client_query_buffer_limit_disconnections", "client_output_buffer_limit_disconnections")
 
 
 _STATS_OF_ALL: Final = ("total_reads_processed", "total_writes_processed", "reply_buffer_shrinks",

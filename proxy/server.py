@@ -114,6 +114,10 @@ class ProxyServer:
         self.on_configured: Callable[[dict[str, str]], object] = lambda values: False
         self._asked_commands = False
         self._turn = 0
+        self.backends.retry_ms = config["proxy-retry-ms"]
+        self.shared.memory_max = config["proxy-memory-limit"]
+        config.subscribe("proxy-retry-ms", lambda retry_ms: setattr(self.backends, "retry_ms", retry_ms))
+        config.subscribe("proxy-memory-limit", lambda size: setattr(self.shared, "memory_max", size))
         config.subscribe("proto-max-bulk-len", self.parser.set_bulk_max)
         config.subscribe("loglevel", log.set_level)
         config.subscribe("cluster-announce-port", self._check_announced)

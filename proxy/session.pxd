@@ -22,7 +22,10 @@ cdef class Shared:
     cdef public int epoch               # grows with each topology
     cdef public int paused              # CLIENT PAUSE: 0, PAUSE_WRITE or PAUSE_ALL of proxy.pause
     cdef dict postponed                 # id -> session whose next command waits for its end
-    cdef readonly uint64_t commands
+    cdef public Py_ssize_t memory_max   # option proxy-memory-limit; 0: none
+    cdef readonly bint shedding         # more is held than that
+    cdef readonly uint64_t commands, shed
+    cdef Py_ssize_t held(self) noexcept
     cdef readonly Latency latency
     cdef readonly dict error_codes      # of errors made here: code -> count
 

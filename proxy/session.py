@@ -21,6 +21,9 @@ Bounds: a client with limits.PROXY_PIPELINE_MAX commands in flight, or that leav
 replies unread, is not read from. One that goes away with commands in flight leaves them to run; their replies are
 dropped.
 
+Where all clients and engines together make the process hold more than proxy-memory-limit, commands for the engines are
+refused until it is less. What is answered here, and what goes over the control lane, is not.
+
 Invariants: a request opens at most one slot, and every slot that is opened is answered once, if only by an error.
 Slices of the input are not used after `request` has returned.
 """
@@ -29,7 +32,7 @@ from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.proxy.backend import Backends, Engine
 from cython.cimports.proxy.latency import Latency
-from cython.cimports.proxy.link import DB_NO_TOUCH, Link
+from cython.cimports.proxy.link import DB_NO_TOUCH, LANE_CONTROL, Link
 from cython.cimports.proxy.merge import Task, ask_every, split
 from cython.cimports.proxy.replies import Outbox, ReplyQueue
 from cython.cimports.proxy.router import (
@@ -92,6 +95,17 @@ class Shared:
         self.outbox.flush()
         if self.latency.unsent > 0:
             self.latency.finish()
+        self.shedding = self.held() > self.memory_max > 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def held(self) -> cython.Py_ssize_t:
+        return self.reactor.buffer_bytes + self.backends.held_bytes + self.outbox.held_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Room for requests and replies that are on their way through this process."""
+        return self.held()
 
     def resume_postponed(self) -> None:
         """A pause is over, or less strict: everybody's next command may try again."""
@@ -103,7 +117,7 @@ class Shared:
 
     def reset_counters(self) -> None:
         """CONFIG RESETSTAT."""
-        self.commands = 0
+        self.commands = self.shed = 0
         self.error_codes.clear()
         self.router.reset_statistics()
         self.latency.reset()
@@ -290,6 +304,9 @@ class ProxySession(Client):
             return self.reject(route, errors.wrong_arity(self.last_command), silent)
         if not self.authenticated and not route.no_auth:
             return self.reject(route, errors.NOAUTH, silent)
+        if shared.shedding and route.kind != ROUTE_LOCAL and route.lane != LANE_CONTROL:
+            shared.shed += 1
+            return self.reject(route, errors.PROXY_MEMORY, silent)
         route.calls += 1
         if route.kind == ROUTE_KEY:
             return self.on_key(route, request, argv, silent)

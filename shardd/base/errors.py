@@ -345,6 +345,9 @@ def engine_overloaded(index: int) -> bytes:
     return b"ERR engine %d is overloaded, %b" % (index, NOT_EXECUTED.encode())
 
 
+PROXY_MEMORY = b"OOM command not allowed when the proxy holds more than 'proxy-memory-limit', it was not executed"
+
+
 def not_through_proxy(name: str) -> bytes:
     """Engines have the command, but through a proxy its answer could be wrong. name: "get" or "client|list"."""
     return b"ERR '%s' is not supported through the proxy" % name.encode()

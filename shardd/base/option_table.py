@@ -115,6 +115,10 @@ def _tree() -> list[Option]:
                section, SUPERVISOR, mutable=False),
         Option("proxies", Int(1, limits.PROXIES_MAX), "1", "Proxy processes that share the port.", section, SUPERVISOR,
                mutable=False),
+        Option("proxy-retry-ms", Int(0, 60_000), str(limits.PROXY_RETRY_MS), "Milliseconds that a command which could not "
+               "be sent waits for its engine.", section, PROXY),
+        Option("proxy-memory-limit", Memory(0, INT64_MAX), "1gb", "Bytes of requests and replies in one proxy above "
+               "which it refuses commands for the engines; 0 for no limit.", section, PROXY),
         Option("engine-base-port", Int(0, PORT_MAX), "0", "TCP port of the first engine, the next ones count up; 0 "
                "takes free ports.", section, SUPERVISOR, mutable=False),
         Option("dir", Directory(), "./", "Directory of everything that is kept on disk.", section, ALL, protected=True),

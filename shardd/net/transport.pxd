@@ -64,6 +64,7 @@ cdef class Hub:
     cdef readonly int64_t now_ms            # monotonic, read once per poll
     cdef readonly uint64_t reads, writes    # calls of recv and send for connections
     cdef readonly uint64_t queues_grown, queues_freed   # of unsent bytes
+    cdef readonly Py_ssize_t buffer_bytes   # inbuf and outbuf of all connections
     cdef int wake_up(self) except -1        # make sure that a poll follows soon
 
 cdef uint32_t edges(uint32_t events) noexcept

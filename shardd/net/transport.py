@@ -154,7 +154,8 @@ class Transport:
         raise TypeError("a transport is made by the reactor")
 
     def __dealloc__(self) -> None:
-        self.free_buffers()
+        free(self.inbuf)
+        free(self.outbuf)
         if self.fd >= 0:        # nobody buried it: its reactor went first
             sys_close(self.fd)
 
@@ -206,6 +207,7 @@ class Transport:
         cap = max(self.out_pos + self.out_len + n, 2 * self.out_cap)
         cap = max(cap, _OUT_BYTES_MIN)
         self.outbuf = cython.cast(bytep, regrow(self.outbuf, cap))
+        self.reactor.buffer_bytes += cap - self.out_cap
         self.out_cap = cap
         self.reactor.queues_grown += 1
         return 0
@@ -231,6 +233,7 @@ class Transport:
             self.reactor.queues_freed += 1
             free(self.outbuf)
         self.outbuf = cython.NULL
+        self.reactor.buffer_bytes -= self.out_cap
         self.out_pos = 0
         self.out_cap = 0
         self.watch(self.events & ~EPOLLOUT)
@@ -308,6 +311,7 @@ class Transport:
         if self.inbuf != cython.NULL and not self.closing:
             free(self.inbuf)
             self.inbuf = cython.NULL
+            self.reactor.buffer_bytes -= self.in_cap
             self.in_cap = 0
         return 0
 
@@ -326,6 +330,7 @@ class Transport:
             memcpy(fresh, p, n)
             free(self.inbuf)
             self.inbuf = fresh
+            self.reactor.buffer_bytes += cap - self.in_cap
             self.in_cap = cap
         elif p != self.inbuf:
             memmove(self.inbuf, p, n)
@@ -344,6 +349,7 @@ class Transport:
         if cap <= self.in_cap:
             return 0
         self.inbuf = cython.cast(bytep, regrow(self.inbuf, cap))
+        self.reactor.buffer_bytes += cap - self.in_cap
         self.in_cap = cap
         return 0
 
@@ -491,6 +497,7 @@ class Transport:
         free(self.outbuf)
         self.inbuf = cython.NULL
         self.outbuf = cython.NULL
+        self.reactor.buffer_bytes -= self.in_cap + self.out_cap
         self.in_len = self.in_cap = self.out_pos = self.out_len = self.out_cap = 0
         return 0
 
