@@ -8,6 +8,7 @@ from typing import Final
 
 from shardd.cluster.topology import DOWN
 from shardd.ctl.checkup import ADVICE, PROBLEM, Finding, Patient, check, process_name
+from shardd.ctl.config import shown
 from shardd.ctl.human import human_seconds, plural
 from shardd.ctl.status import slots_served
 
@@ -136,17 +137,19 @@ def slots(patient: Patient) -> Iterator[Finding]:
 @check("configuration", "all processes have the same options, and the file too")
 def configuration(patient: Patient) -> Iterator[Finding]:
     for row in patient.different:
+        name, process = row["name"], row["process"]
         yield Finding(
-            PROBLEM, row["process"],
-            what=f"{row['name']} is {row['value'] or 'empty'} in {row['process']}; it should be "
-                 f"{row['expected'] or 'empty'}",
+            PROBLEM, process,
+            what=f"{name} is {shown(name, row['value']) or 'empty'} in {process}; it should be "
+                 f"{shown(name, row['expected']) or 'empty'}",
             why="the processes of a tree should behave alike; somebody set it on this one directly, or the machine "
                 "allows no more",
-            fix=patient.ctl(f"config set {row['name']} {patient.config.get(row['name']) or repr('')}"))
+            fix=patient.ctl(f"config set {name} {shown(name, patient.config.get(name, '')) or repr('')}"))
     for row in patient.supervisor.get("pending") or ():
+        name = str(row.get("option"))
         yield Finding(
             ADVICE, str(row.get("origin")),
-            what=f"{row.get('option')} is {row.get('value')} in the file, and not yet in force",
+            what=f"{name} is {shown(name, str(row.get('value')))} in the file, and not yet in force",
             why="it is read at start alone",
             fix=str(row.get("command") or patient.ctl("restart all")))
 

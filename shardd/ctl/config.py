@@ -81,7 +81,8 @@ def running(source: Source, *patterns: str) -> dict[str, str]:
     return {name: text(value) for name, value in found.items()}
 
 
-def _shown(name: str, value: str, secrets: bool) -> str:
+def shown(name: str, value: str, secrets: bool = False) -> str:
+    """An option's value for people: a password only where it is asked for."""
     option = BY_NAME.get(name)
     return _HIDDEN if option is not None and option.sensitive and value and not secrets else value
 
@@ -119,14 +120,14 @@ def get(app: App) -> int:
         raise CtlError(f"no option matches {' '.join(options.words)}")
     different = differences(app.source, values)
     secrets = options.secrets
-    shown = {name: _shown(name, value, secrets) for name, value in values.items()}
+    visible = {name: shown(name, value, secrets) for name, value in values.items()}
     for row in different:
-        row |= {"expected": _shown(row["name"], row["expected"], secrets),
-                "value": _shown(row["name"], row["value"], secrets)}
+        row |= {"expected": shown(row["name"], row["expected"], secrets),
+                "value": shown(row["name"], row["value"], secrets)}
     if app.as_json:
-        app.screen.json({"ok": not different, "values": shown, "differences": different})
+        app.screen.json({"ok": not different, "values": visible, "differences": different})
         return EXIT_BAD if different else EXIT_OK
-    app.screen.table(["option", "value"], [[name, value or '""'] for name, value in shown.items()])
+    app.screen.table(["option", "value"], [[name, value or '""'] for name, value in visible.items()])
     if different:
         app.screen.line()
         app.screen.table(["process", "option", "has", "should have"],
@@ -154,11 +155,11 @@ def set_(app: App) -> int:
     now = {name: value for name, value in running(app.source, *names).items() if name in names}
     path = _rewrite(app) if app.options.rewrite else None
     if app.as_json:
-        app.screen.json({"ok": True, "set": {name: _shown(name, value, app.options.secrets)
+        app.screen.json({"ok": True, "set": {name: shown(name, value, app.options.secrets)
                                              for name, value in now.items()}, "rewritten": path})
     else:
         for name, value in now.items():
-            app.screen.line(f"{name} is {_shown(name, value, app.options.secrets) or 'empty'} now")
+            app.screen.line(f"{name} is {shown(name, value, app.options.secrets) or 'empty'} now")
         app.screen.line(f"written to {path}" if path else "until the next start: --rewrite keeps it in the file")
     return EXIT_OK
 
@@ -250,7 +251,7 @@ def diff(app: App) -> int:
         raise UsageError(f"the file {path} is on another host: run this there, or name a copy with --file")
     different = compare(running(app.source, "*"), load(path, supervisor_cwd(app.source)))
     for row in different:
-        row |= {key: _shown(row["name"], row[key], app.options.secrets) for key in ("running", "in_file")}
+        row |= {key: shown(row["name"], row[key], app.options.secrets) for key in ("running", "in_file")}
     if app.as_json:
         app.screen.json({"ok": not different, "file": path, "differences": different})
     elif not different:

@@ -1,16 +1,18 @@
 """shardctl against a real tree: one for the whole module, but for tests that end or hang a process."""
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from harness import build
-from harness.servers import Server
+from harness import Closed, Conn, build
+from harness.servers import Server, free_port
 
 PASSWORD = "s3cret"
 
@@ -93,3 +95,120 @@ def test_an_engine_that_hangs_is_told(start):
         assert "engine 1" in answer(tree, "status", code=1)["verdict"].lower()
     finally:
         process.send_signal(signal.SIGCONT)
+
+
+# --- clients ------------------------------------------------------------------------------------------------------
+
+def test_clients_are_found_and_ended_on_proxies_and_engines(tree):
+    port = next(one["port"] for one in answer(tree, "status")["processes"] if one["name"] == "engine 1")
+    with tree.conn() as through, Conn(port) as direct:
+        for conn, name in ((through, "through"), (direct, "direct")):
+            conn.must("AUTH", PASSWORD)
+            conn.must("CLIENT", "SETNAME", name)
+        found = {row["name"]: row for row in answer(tree, "clients")["clients"]}
+        assert found["through"]["process"] == "proxy 0" and found["direct"]["process"] == "engine 1"
+        assert found["through"]["id"] == through("CLIENT ID") and found["through"]["cmd"] == "client|setname"
+        assert "/run/" not in str(found), "the links within the tree are not clients"
+        done = answer(tree, "clients", "kill", "-f", "name=direct")
+        assert done["killed"] == [found["direct"]["id"]]
+        with pytest.raises(Closed):
+            direct("PING")
+        assert through("PING")
+    assert ctl("clients", "kill", found["direct"]["id"], "--on", "engines", tree=tree).returncode == 1
+
+
+def test_clients_of_several_proxies(start):
+    tree = start("tree", engines=1, proxies=2)
+    wait_until(lambda: ctl("status", tree=tree).returncode == 0)
+    with contextlib.ExitStack() as stack:
+        conns = [stack.enter_context(tree.conn()) for _ in range(32)]
+        ids = {conn("CLIENT ID") for conn in conns}
+        found = {row["id"]: row["process"] for row in answer(tree, "clients", "--on", "proxies")["clients"]}
+        assert set(found) == ids and set(found.values()) == {"proxy 0", "proxy 1"}
+        done = answer(tree, "clients", "kill", *sorted(ids)[:5])
+        assert sorted(done["killed"]) == sorted(ids)[:5] and done["gone"] == []
+
+
+# --- top, latency, doctor -----------------------------------------------------------------------------------------
+
+def test_top_sees_what_happens(tree):
+    process = subprocess.Popen([sys.executable, "-m", "shardd.ctl.main", "top", "--json", "-c", "2", "-i", "1", "--dir",
+                                str(tree.dir)], stdout=subprocess.PIPE, text=True, env=build.environment())
+    with tree.conn() as conn:
+        conn.must("AUTH", PASSWORD)
+        while process.poll() is None:
+            for number in range(100):
+                conn.must("GET", f"key:{number}")
+    frames = [json.loads(line) for line in process.stdout.read().splitlines()]
+    process.stdout.close()
+    assert process.returncode == 0 and len(frames) == 2
+    assert frames[1]["total"]["proxy_ops"] > 10 and frames[1]["total"]["hit_percent"] == 100
+    assert "get" in [row["name"] for row in frames[1]["commands"]]
+    assert all(one["state"] == "up" for one in frames[1]["processes"])
+    assert frames[1]["total"]["p99_us"] >= frames[1]["total"]["p50_us"] > 0
+
+
+def test_latency(tree):
+    found = answer(tree, "latency")
+    assert {"get", "set"} <= {row["name"] for row in found["commands"]}
+    assert {row["part"] for row in found["proxies"]} == {"queue", "engine", "network", "total"}
+    probes = answer(tree, "latency", "probe", "-c", 50)["probes"]
+    assert [(row["process"], row["count"]) for row in probes] == [("engine 0", 50), ("engine 1", 50), ("proxy 0", 50)]
+    with tree.conn() as conn:
+        conn.must("AUTH", PASSWORD)
+        conn.must("DEBUG SLEEP 0.05")
+    assert "debug sleep 0.05" in [row["command"].lower() for row in answer(tree, "latency", "slow")["slow"]]
+    assert [row["process"] for row in answer(tree, "latency", "doctor")["reports"]] == ["engine 0", "engine 1"]
+
+
+def test_doctor_finds_an_engine_that_was_set_alone(tree):
+    with Conn(str(tree.dir / "run" / "engine-1.sock")) as conn:
+        conn.must("CONFIG SET maxmemory 123456789")
+        found = answer(tree, "doctor", "configuration", code=1)
+        assert [(one["where"], one["fix"].split(" --dir")[0]) for one in found["findings"]] == [
+            ("engine 1", "shardctl config set maxmemory 0")]
+        assert ctl(*found["findings"][0]["fix"].split()[1:]).returncode == 0
+    assert answer(tree, "doctor", "configuration")["ok"]
+
+
+def test_doctor_looks_at_everything(tree):
+    done = ctl("doctor", "--json", tree=tree)
+    found = json.loads(done.stdout)
+    tree_checks = {"processes", "supervisor", "epoch", "slots", "configuration", "versions", "replies", "persistence"}
+    assert not [one for one in found["findings"] if one["check"] in tree_checks], found
+    assert done.returncode == (0 if found["ok"] else 1)
+
+
+# --- config -------------------------------------------------------------------------------------------------------
+
+def test_config_set_reaches_every_process_and_diff_sees_it(start, tmp_path):
+    conf = tmp_path / "shardd.conf"
+    port = free_port()
+    conf.write_text(f"# mine\nport {port}\nbind 127.0.0.1\nengines 2\ndir {tmp_path}\nmaxclients 500\n")
+    log = open(tmp_path / "log", "wb")
+    process = subprocess.Popen([sys.executable, "-m", "shardd.supervisor.main", str(conf)], cwd=tmp_path, stdout=log,
+                               stderr=log, env=build.environment(), start_new_session=True)
+    try:
+        where = ("--conf", str(conf))
+        wait_until(lambda: ctl("ping", *where).returncode == 0)
+        assert ctl("config", "diff", *where).returncode == 0, ctl("config", "diff", *where).stdout
+        done = ctl("config", "set", "maxclients", 400, "slowlog-max-len", 5, *where)
+        assert done.returncode == 0 and "maxclients is 400 now" in done.stdout
+        assert ctl("config", "get", *where).returncode == 0, "every process agrees"
+        found = json.loads(ctl("config", "diff", "--json", *where).stdout)
+        assert [(row["name"], row["running"], row["in_file"]) for row in found["differences"]] == [
+            ("maxclients", "400", "500"), ("slowlog-max-len", "5", "128")]
+        assert ctl("config", "rewrite", *where).returncode == 0
+        assert ctl("config", "diff", *where).returncode == 0
+        assert conf.read_text().startswith("# mine\n") and "maxclients 400" in conf.read_text()
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

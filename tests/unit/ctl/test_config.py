@@ -148,8 +148,8 @@ def test_differences_say_where_and_how(source, file, monkeypatch):
 def test_another_file_and_files_with_mistakes(source, file, tmp_path):
     other = tmp_path / "other.conf"
     other.write_text(f"dir {tmp_path}\nlogfile log\nhz 50\n")
-    assert [row["name"] for row in ctl(source, "config", "diff", "--file", str(other), "--json").json["differences"]] == [
-        "hz"]
+    done = ctl(source, "config", "diff", "--file", str(other), "--json")
+    assert [row["name"] for row in done.json["differences"]] == ["hz"]
     other.write_text("nosuch 1\n")
     done = ctl(source, "config", "diff", "--file", str(other))
     assert done.code == 2 and "other.conf:1: nosuch: unknown option" in done.error

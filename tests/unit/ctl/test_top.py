@@ -45,7 +45,8 @@ def test_rates_are_differences_over_the_time_between(source):
     before = look(source, 10.0)
     source.node("engine 0").answers["INFO EVERYTHING"] = info(**counters(
         total_commands_processed=1200, used_cpu_user=1.5, keyspace_hits=40, keyspace_misses=20, expired_keys=4,
-        total_net_input_bytes=5000, cmdstat_get="calls=300,usec=1200,usec_per_call=4.00,rejected_calls=1,failed_calls=2",
+        total_net_input_bytes=5000,
+        cmdstat_get="calls=300,usec=1200,usec_per_call=4.00,rejected_calls=1,failed_calls=2",
         cmdstat_set="calls=10,usec=4000,usec_per_call=400,rejected_calls=0,failed_calls=0"))
     source.node("proxy 0").answers["SHARDD METRICS"] = json.dumps({"fields": {
         "total_commands_processed": 250, "connected_clients": 5, "total_net_input_bytes": 10}}).encode()
