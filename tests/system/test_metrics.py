@@ -48,7 +48,7 @@ def get(port: int, path: str, timeout_s: float = 10) -> tuple[int, str]:
 @pytest.fixture
 def tree(start) -> tuple[Server, int]:
     port = free_port()
-    return start("tree", engines=2, metrics_port=port), port
+    return start("tree", engines=2, metrics_port=port, proxy_latency_sample=1), port
 
 
 def scrape(port: int) -> dict:
@@ -81,9 +81,28 @@ def test_the_whole_under_the_names_of_redis_exporter(tree):
         assert at(found, "redis_keyspace_misses_total") == 1
         assert at(found, "redis_connected_clients") == 1
         assert at(found, "shardd_proxy_link_up", proxy="0", engine="1") == 1
+        for part in ("queue", "engine", "network", "total"):
+            count = at(found, "shardd_proxy_latency_seconds_count", proxy="0", part=part)
+            assert count >= 100 and count == at(found, "shardd_proxy_latency_seconds_bucket", proxy="0", part=part, le="+Inf")
         assert at(found, "shardd_healthy") == 1 and at(found, "redis_cluster_state") == 1
         assert at(found, "redis_memory_used_bytes") == int(
             conn.must("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0])
+
+
+def test_several_proxies_are_one_server(start):
+    port = free_port()
+    server = start("tree", engines=1, proxies=2, metrics_port=port)
+    conns = [server.conn() for _ in range(8)]
+    for conn in conns:
+        conn.must("PING"), conn.must("SET", "key", "value")
+    found = newer(port)
+    own = [{name: at(found, f"shardd_proxy_{name}", proxy=str(proxy)) for name in ("up", "connected_clients")}
+           for proxy in range(2)]
+    assert [proxy["up"] for proxy in own] == [1, 1]
+    assert at(found, "redis_connected_clients") == sum(proxy["connected_clients"] for proxy in own) == 8
+    assert at(found, "redis_commands_total", cmd="set") == 8
+    for conn in conns:
+        conn.close()
 
 
 def test_config_set_shows(tree):
