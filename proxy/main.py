@@ -26,6 +26,7 @@ from typing import Any
 
 import uvloop
 
+from proxy.drain import Drain
 from proxy.server import ProxyServer
 from shardd.base import child, limits
 from shardd.base.clock import mono_ms
@@ -64,12 +65,14 @@ class Proxy:
         self.server.on_shutdown = self._on_shutdown
         if self.parent is not None:
             self.server.on_configured = self.parent.configured
+            self.server.on_drain = self._on_drain
         self.server.backends.schedule = self._schedule
         self._topology = topology
         self._turn = 0
         self._started_ms = mono_ms()
         self._unix_paths: list[str] = []
         self._listeners: list[Any] = []
+        self._drain: Drain | None = None
 
     async def run(self) -> None:
         """Serve until a signal, the supervisor's end or SHUTDOWN. Raises ConfigError where a socket does not open."""
@@ -79,6 +82,8 @@ class Proxy:
         reactor.linger_ms = 1
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._on_signal, number)
+        self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)    # the end of a terminal; a supervisor reads its file again
         self.loop.add_reader(reactor.fileno(), reactor.poll)
         if self.parent is not None:
             path = self.parent.control_path
@@ -129,10 +134,13 @@ class Proxy:
     def _cron(self) -> None:
         self._timer = self.loop.call_later(limits.PROXY_CRON_MS / 1000, self._cron)
         self._turn += 1
+        if self._drain is not None and self._drain.step():
+            self.done.set()
         self.server.check()
         if self._turn % _SWEEP_TURNS == 0:
             self.server.limits.sweep()
-            if self.parent is not None and self._control.check():
+            self.log.check()
+            if self.parent is not None and self._drain is None and self._control.check():
                 self.log.warning(f"{self._control.path} was removed; it is there again")
 
     def _schedule(self, delay_ms: int, callback: Callable[[], object]) -> None:
@@ -151,6 +159,15 @@ class Proxy:
             return self.parent.shutdown(save)
         self.loop.call_soon(self.done.set)
         return True
+
+    def _on_drain(self, grace_ms: int) -> None:
+        """A successor has the place of this process, its control socket included."""
+        if self._drain is None:
+            self._drain = Drain(self.server, grace_ms)
+            self._unix_paths.clear()
+            for listener in (*self._listeners, self._control):
+                listener.close()
+            self.log.notice(f"Another proxy serves in this one's place; {len(self.server.clients)} clients may finish")
 
     def _stop(self) -> None:
         self.log.notice("Bye: the proxy stops")

@@ -111,6 +111,8 @@ class ProxyServer:
         self.topology: Topology | None = None
         self.on_topology: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
+        self.on_drain: Callable[[int], object] = lambda grace_ms: None
+        self.draining = False
         self.on_configured: Callable[[dict[str, str]], object] = lambda values: False
         self._asked_commands = False
         self._turn = 0
@@ -195,7 +197,8 @@ class ProxyServer:
     def check(self) -> None:
         """Cron, ten times a second."""
         self.backends.check(mono_ms())
-        self.peers.check()
+        if not self.draining:       # its successor speaks in its place
+            self.peers.check()
         self.pause.check()
         self._turn += 1
         if self._turn % _SAMPLE_TURNS == 0:
@@ -241,7 +244,7 @@ class ProxyServer:
     # --- the control socket ---------------------------------------------------------------------------------------
 
     def control(self, client: ProxySession, args: list[bytes]) -> Any:
-        """SHARDD TOPOLOGY [json], STATUS, METRICS and CONFIG, and what proxies ask each other (proxy.peers), on
+        """SHARDD TOPOLOGY [json], STATUS, METRICS, CONFIG and DRAIN, and what proxies ask each other (proxy.peers), on
         control connections. Raises CommandError.
 
         SHARDD CONFIG name text ... is what another proxy's client has set: of this process alone.
@@ -273,7 +276,11 @@ class ProxyServer:
                 raise CommandError(f"ERR {error}".encode()) from None
             return OK
         if word == b"config" and len(args) > 2 and len(args) % 2 == 0:
-            self.config.set_many(list(zip(args[2::2], args[3::2])), local=True)
+            self.config.set_many(list(zip(args[2::2], args[3::2])), local=True, trusted=True)
+            return OK
+        if word == b"drain" and len(args) == 3 and args[2].isdigit():
+            self.draining = True
+            self.on_drain(int(args[2]))
             return OK
         raise CommandError(errors.unknown_subcommand(args[0], word))
 

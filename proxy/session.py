@@ -548,6 +548,10 @@ class ProxySession(Client):
 
     # --- for plain callers ----------------------------------------------------------------------------------------
 
+    def finish(self) -> None:
+        """Take no more commands, and close when all that are in flight are answered."""
+        self.queue.close_when_empty()
+
     @property
     def in_flight(self) -> int:
         """Commands whose reply is due."""

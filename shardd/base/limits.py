@@ -196,6 +196,13 @@ BACKLOG_HOLD_MS: Final = 1_000
 """Longest pause before a restart during which the listening sockets of a child are kept open: connections may wait so
 long in the backlog. Of one that keeps dying they are closed, so that clients are refused at once instead of hanging."""
 
+DRAIN_IDLE_MS: Final = 1_000
+"""A client that was silent for so long is disconnected by a proxy that hands over: it will hardly send its next command
+in the very microsecond in which that is decided."""
+
+DRAIN_END_MS: Final = 60_000
+"""How long a proxy whose drain is over may still wait for the replies of commands in flight before it is stopped."""
+
 LOG_LINES_KEPT: Final = 1_000
 """Lines of the log that the supervisor remembers per process: some 150 KiB, and enough to see how a crash came about."""
 

@@ -275,6 +275,14 @@ class Config:
         """Where this machine cannot give what was asked for: the value that it can."""
         self.values[OPTIONS[name].name] = value
 
+    def adopt(self, name: str, other: "Config") -> None:
+        """Take over the value and the origin that another configuration has of an option, whatever CONFIG SET may do."""
+        self.values[name] = other.values[name]
+        if name in other.origins:
+            self.origins[name] = other.origins[name]
+        else:
+            self.origins.pop(name, None)
+
     def origin(self, name: str) -> str:
         """Where the option got its value at start: "file:line", "command line" or "default"."""
         return self.origins.get(name, "default")
@@ -311,13 +319,13 @@ class Config:
         """Call `callback(value)` after each CONFIG SET that names the option; raising ConfigError(reason) undoes it."""
         self._subscribers.setdefault(OPTIONS[name].name, []).append(callback)
 
-    def set_many(self, pairs: Sequence[tuple[bytes, bytes]], local: bool = False) -> None:
+    def set_many(self, pairs: Sequence[tuple[bytes, bytes]], local: bool = False, trusted: bool = False) -> None:
         """CONFIG SET: all the values or none.
 
-        pairs: (name, value) as the client sent them; local: it came over a loopback address or a Unix socket. Raises
-        CommandError with Redis's text.
+        pairs: (name, value) as the client sent them; local: it came over a loopback address or a Unix socket; trusted:
+        it is the supervisor's, who may also change what is protected. Raises CommandError with Redis's text.
         """
-        wanted = self._wanted(pairs, local)
+        wanted = self._wanted(pairs, local, trusted)
         before = {option.name: self.values[option.name] for _, option, _ in wanted}
         changed: list[Option] = []
         try:
@@ -341,7 +349,8 @@ class Config:
                     callback(self.values[option.name])
             raise
 
-    def _wanted(self, pairs: Sequence[tuple[bytes, bytes]], local: bool) -> list[tuple[bytes, Option, str]]:
+    def _wanted(self, pairs: Sequence[tuple[bytes, bytes]], local: bool,
+                trusted: bool) -> list[tuple[bytes, Option, str]]:
         """The options of a CONFIG SET, checked in Redis's order: unknown, not to be changed, named twice."""
         wanted: list[tuple[bytes, Option, str]] = []
         seen: set[str] = set()
@@ -352,7 +361,7 @@ class Config:
                 raise CommandError(config_set_unknown(name))
             if not option.mutable:
                 raise CommandError(config_set_failed(name, b"can't set immutable config"))
-            if option.protected and not self._protected_allowed(local):
+            if option.protected and not trusted and not self._protected_allowed(local):
                 raise CommandError(config_set_failed(name, b"can't set protected config"))
             if key in seen:
                 raise CommandError(config_set_failed(name, b"duplicate parameter"))

@@ -3,6 +3,7 @@
     SHARDD TOPOLOGY [json]      install, or show, the slot map
     SHARDD STATUS               a JSON object of figures
     SHARDD PROXY                +OK; the connection is a proxy's (control connections are internal already)
+    SHARDD CONFIG name text ... CONFIG SET by the supervisor, which may also change what is protected
     SHARDD COMMANDS             the names of all commands that this engine has
     SHARDD LATENCIES            a JSON object: command -> the histogram of its calls (structures.histogram, dump)
     SHARDD HOLD ms, RELEASE     serve this connection only, for a moment (engine.hold)
@@ -55,6 +56,14 @@ def commands(server: Any, client: Any, args: list[bytes]) -> Any:
     return sorted(server.built)
 
 
+def config(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD CONFIG name text ..."""
+    if len(args) % 2:
+        raise CommandError(errors.SYNTAX)
+    server.config.set_many(list(zip(args[2::2], args[3::2], strict=True)), local=True, trusted=True)
+    return OK
+
+
 def latencies(server: Any, client: Any, args: list[bytes]) -> Any:
     """SHARDD LATENCIES"""
     return json.dumps({name: histogram.dump() for name, histogram in server.registry.latencies().items()})
@@ -92,8 +101,8 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     container = _row(PREFIX, -2)
     pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
     for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
-                                 ("commands", 2, commands), ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release),
-                                 ("read", 3, read)):
+                                 ("commands", 2, commands), ("config", -4, config), ("latencies", 2, latencies),
+                                 ("hold", 3, hold), ("release", 2, release), ("read", 3, read)):
         row = _row(f"{PREFIX}|{name}", arity, _KEY if handler is read else "-")
         container.subcommands[name] = row
         pairs.append((row, _internal(handler)))

@@ -64,7 +64,6 @@ class Engine:
         if self.parent:
             self._control = ControlSocket(reactor, self.parent.control_path, config["tcp-backlog"], self._accept_control)
             self._unix_paths.append(self.parent.control_path)
-            self._check_control()
         elif self.server.mode == "cluster":
             self._announce()
             for name in ("cluster-announce-ip", "cluster-announce-port", "cluster-announce-hostname"):
@@ -96,9 +95,11 @@ class Engine:
             server.node_id, host=config["cluster-announce-ip"], hostname=config["cluster-announce-hostname"],
             port=config["cluster-announce-port"] or server.port))
 
-    def _check_control(self) -> None:
-        self._control_timer = self.loop.call_later(limits.CONTROL_CHECK_MS / 1000, self._check_control)
-        if self._control.check():
+    def _check_files(self) -> None:
+        """Once a second: what somebody may have removed or renamed."""
+        self._files_timer = self.loop.call_later(limits.CONTROL_CHECK_MS / 1000, self._check_files)
+        self.log.check()
+        if self.parent and self._control.check():
             self.log.warning(f"{self._control.path} was removed; it is there again")
 
     def _accept(self, transport: object) -> Session | None:
@@ -125,10 +126,13 @@ class Engine:
         reactor.on_warning = self.log.warning
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._on_signal, number)
+        self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)    # the end of a terminal; a supervisor reads its file again
         reactor.linger_ms = 1
         self.listen()
         self.loop.add_reader(reactor.fileno(), reactor.poll)
         self.cron.start()
+        self._check_files()
         if self.parent:
             self.parent.ready(self.server.port)
         # no cycles are made while serving, and a collection would be a pause
@@ -156,8 +160,7 @@ class Engine:
         self.log.notice(f"Bye: the engine stops; its longest batch of clients took {server.reactor.longest_us} us, its "
                         f"longest step of own work {server.longest_step_us} us")
         self.cron.stop()
-        if self.parent:
-            self._control_timer.cancel()
+        self._files_timer.cancel()
         self.loop.remove_reader(self.server.reactor.fileno())
         self.server.journal.flush()
         self.server.reactor.close()

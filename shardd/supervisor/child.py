@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -147,9 +148,10 @@ class Child:
         self._become(self.watch.restart(mono_ms()))
 
     def drain(self, grace_ms: int) -> None:
-        """Its successor serves: it is told to let its clients finish, and stopped after `grace_ms` at the latest."""
+        """Its successor serves: it is told to let its clients finish within `grace_ms`, and stopped some time later."""
         self.replaced = True
-        self._become(self.watch.drain(mono_ms(), grace_ms))
+        self.watch = replace(self.watch, name=f"{self.watch.name} (pid {self.pid})")
+        self._become(self.watch.drain(mono_ms(), grace_ms + limits.DRAIN_END_MS))
         self._drain_ms = grace_ms
 
     # --- telling it things ----------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ SHARDD STATUS is a JSON object:
     pid, epoch, stored_epoch, cluster_id, uptime_s, stopping
     cycle       what the latest cycle that did anything did, a sentence
     trouble     sentences about what is wrong with the tree itself
+    working     what is under way: "a reload", "a restart of engines", empty for nothing
+    pending     what the configuration file says and only a restart makes true: {option, value, origin, command}
     children    one object per engine and proxy (child.py's status(), with the child's own figures)
     draining    the same of proxies whose successor serves, and which let their clients finish
 """
@@ -22,6 +24,7 @@ from shardd.base.clock import mono_ms
 from shardd.base.errors import SYNTAX, CommandError
 from shardd.supervisor.child import ENGINE
 from shardd.supervisor.control import json_bulk, reject
+from shardd.supervisor.rolling import Wish
 from shardd.wire.values import OK, Simple
 
 _LINES_SHOWN = 100
@@ -49,18 +52,25 @@ class Commands:
             return OK
         if verb[:2] == ["SHARDD", "LOGS"]:
             return self._logs(verb[2:])
+        if verb == ["SHARDD", "RELOAD"]:
+            return supervisor.reload()
+        if verb[:2] == ["SHARDD", "RESTART"]:
+            return supervisor.work.begin(f"a restart of {' '.join(verb[2:]).lower()}",
+                                         supervisor.rolling.run(Wish.parse(verb[2:])))
         raise reject(words)
 
     async def _status(self) -> dict[str, Any]:
         supervisor = self._supervisor
         own = supervisor.engines + supervisor.proxies
-        facts = await asyncio.gather(*(child.status() for child in own + supervisor.leaving))
+        leaving = [child for child in supervisor.leaving if child.watch.running]
+        facts = await asyncio.gather(*(child.status() for child in own + leaving))
         for child in facts:
             if child["kind"] == ENGINE:
                 child["slots"] = supervisor.topology.slot_count(child["id"])
         return {"pid": os.getpid(), "epoch": supervisor.topology.epoch, "stored_epoch": supervisor.stored_epoch,
                 "cluster_id": supervisor.topology.cluster_id, "uptime_s": (mono_ms() - supervisor.started_ms) // 1000,
                 "stopping": supervisor.stopping, "cycle": supervisor.sentence, "trouble": supervisor.troubles(),
+                "working": supervisor.work.under_way, "pending": supervisor.reloading.pending,
                 "children": facts[:len(own)], "draining": facts[len(own):]}
 
     def _logs(self, words: list[str]) -> AsyncIterator[bytes]:

@@ -26,7 +26,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,8 +48,11 @@ from shardd.supervisor.control import Server
 from shardd.supervisor.logbook import Logbook
 from shardd.supervisor.notify import Notifier
 from shardd.supervisor.plan import Plan, pinning
-from shardd.supervisor.sockets import Sockets
+from shardd.supervisor.reload import Reloading
+from shardd.supervisor.rolling import Rolling
+from shardd.supervisor.sockets import UNIX, Sockets
 from shardd.supervisor.watch import State
+from shardd.supervisor.work import Work
 
 _TICK_MS = 250
 """Longest pause between two cycles: every bound of a child is a multiple of it."""
@@ -69,7 +72,9 @@ _LOG_CHECK_MS = 1_000
 class Supervisor:
     """One tree. `run()` returns the exit code."""
 
-    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None, notifier: Notifier) -> None:
+    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None, notifier: Notifier,
+                 read_config: Callable[[], Config]) -> None:
+        """read_config: reads the configuration anew; raises ConfigError."""
         self.plan, self.config, self.log = plan, plan.config, log
         self.run_dir, self.user_conf = plan.run_dir, plan.config.path or ""
         self.started_ms = mono_ms()
@@ -81,6 +86,9 @@ class Supervisor:
         """Proxies that start in the place of one that still serves."""
         self.sockets = Sockets(plan)
         self.logbook = Logbook()
+        self.work = Work(log)
+        self.rolling = Rolling(self)
+        self.reloading = Reloading(self, read_config)
         self.sentence = "It has just begun"
         """What the latest cycle that did anything did."""
         self.stopping = False
@@ -178,6 +186,7 @@ class Supervisor:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._signalled, signum)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_log)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_for_signal)
         try:
             self._make_engines()
             while not (self.stopping and self._all_stopped()):
@@ -219,9 +228,11 @@ class Supervisor:
             self._stop_in_order()
         for child in self.everybody():
             child.run_cycle(self._pushed_json, self.topology.epoch)
-            if child.watch.state is State.BACKOFF and child.watch.pause_ms > limits.BACKLOG_HOLD_MS:
+            if _keeps_dying(child):
                 self.sockets.release(child.name)
         self.leaving = [child for child in self.leaving if child.watch.state is not State.STOPPED]
+        if self.proxies and all(_keeps_dying(proxy) for proxy in self.proxies):
+            self.sockets.release(UNIX)
         if not self.stopping:
             self._check_start()
         if not self.stopping and (self.proxies or self._engines_settled()):
@@ -344,6 +355,26 @@ class Supervisor:
                 other.configure(values)
         self._wake.set()
 
+    def reload(self) -> AsyncIterator[str]:
+        """Reads the configuration file again; what is said meanwhile. Raises CommandError where that has begun already."""
+        return self.work.begin("a reload", self._reload())
+
+    async def _reload(self) -> AsyncIterator[str]:
+        self._notifier.reloading()
+        try:
+            async for sentence in self.reloading.run():
+                yield sentence
+        finally:
+            self._notifier.ready(self.state())
+            self._wake.set()
+
+    def _reload_for_signal(self) -> None:
+        self.log.notice("Received SIGHUP: the configuration is read again")
+        try:
+            self.reload()
+        except CommandError as error:
+            self.log.warning(f"The configuration is not read again: {error}")
+
     def _check_log(self) -> None:
         now_ms = mono_ms()
         if now_ms - self._log_checked_ms >= _LOG_CHECK_MS:
@@ -434,12 +465,25 @@ class Supervisor:
         return self._stored_epoch
 
 
+def _keeps_dying(child: Child) -> bool:
+    """Whether it is started again so late that nobody should wait for it."""
+    return child.watch.state is State.BACKOFF and child.watch.pause_ms > limits.BACKLOG_HOLD_MS
+
+
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-async def _live(plan: Plan, log: Log, store: FileStore, stored: Topology | None, notifier: Notifier) -> int:
-    return await Supervisor(plan, log, store, stored, notifier).run()
+async def _live(plan: Plan, log: Log, store: FileStore, stored: Topology | None, argv: Sequence[str]) -> int:
+    notifier = Notifier(str(plan.config["supervised"]), log.warning)
+    return await Supervisor(plan, log, store, stored, notifier, lambda: _read_again(argv)).run()
+
+
+def _read_again(argv: Sequence[str]) -> Config:
+    """The configuration as files and command line give it now. Raises ConfigError."""
+    if "-" in argv:
+        raise ConfigError("the configuration came over standard input, which cannot be read again")
+    return Config.load(argv, "shardd")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -453,8 +497,7 @@ def run(argv: Sequence[str]) -> int:
             stored = store.read()
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
                        f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
-            notifier = Notifier(str(config["supervised"]), log.warning)
-            code = uvloop.run(_live(plan, log, store, stored, notifier))
+            code = uvloop.run(_live(plan, log, store, stored, argv))
         log.warning("shardd is now ready to exit, bye bye...")
         return code
     except (ConfigError, StoreError, OSError) as error:

@@ -12,7 +12,7 @@ A socket is bound here and listened on by the child, so that before the first st
 on the same socket for a moment; whoever is first gets the connection.
 
 With several proxies each has its own sockets on the one port (SO_REUSEPORT), among which the kernel spreads
-connections. A path has one Unix socket: all proxies accept on it, and whoever is free first gets the connection.
+connections; on the one Unix socket all of them accept.
 """
 
 import contextlib
@@ -24,14 +24,15 @@ from shardd.net.listen import tcp_port, tcp_sockets, unix_socket
 from shardd.supervisor.plan import Plan
 
 
+UNIX = "unixsocket"
+
+
 class Sockets:
-    """By the child's name, "engine 0"."""
+    """By the child's name, "engine 0", and the proxies' Unix socket under the name of its option."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._held: dict[str, list[socket.socket]] = {}
-        self._unix: socket.socket | None = None
-        """The proxies' one."""
 
     def of_engine(self, name: str, index: int, last_port: int, taken: Iterable[int]) -> tuple[Sequence[socket.socket], int]:
         """The sockets of an engine and their port; the one it had last where it is free. Raises ConfigError."""
@@ -42,27 +43,21 @@ class Sockets:
 
     def of_proxy(self, name: str) -> Sequence[socket.socket]:
         """The sockets of a proxy. Raises ConfigError."""
+        config, path = self._plan.config, self._plan.path("unixsocket")
         if name not in self._held:
-            config, path = self._plan.config, self._plan.path("unixsocket")
-            socks: list[socket.socket] = []
-            if config["port"]:
-                socks += tcp_sockets(self._plan.bind, int(config["port"]), None, self._plan.proxies > 1)
-            if path:
-                self._unix = self._unix or unix_socket(path, int(config["unixsocketperm"]), None)
-                socks.append(self._unix)
-            self._held[name] = socks
-        return self._held[name]
+            port = int(config["port"])
+            self._held[name] = tcp_sockets(self._plan.bind, port, None, self._plan.proxies > 1) if port else []
+        if path and UNIX not in self._held:
+            self._held[UNIX] = [unix_socket(path, int(config["unixsocketperm"]), None)]
+        return self._held[name] + self._held.get(UNIX, [])
 
     def release(self, name: str) -> None:
         """Let go of a child's sockets: until they are opened again, clients are refused."""
         for sock in self._held.pop(name, ()):
-            if sock is not self._unix:
-                sock.close()
-            elif not any(sock in held for held in self._held.values()):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if sock.family == socket.AF_UNIX:
                     os.unlink(sock.getsockname())
-                sock.close()
-                self._unix = None
+            sock.close()
 
     def close(self) -> None:
         """Let go of all."""

@@ -220,7 +220,7 @@ class Watch:
         """Another process has its place: it lets its clients finish for `grace_ms` and is stopped then."""
         if not self.serving:
             return self.stop(now_ms)
-        sentence = f"{self.name} lets its clients finish, for {grace_ms / 1000:g} s at most"
+        sentence = f"{self.name} lets its clients finish"
         return self._go(State.DRAINING, now_ms, Decision(sentence=sentence), due_ms=now_ms + grace_ms)
 
     # --- the decision ---------------------------------------------------------------------------------------------

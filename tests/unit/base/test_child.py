@@ -135,3 +135,34 @@ def test_the_signal_is_the_one_asked_for():
             "got = ctypes.c_int()\nctypes.CDLL(None).prctl(2, ctypes.byref(got))\nprint(got.value)")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(out) == signal.SIGTERM
+
+
+def test_it_gets_the_sockets_to_listen_on_and_its_generation():
+    ours, theirs = socket.socketpair()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        code = ("import asyncio\nfrom shardd.base import child as bond\n"
+                "async def main():\n"
+                "    parent = bond.adopt(lambda: None)\n"
+                "    parent.loading()\n"
+                "    [sock] = parent.listeners\n"
+                "    print(parent.generation, sock.getsockname()[1], sock.get_inheritable())\n"
+                "asyncio.run(main())")
+        env = dict(os.environ, SHARDD_LIFELINE=f"{theirs.fileno()}:{os.getpid()}", SHARDD_GENERATION="7",
+                   SHARDD_LISTEN=str(listening.fileno()))
+        done = subprocess.run([sys.executable, "-c", code], env=env, pass_fds=(theirs.fileno(), listening.fileno()),
+                              capture_output=True, text=True, timeout=20, check=True)
+        assert done.stdout.split() == ["7", str(listening.getsockname()[1]), "False"]
+    theirs.close()
+    assert json.loads(ours.recv(1000)) == {"loading": True}
+    ours.close()
+
+
+def test_sockets_that_are_not_there_are_refused(monkeypatch):
+    ours, theirs = socket.socketpair()
+    monkeypatch.setenv(bond.LIFELINE, f"{os.dup(theirs.fileno())}:1")
+    monkeypatch.setenv(bond.LISTEN, "99999")
+    with pytest.raises(ValueError, match=bond.LISTEN):
+        bond.adopt(lambda: None)
+    ours.close()
+    theirs.close()

@@ -416,3 +416,23 @@ def test_a_dump_has_what_the_reader_reads_and_differs(tmp_path, monkeypatch):
     child = Config.load(["-"], "shardd-engine")
     assert (child["requirepass"], child["port"], child["unixsocket"]) == ("a b", 7001, "/tmp/a b")
     assert "lfu-log-factor" not in config.dump("proxy")
+
+
+def test_the_supervisor_may_change_what_is_protected():
+    config = Config()
+    with pytest.raises(CommandError, match="protected"):
+        config.set_many([(b"dbfilename", b"other.rdb")], local=True)
+    config.set_many([(b"dbfilename", b"other.rdb")], local=True, trusted=True)
+    assert config["dbfilename"] == "other.rdb"
+    with pytest.raises(CommandError, match="immutable"):
+        config.set_many([(b"port", b"1")], local=True, trusted=True)
+
+
+def test_a_value_is_taken_over_with_its_origin(tmp_path):
+    path = tmp_path / "x.conf"
+    path.write_text("databases 5\n")
+    config, other = Config({"timeout": "5"}), Config.load([str(path)], "shardd")
+    config.adopt("databases", other)
+    assert config["databases"] == 5 and config.origin("databases").endswith("x.conf:1")
+    config.adopt("timeout", other)
+    assert config["timeout"] == 0 and config.origin("timeout") == "default"

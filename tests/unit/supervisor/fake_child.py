@@ -6,10 +6,12 @@ answers:
     PING  CONF (its file)  TOPOLOGY (the JSON it knows)  WHO (role, pid, affinity)  SHUTDOWN
     CONFIGURED <name> <value> ... (as after a CONFIG SET)  TOLD (the options it was told since)
     SAY <words> (a line on its output)
+    KEYS <n> (what STATUS says from now on)  GENERATION
     CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
 
 The environment's FAKE_FAIL names children ("engine 1,proxy 0") that exit with 3 before they are ready, FAKE_LOAD those
-that say that they load and are ready when there is a file <dir>/loaded.
+that say that they load and are ready when there is a file <dir>/loaded. What FAKE_REFUSE names ("proxy 0") refuses
+SHARDD CONFIG. A file <dir>/fail names children that fail from now on.
 """
 
 import asyncio
@@ -23,9 +25,21 @@ import time
 
 from shardd.base import child as bond
 from shardd.base.errors import CommandError
-from shardd.net.listen import tcp_port
+from shardd.net.listen import ControlSocket, tcp_port
 from shardd.wire.plain import Decoder, encode_reply
 from shardd.wire.values import OK, Simple
+
+
+class ControlListener:
+    """Takes a predecessor's place as net.listen.ControlSocket does, which wants a reactor."""
+
+    def __init__(self, path: str) -> None:
+        real = ControlSocket(self, path, 10, len)
+        assert real.path == path
+
+    def listen(self, sock: socket.socket, factory: object, backlog: int) -> "ControlListener":
+        self.sock = sock
+        return self
 
 
 class Fake:
@@ -36,6 +50,9 @@ class Fake:
         self.stop = asyncio.Event()
         self.topology: dict = {}
         self.told: dict[str, str] = {}
+        self.keys = 5
+        self.servers: list[asyncio.AbstractServer] = []
+        self.clients = 0
         self.parent = bond.adopt(self.stop.set)
         self.name = os.path.basename(conf_path).removesuffix(".conf").replace("-", " ")
         self.role = self.name.split()[0]
@@ -44,22 +61,26 @@ class Fake:
     async def main(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, self.stop.set)
-        if self.name in os.environ.get("FAKE_FAIL", "").split(","):
+        fail = os.path.join(self.conf["dir"][0], "fail")
+        named = os.environ.get("FAKE_FAIL", "") + "," + (open(fail).read() if os.path.exists(fail) else "")
+        if self.name in named.split(","):
             sys.exit(3)
-        await asyncio.start_unix_server(lambda r, w: self.serve(r, w, True), self.parent.control_path)
+        control = ControlListener(self.parent.control_path)
+        await asyncio.start_unix_server(lambda r, w: self.serve(r, w, True), sock=control.sock)
         if self.name in os.environ.get("FAKE_LOAD", "").split(","):
             self.parent.loading()
             while not os.path.exists(os.path.join(self.conf["dir"][0], "loaded")):
                 await asyncio.sleep(0.01)
         for sock in self.parent.listeners:
             start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
-            await start(lambda r, w: self.serve(r, w, False), sock=sock)
+            self.servers.append(await start(lambda r, w: self.serve(r, w, False), sock=sock))
         self.parent.ready(self.port)
         await self.stop.wait()
         os._exit(0)
 
     async def serve(self, reader, writer, control: bool) -> None:
         decoder = Decoder()
+        self.clients += not control
         while data := await reader.read(65536):
             for words in decoder.feed(data):
                 try:
@@ -67,6 +88,9 @@ class Fake:
                 except CommandError as error:
                     reply = error
                 writer.write(encode_reply(reply))
+        self.clients -= not control
+        if not self.clients and not self.servers:
+            self.stop.set()
         writer.close()
 
     def answer(self, words: list[str], control: bool):
@@ -89,6 +113,11 @@ class Fake:
             return self.parent.configured(dict(zip(words[1::2], words[2::2])))
         if name == "TOLD":
             return json.dumps(self.told)
+        if name == "GENERATION":
+            return self.parent.generation
+        if name == "KEYS":
+            self.keys = int(words[1])
+            return OK
         if name == "SAY":
             os.write(1, " ".join(words[1:]).encode() + b"\n")
             return OK
@@ -111,8 +140,18 @@ class Fake:
                 self.topology = new
             return OK
         if words[0] == "STATUS":
-            return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": 5, "clients": 2,
+            return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": self.keys, "clients": 2,
                                "ops": 9, "used_memory_bytes": 2048, "uptime_s": 61, "port": self.port})
+        if words[0] == "DRAIN":
+            for server in self.servers:
+                server.close()
+            self.servers.clear()
+            self.told["drain"] = words[1]
+            if not self.clients:
+                self.stop.set()
+            return OK
+        if words[0] == "CONFIG" and self.name in os.environ.get("FAKE_REFUSE", "").split(","):
+            raise CommandError(b"ERR CONFIG SET failed - not me")
         if words[0] == "CONFIG":
             self.told.update(zip(words[1::2], words[2::2]))
             return OK

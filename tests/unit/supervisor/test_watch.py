@@ -208,7 +208,7 @@ def test_a_restart_does_not_wait_for_the_pause_and_a_stop_takes_it_back():
 def test_a_draining_child_has_its_time_and_is_stopped_then():
     watch = up_at(0).drain(100, 2000)
     assert watch.state is State.DRAINING and watch.running and not watch.serving
-    assert watch.said.sentence == "Engine 0 lets its clients finish, for 2 s at most"
+    assert watch.said.sentence == "Engine 0 lets its clients finish"
     assert watch.step(2099).said == NOTHING
     assert watch.exited(500, 0).state is State.STOPPED
     watch = watch.step(2100)

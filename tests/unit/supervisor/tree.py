@@ -11,13 +11,14 @@ sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != H
 os.environ["PYTHONPATH"] = os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
 from shardd.base import limits  # noqa: E402
-from shardd.supervisor import child, main  # noqa: E402
 
 if __name__ == "__main__":
     end = sys.argv.index("--")
-    for setting in sys.argv[1:end]:
+    for setting in sys.argv[1:end]:     # before anything reads them
         name, value = setting.split("=")
         assert hasattr(limits, name), name
         setattr(limits, name, int(value))
+    from shardd.supervisor import child, main
+
     child._MODULES.update(engine="fake_child", proxy="fake_child")
     sys.exit(main.run(sys.argv[end + 1:]))

@@ -41,7 +41,7 @@ class Tree:
     """One supervisor in `directory`. limits: shortened bounds; options: configuration options."""
 
     def __init__(self, directory: Path, limits: dict[str, int] | None = None, conf: str | None = None, fail: str = "",
-                 load: str = "", **options: object) -> None:
+                 load: str = "", refuse: str = "", **options: object) -> None:
         self.dir = directory
         self.log_path = directory / f"log-{len(list(directory.glob('log-*')))}"
         self.port = int(options.setdefault("port", free_port()) or 0)
@@ -55,7 +55,8 @@ class Tree:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([sys.executable, HERE / "tree.py", *words], cwd=directory, stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL,
-                                            env=build.environment() | {"FAKE_FAIL": fail, "FAKE_LOAD": load})
+                                            env=build.environment() | {"FAKE_FAIL": fail, "FAKE_LOAD": load,
+                                                                 "FAKE_REFUSE": refuse})
         self.seen: set[int] = set()
 
     def log(self) -> str:

@@ -1,0 +1,161 @@
+"""Restarts on request, one child after the other, so that clients notice little or nothing.
+
+Owns: the order of a rolling restart, what it waits for, and when it is refused or given up. Does not own the processes
+(child.py), the states (watch.py), the sockets that stay open meanwhile (sockets.py) or how a proxy lets its clients
+finish (proxy/drain.py).
+
+    engine   stop -> start -> up, has the topology, every proxy reaches it -> the next
+             connections and commands wait meanwhile; its keys are lost as long as nothing is written to disk, so an
+             engine that holds keys is restarted only by who says LOSE-DATA
+    proxy    start a successor on the same sockets -> up, has the topology -> it has the place, the old one is told to
+             drain -> the next (the old one ends by itself, when its clients have finished)
+
+Where a child does not come up, the rest is left alone; a successor that does not come up is ended, and the old proxy
+goes on as if nothing had been.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from shardd.base import limits
+from shardd.base.clock import mono_ms
+from shardd.base.errors import SYNTAX, CommandError
+from shardd.supervisor.child import ENGINE, PROXY, Child
+from shardd.supervisor.watch import State
+
+_LOOK_S = 0.02
+
+_ALL_THE_SAME = ". To restart all the same, say LOSE-DATA (shardctl restart ... --lose-data)"
+
+
+class Wish(NamedTuple):
+    """What shall be restarted. kinds: of ENGINE, PROXY. index: None for all of them."""
+
+    kinds: tuple[str, ...]
+    index: int | None
+    lose_data: bool
+
+    @classmethod
+    def parse(cls, words: list[str]) -> "Wish":
+        """From engines | proxies | all | engine <n> | proxy <n>, and LOSE-DATA, in upper case. Raises CommandError."""
+        lose_data = words[-1:] == ["LOSE-DATA"]
+        what = words[:-1] if lose_data else words
+        groups = {"ENGINES": (ENGINE,), "PROXIES": (PROXY,), "ALL": (ENGINE, PROXY)}
+        if len(what) == 1 and what[0] in groups:
+            return cls(groups[what[0]], None, lose_data)
+        if len(what) == 2 and what[0] in ("ENGINE", "PROXY") and what[1].isdecimal():
+            return cls((what[0].lower(),), int(what[1]), lose_data)
+        raise CommandError(SYNTAX)
+
+
+class Rolling:
+    """Restarts of one supervisor's children (a main.Supervisor, which lies above)."""
+
+    def __init__(self, supervisor: Any) -> None:
+        self._supervisor = supervisor
+
+    async def run(self, wish: Wish) -> AsyncIterator[str]:
+        """Yields sentences of progress. Raises CommandError where it is refused or does not succeed."""
+        supervisor = self._supervisor
+        chosen = [child for child in supervisor.engines + supervisor.proxies
+                  if child.kind in wish.kinds and wish.index in (None, child.index)]
+        if not chosen:
+            raise _error(f"there is no {wish.kinds[0]} {wish.index}" if supervisor.proxies else "it has not started yet")
+        if not wish.lose_data:
+            for child in chosen:
+                await self._refuse_loss(child)
+        if wish.index is None:
+            for sentence in supervisor.reloading.take(wish.kinds):
+                yield sentence
+        for child in chosen:
+            steps = self._proxy(child) if child.kind == PROXY and child.watch.serving else self._in_place(child)
+            async for sentence in steps:
+                yield sentence
+
+    async def _refuse_loss(self, child: Child) -> None:
+        """Raises CommandError where a restart would lose keys, or might."""
+        if child.kind != ENGINE or not child.watch.running:
+            return
+        keys = (await child.facts()).get("keys")
+        if keys is None:
+            raise _error(f"{child.name} does not say how many keys it holds, and a restart would lose them, since "
+                         f"nothing is written to disk yet{_ALL_THE_SAME}")
+        if keys:
+            raise _error(f"{child.name} holds {keys} keys, which a restart would lose, since nothing is written to "
+                         f"disk yet{_ALL_THE_SAME}")
+
+    # --- an engine, and a proxy that does not serve ---------------------------------------------------------------
+
+    async def _in_place(self, child: Child) -> AsyncIterator[str]:
+        old_pid, restarts, began_ms = child.pid, child.watch.restarts, mono_ms()
+        child.restart()
+        self._supervisor.woken()
+        yield f"{child.name.capitalize()} stops" if old_pid else f"{child.name.capitalize()} is started"
+        await self._until(lambda: child.pid not in (0, old_pid) and child.watch.state is State.UP, child, restarts)
+        await self._until(lambda: child.epoch >= self._supervisor.topology.epoch, child, restarts)
+        await self._reachable(child, restarts)
+        yield f"{child.name.capitalize()} is up again after {mono_ms() - began_ms} ms, pid {child.pid}"
+
+    async def _reachable(self, child: Child, restarts: int) -> None:
+        """Waits until every proxy that serves is connected to every engine that does."""
+        if child.kind != ENGINE:
+            return
+        supervisor, due_ms = self._supervisor, mono_ms() + limits.RESTART_WAIT_MS
+        while True:
+            serving = sum(engine.watch.serving for engine in supervisor.engines)
+            proxies = [proxy for proxy in supervisor.proxies if proxy.watch.state is State.UP]
+            facts = await asyncio.gather(*(proxy.facts() for proxy in proxies))
+            if all(fact.get("engines_up", serving) >= serving for fact in facts):
+                return
+            self._check(child, restarts, due_ms)
+            await asyncio.sleep(_LOOK_S)
+
+    # --- a proxy --------------------------------------------------------------------------------------------------
+
+    async def _proxy(self, old: Child) -> AsyncIterator[str]:
+        supervisor = self._supervisor
+        new = Child(PROXY, old.index, old.node_id, old.cpus, supervisor, old.generation)
+        supervisor.successors.append(new)
+        supervisor.woken()
+        yield f"{old.name.capitalize()} gets a successor"
+        try:
+            await self._until(lambda: new.watch.state is State.UP and new.epoch >= supervisor.topology.epoch, new, 0)
+        except CommandError:
+            supervisor.successors.remove(new)
+            supervisor.leaving.append(new)
+            new.stop()
+            raise
+        supervisor.successors.remove(new)
+        supervisor.leaving.append(old)
+        new.watch = replace(new.watch, restarts=old.watch.restarts)
+        supervisor.proxies[old.index] = new
+        clients = (await old.facts()).get("clients", 0)
+        old.drain(1000 * int(supervisor.config["proxy-drain-seconds"]))
+        supervisor.woken()
+        yield (f"{old.name.capitalize()} is pid {new.pid} now; "
+               + (f"pid {old.pid} lets {clients} clients finish" if clients else f"pid {old.pid} ends"))
+
+    # --- waiting --------------------------------------------------------------------------------------------------
+
+    async def _until(self, condition: Callable[[], bool], child: Child, restarts: int) -> None:
+        """Waits for what shall become true of `child`, which had died `restarts` times. Raises CommandError."""
+        due_ms = mono_ms() + limits.RESTART_WAIT_MS
+        while not condition():
+            self._check(child, restarts, due_ms)
+            await asyncio.sleep(_LOOK_S)
+
+    def _check(self, child: Child, restarts: int, due_ms: int) -> None:
+        if self._supervisor.stopping:
+            raise _error("the whole tree stops")
+        if child.watch.restarts > restarts:
+            raise _error(f"{child.name} did not come up: it ended {child.watch.last_exit} (shardctl logs "
+                         f"{child.name}); the rest was left alone")
+        if mono_ms() >= due_ms:
+            raise _error(f"{child.name} did not come up within {limits.RESTART_WAIT_MS // 1000} s: it is "
+                         f"{child.watch.state.value}; the rest was left alone")
+
+
+def _error(sentence: str) -> CommandError:
+    return CommandError(f"ERR {sentence}".encode())
