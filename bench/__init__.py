@@ -1,6 +1,8 @@
 """shardd's own measuring tools: what a command costs, what a key takes, how long the event loop stands still.
 
     python -m bench cost      CPU time per command and memory per key, beside other servers in the same run
+    python -m bench compare   all of it beside other servers, through proxies too, latencies, clients; RESULTS.md
+    python -m bench proxy | latency | memory | idle | burst | loader      one part of compare each
     python -m bench pauses    the longest pause of an engine under a load that could cause one
 
 Method, and why:
@@ -19,6 +21,9 @@ Method, and why:
     pauses      situations, and what INFO tells     loader      the load generator: another program, and its output
     goals       the figures to reach                fill        keys, written by ourselves
     report      Markdown                            machine     what it all ran on
+    compare     everything in one run               page        RESULTS.md and its plots
+    plan        what compare measures and found     shots       loads by shardd-bench, and their proof
+    connections idle ones, and many at once         behind      nutcracker in front of our engines
     load        shardd-bench: a load generator of our own
 
 bench stands outside the servers: it talks to them over sockets and /proc alone.

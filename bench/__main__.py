@@ -1,19 +1,32 @@
-"""The command line: python -m bench cost|pauses [options]. The table goes to stdout, progress to stderr.
+"""The command line: python -m bench COMMAND [options]. The table goes to stdout, progress to stderr.
 
 Exit codes: 0 measured (whether goals are met is for the reader), 1 it could not be measured, 2 the command line is
 wrong.
 """
 import argparse
+import functools
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import cost, pauses
+from bench import compare, cost, pauses
+from bench.load.control import LoadError
 from bench.servers import BenchError
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], str]]] = {
     "cost": ("CPU time per command and memory per key, beside other servers", cost.options, cost.run),
+    "compare": ("everything beside other servers, and RESULTS.md", compare.options_of_all, compare.run),
+    "proxy": ("CPU time per command through our proxy, beside one engine and nutcracker", compare.options,
+              functools.partial(compare.run_part, part="proxy")),
+    "latency": ("what our proxy adds to latencies at a fixed rate", compare.options,
+                functools.partial(compare.run_part, part="latency")),
+    "memory": ("bytes per key", compare.options, functools.partial(compare.run_part, part="memory")),
+    "idle": ("what idle clients cost in the proxy", compare.options, functools.partial(compare.run_part, part="idle")),
+    "burst": ("how fast many clients at once are served", compare.options,
+              functools.partial(compare.run_part, part="burst")),
+    "loader": ("CPU time of shardd-bench per command, beside another load generator's", compare.options,
+               functools.partial(compare.run_part, part="loader")),
     "pauses": ("the longest pause of an engine's event loop", pauses.options, pauses.run),
 }
 
@@ -41,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{COMMANDS[args.command][2](args)}\n\nAgain: `{repeat(argv)}`")
     except KeyboardInterrupt:
         return 130
-    except (BenchError, OSError) as error:
+    except (BenchError, LoadError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0

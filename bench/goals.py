@@ -25,6 +25,24 @@ ENGINE_RATIO: Final = {
 TREE_RATIO: Final = {1: 1.6, 16: 2.2}
 """Pipeline -> CPU per command of the whole tree through a proxy, at most this much of an engine's used directly."""
 
+NUTCRACKER_RATIO: Final = {1: 0.8, 16: 0.7}
+"""Pipeline -> CPU per command of the whole tree, at most this much of nutcracker's in front of the same engines."""
+
+RATE: Final = 20_000
+ADDED_US: Final = {"p50": 60.0, "p99": 300.0}
+"""At RATE commands a second: what the way through a proxy may add to an engine's latencies used directly."""
+
+IDLE_CLIENTS: Final = 10_000
+IDLE_BYTES: Final = 4096.0
+"""What an idle connection may cost in the proxy."""
+
+BURST_CLIENTS: Final = 2_000
+BURST_S: Final = 2.0
+"""So many connections that are opened at once are all served within this."""
+
+LOADER_RATIO: Final = 3.0
+"""Commands per second of CPU time of shardd-bench, over valkey-benchmark's, at pipeline 16, at least."""
+
 BYTES_PER_KEY: Final = 84.0
 """Growth of the process, everything included."""
 

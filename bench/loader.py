@@ -22,7 +22,8 @@ RUN_S = 600.0
 
 @dataclass(frozen=True)
 class Load:
-    """One run: what to send. test: as -t takes it; value_bytes: of a SET; keys: how many there are to pick from."""
+    """One run: what to send. test: as -t takes it; value_bytes: of a SET; keys: how many there are to pick from;
+    path: a Unix socket, instead of the port."""
 
     test: str
     pipeline: int
@@ -30,10 +31,12 @@ class Load:
     requests: int
     keys: int
     value_bytes: int
+    path: str | None = None
 
     def argv(self, loader: list[str], port: int) -> list[str]:
         """The words to run."""
-        return [*loader, "-h", "127.0.0.1", "-p", str(port), "-c", str(self.clients), "-n", str(self.requests),
+        where = ["-s", self.path] if self.path else ["-h", "127.0.0.1", "-p", str(port)]
+        return [*loader, *where, "-c", str(self.clients), "-n", str(self.requests),
                 "-P", str(self.pipeline), "-r", str(self.keys), "-d", str(self.value_bytes), "-t", self.test, "--csv"]
 
 

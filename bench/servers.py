@@ -46,10 +46,14 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Spec:
-    """A server's name in tables, and the command line that starts it: {port} and {dir} are filled in."""
+    """A server's name in tables, and the command line that starts it: {port} and {dir} are filled in.
+
+    probe: what a server that is up and empty answers with 0.
+    """
 
     name: str
     command: str
+    probe: tuple[str, ...] = ("DBSIZE",)
 
     @classmethod
     def parse(cls, text: str) -> "Spec":
@@ -74,6 +78,13 @@ def engine() -> Spec:
 def whole_tree() -> Spec:
     """Supervisor, engines and proxy; {port} is the proxy's."""
     return Spec("shardd", f"{shlex.quote(sys.executable)} -m shardd.supervisor.main --port {{port}} --dir {{dir}}")
+
+
+def behind_nutcracker(program: str, engines: int) -> Spec:
+    """Our engines with nutcracker in front instead of our proxy. It knows no DBSIZE."""
+    command = (f"{shlex.quote(sys.executable)} -m bench.behind --port {{port}} --dir {{dir}} --engines {engines} "
+               f"--program {shlex.quote(program)}")
+    return Spec("nutcracker", command, ("EXISTS", "nothing"))
 
 
 def redis() -> Spec | None:
@@ -178,7 +189,7 @@ class Server:
         with contextlib.suppress(OSError, CommandError):
             connection = Connection(self.port, 2)
             with contextlib.closing(connection):
-                return connection.call("PING") == "PONG" and connection.call("DBSIZE") == 0
+                return connection.call("PING") == "PONG" and connection.call(*self.spec.probe) == 0
         return False
 
     def _last_words(self) -> str:

@@ -62,3 +62,17 @@ def test_the_machine():
     assert machine.cpu_model("") == os.uname().machine
     facts = machine.facts()
     assert facts["cores"] == len(os.sched_getaffinity(0)) and facts["cpu"] and facts["kernel"]
+
+
+def test_compare_in_small(fresh, tmp_path):
+    done = bench("compare", *"--parts proxy,latency,idle,burst,loader --no-pin --no-peer --keys 500 --rounds 1 --tests "
+                 "get --requests 2000 --rate 500 --seconds 1 --clients 5 --pipeline 4 --idle 50 --burst 50 --loader "
+                 "redis-benchmark --engines 1".split(), "--out", str(tmp_path), "--json", str(tmp_path / "x"))
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert page.strip() in done.stdout and page.count("\n## ") == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "RESULTS-cpu.svg", "RESULTS-latency.svg", "RESULTS-throughput.svg", "RESULTS.md", "x"]
+    found = json.loads((tmp_path / "x").read_text())
+    assert found["idle"][0] < 100_000 and len(found["burst"]) == len(found["added"]) == 1
+    assert {row["loader"] for row in found["loader"]} == {"shardd-bench", "redis-benchmark"}
