@@ -1,37 +1,16 @@
 """A proxy by itself, in front of engines that somebody else runs: here real Redis servers, which know nothing of us."""
-import json
-import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import build
+from harness.alone import run, topology
 from harness.conn import Conn
 from harness.resp import OK, Error, Status, encode
 from harness.servers import Server, free_port
-
-
-def topology(path: Path, servers: list[Server], epoch: int = 1) -> Path:
-    """An even split of the slots over servers, reached by TCP."""
-    ids = [secrets.token_hex(20) for _ in servers]
-    step = 16384 // len(servers)
-    path.write_text(json.dumps({
-        "version": 1, "epoch": epoch, "cluster_id": secrets.token_hex(20), "migrations": [],
-        "engines": [{"id": one, "shard_id": one, "index": n, "port": server.port, "state": "up"}
-                    for n, (one, server) in enumerate(zip(ids, servers))],
-        "ranges": [[n * step, (n + 1) * step - 1 if n + 1 < len(servers) else 16383, one]
-                   for n, one in enumerate(ids)]}))
-    return path
-
-
-def run(*arguments: object) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "proxy.main", *map(str, arguments)], env=build.environment(),
-                            cwd=build.tree(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 @pytest.fixture
