@@ -41,7 +41,8 @@ def test_every_data_file_is_shipped():
                for pattern in patterns for path in (ROOT / package.replace(".", "/")).glob(pattern)}
     documents = {path for path in data if path.endswith((".md", ".svg"))}
     assert data - documents == shipped
-    assert TOOL["data-files"] == {"share/shardd": ["conf/shardd.conf"]}
+    assert {file for files in TOOL["data-files"].values() for file in files} == {
+        str(path.relative_to(ROOT)) for path in (ROOT / "conf").iterdir()}
 
 
 def test_the_programs_are_there():

@@ -44,13 +44,12 @@ def enter_directory(path: str) -> None:
         raise ConfigError(f"dir '{path}': can't change to this directory: {error.strerror}") from None
 
 
-def room_for_clients(clients: int) -> int:
-    """Raise the limit of descriptors so that `clients` connections fit beside limits.RESERVED_FDS.
+def open_files(wanted: int) -> int:
+    """Raise the limit of open files (RLIMIT_NOFILE) to `wanted`, as far as that is allowed; returns what it is then.
 
-    Returns how many do fit, `clients` at most; 0 or less: not a single one. The soft limit is raised, and the hard one
-    where that is allowed, as in Redis.
+    The soft limit is raised, and the hard one where that is allowed, as in Redis; none is ever lowered. 2**63 - 1
+    stands for no limit.
     """
-    wanted = clients + RESERVED_FDS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         for limits in ((wanted, wanted if hard != resource.RLIM_INFINITY and hard < wanted else hard), (hard, hard)):
@@ -60,4 +59,12 @@ def room_for_clients(clients: int) -> int:
             except (ValueError, OSError, OverflowError):
                 continue
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return clients if soft == resource.RLIM_INFINITY else min(clients, soft - RESERVED_FDS)
+    return 2**63 - 1 if soft == resource.RLIM_INFINITY else soft
+
+
+def room_for_clients(clients: int) -> int:
+    """Raise the limit of descriptors so that `clients` connections fit beside limits.RESERVED_FDS.
+
+    Returns how many do fit, `clients` at most; 0 or less: not a single one.
+    """
+    return min(clients, open_files(clients + RESERVED_FDS) - RESERVED_FDS)

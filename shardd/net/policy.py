@@ -4,6 +4,7 @@ Owns: maxclients, protected-mode, timeout, client-query-buffer-limit and client-
 sockets, or what a session does with its bytes. The limits are read from the configuration when it changes, so that a
 session pays attribute reads only.
 """
+import errno
 import os
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from shardd.base.errors import ConfigError
 from shardd.base.limits import RESERVED_FDS
 from shardd.base.log import Log
 from shardd.base.options import Config
-from shardd.base.process import room_for_clients
+from shardd.base.process import open_files, room_for_clients
 from shardd.net.client import Client, ClientFlag, Clients
 
 _LOOPBACK: Final = ("127.", "[::1]")
@@ -52,14 +53,22 @@ class ConnectionLimits:
     def _make_room(self) -> None:
         """Enough descriptors for maxclients, or fewer clients, as in Redis. ConfigError where there is none for any."""
         wanted = self.config["maxclients"]
+        before = open_files(0)
         fit = room_for_clients(wanted)
         if fit < 1:
-            raise ConfigError(f"maxclients '{wanted}': the limit of open files (ulimit -n) leaves no descriptor for a "
-                              f"client; it must be {RESERVED_FDS + 1} at least")
+            raise ConfigError(f"maxclients '{wanted}': Your current 'ulimit -n' of {before} is not enough for the server "
+                              f"to start. Please increase your open file limit to at least {RESERVED_FDS + 1}. Exiting.")
         if fit < wanted:
             self.config.lower("maxclients", fit)
-            self.log.warning(f"maxclients is {wanted}, which takes {wanted + RESERVED_FDS} open files, and the system "
-                             f"allows {fit + RESERVED_FDS} (ulimit -n): maxclients has been reduced to {fit}")
+            for text in (f"You requested maxclients of {wanted} requiring at least {wanted + RESERVED_FDS} max file "
+                         "descriptors.",
+                         f"Server can't set maximum open files to {wanted + RESERVED_FDS} because of OS error: "
+                         f"{os.strerror(errno.EPERM)}.",
+                         f"Current maximum open files is {fit + RESERVED_FDS}. maxclients has been reduced to {fit} to "
+                         "compensate for low ulimit. If you need higher maxclients increase 'ulimit -n'."):
+                self.log.warning(text)
+        elif (now := open_files(0)) > before:
+            self.log.notice(f"Increased maximum number of open files to {now} (it was originally set to {before}).")
 
     def _more_clients(self, wanted: int) -> None:
         fit = room_for_clients(wanted)

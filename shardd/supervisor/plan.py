@@ -22,12 +22,15 @@ from shardd.base.errors import ConfigError, no_ports
 from shardd.base.option_table import OPTIONS, engine_share
 from shardd.base.option_types import quoted
 from shardd.base.options import Config
+from shardd.base.process import open_files
 from shardd.net.listen import answers, tcp_sockets
 
 _FREE_PORTS = range(10_000, 32_768)
 """Above what services commonly use, below Linux's default ephemeral range (net.ipv4.ip_local_port_range)."""
 
 _PORT_TRIES_MAX = 1000
+
+_FILES_PER_CHILD = 3
 
 
 def port_trouble(bind: Sequence[str], port: int) -> str | None:
@@ -80,6 +83,7 @@ class Plan:
         plan._check_directory()
         plan._check_sockets()
         plan._check_ports()
+        plan._check_files()
         return plan
 
     @property
@@ -151,6 +155,16 @@ class Plan:
         for engine_port in range(base, last + 1):
             if trouble := port_trouble(self.bind, engine_port):
                 raise self._fail("engine-base-port", trouble)
+
+    def _check_files(self) -> None:
+        """Raises the limit of open files to what the supervisor itself needs; its children raise their own."""
+        # lifeline, output, control link and its sockets; a proxy may have a successor at the same time
+        wanted = (self.engines + 2 * self.proxies) * (_FILES_PER_CHILD + len(self.bind)) + limits.RESERVED_FDS
+        allowed = open_files(wanted)
+        if allowed < wanted:
+            raise self._fail("engines", f"Your current 'ulimit -n' of {allowed} is not enough for the server to start: "
+                             f"{self.engines} engines and {self.proxies} proxies need {wanted} open files. Please "
+                             f"increase your open file limit to at least {wanted}. Exiting.")
 
     # --- what children get ----------------------------------------------------------------------------------------
 

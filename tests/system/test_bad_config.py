@@ -175,7 +175,8 @@ def test_more_clients_than_the_system_allows(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=build.environment(), capture_output=True,
                           text=True, timeout=30)
     assert done.returncode == 1
-    assert "maxclients '10000': the limit of open files (ulimit -n) leaves no descriptor" in done.stderr
+    assert ("maxclients '10000': Your current 'ulimit -n' of 50 is not enough for the server to start. Please increase "
+            "your open file limit to at least 65. Exiting.") in done.stderr
 
 
 @pytest.mark.parametrize("arguments, words", [

@@ -8,6 +8,7 @@ import pytest
 
 from harness.resp import OK, Error, Status
 from shardd.base.errors import ConfigError
+from shardd.base.options import Config
 from shardd.net import policy
 from shardd.net.client import ClientFlag
 from unit.inproc import Caller, Engine
@@ -46,9 +47,27 @@ def test_fewer_clients_where_the_system_has_no_room(monkeypatch):
     assert engine("CONFIG SET maxclients 89") == OK
 
 
+def test_what_the_log_says_is_redis_s(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(policy, "room_for_clients", Room(90))
+    log = SimpleNamespace(warning=said.append, notice=said.append)
+    policy.ConnectionLimits(Config({"maxclients": "200"}), Engine().server.clients, log, None)
+    assert said == [
+        "You requested maxclients of 200 requiring at least 264 max file descriptors.",
+        "Server can't set maximum open files to 264 because of OS error: Operation not permitted.",
+        "Current maximum open files is 154. maxclients has been reduced to 90 to compensate for low ulimit. If you need "
+        "higher maxclients increase 'ulimit -n'."]
+    said.clear()
+    clients, files = Engine().server.clients, iter((1024, 10_064))
+    monkeypatch.setattr(policy, "room_for_clients", Room(10_000))
+    monkeypatch.setattr(policy, "open_files", lambda wanted: next(files))
+    policy.ConnectionLimits(Config(), clients, log, None)
+    assert said == ["Increased maximum number of open files to 10064 (it was originally set to 1024)."]
+
+
 def test_a_system_without_room_for_anybody(monkeypatch):
     monkeypatch.setattr(policy, "room_for_clients", Room(-3))
-    with pytest.raises(ConfigError, match=r"maxclients '10000': the limit of open files \(ulimit -n\) leaves no"):
+    with pytest.raises(ConfigError, match=r"maxclients '10000': Your current 'ulimit -n' of \d+ is not enough"):
         Engine()
 
 
