@@ -4,8 +4,8 @@ Owns: arguments and errors, once for the engine and the proxy. Does not own the 
 which comes as `server.view`, since it lies above the commands), the topology, or redirects (dispatch).
 
 What is used of `server`: mode, topology (cluster.topology.Topology), node_id (40 hex digits, "" for a proxy), port,
-config, view (the module cluster.view), keys_in_slot(db, slot), slot_keys(db, slot, count), owned_slots() and
-slot_figures(slot). The slot map is changed by the supervisor alone: subcommands that would change it do not exist.
+config, view (the module cluster.view), keys_in_slot(db, slot) and slot_keys(db, slot, count). The slot map is
+changed by the supervisor alone: subcommands that would change it do not exist.
 """
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -19,13 +19,18 @@ from shardd.structures.slots import slot_of
 from shardd.wire.values import OK
 
 
+def check_enabled(server: Any) -> None:
+    """Raises CommandError where this is no cluster, or one without a map yet."""
+    if server.mode != "cluster":
+        raise CommandError(errors.CLUSTER_DISABLED)
+    if server.topology is None:
+        raise CommandError(errors.CLUSTERDOWN)
+
+
 def _enabled(handler: Handler) -> Handler:
     """Refuse where this is no cluster; before anything else, as in Redis."""
     def checked(server: Any, client: Any, args: list[bytes]) -> Any:
-        if server.mode != "cluster":
-            raise CommandError(errors.CLUSTER_DISABLED)
-        if server.topology is None:
-            raise CommandError(errors.CLUSTERDOWN)
+        check_enabled(server)
         return handler(server, client, args)
     checked.__doc__ = handler.__doc__
     return checked
@@ -115,7 +120,8 @@ def getkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
 
 # --- what slots cost: CLUSTER SLOT-STATS of Valkey 8 (cluster_slot_stats.c) ---------------------------------------
 
-_METRICS: Final = (b"key-count", b"cpu-usec", b"network-bytes-in", b"network-bytes-out")
+METRICS: Final = (b"key-count", b"cpu-usec", b"network-bytes-in", b"network-bytes-out")
+"""What is told of a slot; all but the first only while cluster-slot-stats-enabled is on."""
 
 
 class SlotOrder(NamedTuple):
@@ -154,7 +160,7 @@ def slot_order(config: Any, args: list[bytes]) -> SlotOrder:
     if form != b"orderby":
         raise CommandError(errors.subcommand_syntax(args[0], args[1]))
     metric = args[3].lower()
-    if metric not in _METRICS[:len(_METRICS) if config["cluster-slot-stats-enabled"] else 1]:
+    if metric not in METRICS[:len(METRICS) if config["cluster-slot-stats-enabled"] else 1]:
         raise CommandError(errors.SLOT_STATS_METRIC)
     order, seen, place = SlotOrder(metric=metric), set(), 4
     while place < len(args):
@@ -173,14 +179,6 @@ def slot_order(config: Any, args: list[bytes]) -> SlotOrder:
         seen.add(word)
         place += 1
     return order
-
-
-def slot_stats(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLUSTER SLOT-STATS SLOTSRANGE first last | ORDERBY metric [LIMIT n] [ASC | DESC]: of the slots that are ours."""
-    order = slot_order(server.config, args)
-    shown = _METRICS if server.config["cluster-slot-stats-enabled"] else _METRICS[:1]
-    return order.apply({slot: dict(zip(shown, server.slot_figures(slot)))
-                        for slot in server.owned_slots() if order.first <= slot <= order.last})
 
 
 # --- the connection's mode ----------------------------------------------------------------------------------------
@@ -239,7 +237,6 @@ HANDLERS: Final[dict[str, Handler]] = {name: _enabled(handler) for name, handler
     "cluster|keyslot": keyslot,
     "cluster|countkeysinslot": countkeysinslot,
     "cluster|getkeysinslot": getkeysinslot,
-    "cluster|slot-stats": slot_stats,
     "cluster|help": cluster_help,
     "readonly": _mode(ClientFlag.READONLY, _NONE),
     "readwrite": _mode(_NONE, ClientFlag.READONLY),

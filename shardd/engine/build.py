@@ -6,6 +6,7 @@ from cython.cimports.shardd.commands.keys import register_keys
 from cython.cimports.shardd.commands.lcs import register_lcs
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.strings import register_strings
+from cython.cimports.shardd.engine.slot_stats import register_slot_stats
 
 from shardd.commands import acl, cluster, connection, debug, facts, introspect, latency, memory, server as server_commands
 from shardd.engine import internal
@@ -18,6 +19,7 @@ def build_registry(server: Any) -> None:
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)
+    register_slot_stats(registry)
     for family in (connection, introspect, server_commands, facts, memory, latency, debug, cluster, acl):
         for name, handler in family.HANDLERS.items():
             registry.plain(name, handler)

@@ -214,16 +214,6 @@ class Server:
         """Up to `count` keys of a slot in one database."""
         return inspection.slot_keys(self.keyspace.databases[db], slot, count)
 
-    def slot_figures(self, slot: int) -> tuple[int, int, int, int]:
-        """Keys in all databases, and while slots are counted microseconds, bytes of requests and of replies."""
-        keys = sum(db.keys_in_slot(slot) for db in self.keyspace.databases)
-        return keys, *self.dispatcher.slot_stats.of(slot)
-
-    def owned_slots(self) -> list[int]:
-        """The slots that are this engine's, in order."""
-        ranges = self.topology.ranges_of(self.node_id) if self.topology is not None else []
-        return [slot for first, last in ranges for slot in range(first, last + 1)]
-
     def shutdown(self, save: bool | None = None) -> bool:
         """Stop this engine, or, under a supervisor, ask for the whole tree to stop. False where that cannot be done."""
         return self.on_shutdown(save)

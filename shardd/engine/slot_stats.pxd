@@ -1,7 +1,14 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+from shardd.commands.context cimport Context
+from shardd.commands.registry cimport Registry
 
 ctypedef struct SlotUse:
     uint64_t ticks, bytes_in, bytes_out
+
+# A slot in the order of its metric; heap: the worst of those chosen so far is at the top.
+ctypedef struct Ranked:
+    uint64_t rank
+    uint32_t slot
 
 cdef class SlotStats:
     cdef readonly bint enabled
@@ -11,3 +18,7 @@ cdef class SlotStats:
         one.ticks += ticks
         one.bytes_in += bytes_in
         one.bytes_out += bytes_out
+    cdef uint64_t figure(self, int metric, uint32_t slot, uint32_t keys) noexcept
+    cdef int tell(self, Context ctx, uint32_t slot, uint32_t keys) except -1
+
+cdef int register_slot_stats(Registry registry) except -1
