@@ -1,7 +1,7 @@
 """CLIENT PAUSE: for a time, commands of clients wait; all of them, or those that may change data.
 
-Owns: what is paused until when, in this process. Does not own the commands (proxy.clients, which tell the other proxies)
-or what waits (session: the commands that a session has not taken wait in its input, and its client is not read).
+Owns: what is paused until when, in this process. Does not own the commands (proxy.clients, which tell the other
+proxies) or what waits (session: commands that it has not taken wait in its input, and its client is not read).
 
 As in Redis: commands that would be refused are refused at once; what is in flight is finished; while all commands wait,
 UNPAUSE waits as well, so only time ends such a pause; a pause that comes while another lasts does not shorten it.

@@ -15,10 +15,10 @@ News go out when a proxy starts, within limits.PROXY_CRON_MS after a client has 
 limits.PROXY_PEER_NEWS_MS; who has not answered the last news gets none.
 
 Ids. Proxy i of n gives the ids i + 1, i + 1 + n, i + 1 + 2n ...: no id is given twice. News tell the highest id that
-was given anywhere, as far as is known (`last id`); whoever hears of a higher one goes on above it, so ids grow with time over all proxies, up to a tenth of a second; they stay small, since none of
-them runs ahead by itself. A proxy that is started again begins behind limits.CLIENT_IDS_OF_PROCESS for each process
-before it, so an old id never names a new client. It listens for clients when the proxies that are there have answered
-(`settled`), or after limits.PROXY_PEER_MS.
+was given anywhere, as far as is known (`last id`); whoever hears of a higher one goes on above it, so ids grow with
+time over all proxies, up to a tenth of a second; they stay small, since none of them runs ahead by itself. A proxy that
+is started again begins behind limits.CLIENT_IDS_OF_PROCESS for each process before it, so an old id never names a new
+client. It listens for clients when the proxies that are there have answered (`settled`), or after limits.PROXY_PEER_MS.
 
 maxclients is the server's: a proxy counts its own clients and those that the others reported last. Where clients come
 to several proxies within a tenth of a second, the sum may pass the bound by as many.
@@ -67,7 +67,8 @@ class Peers:
         self._started_ms = mono_ms()
         for other in range(proxies if run_dir is not None else 0):
             if other != index:
-                info = EngineInfo(f"{other:040x}", f"{other:040x}", other, unixsocket=str(run_dir / f"proxy-{other}.sock"))
+                node_id, path = f"{other:040x}", str(run_dir / f"proxy-{other}.sock")
+                info = EngineInfo(node_id, node_id, other, unixsocket=path)
                 self.all.append(Peer(other, Engine(backends, info)))
         self._connecting = False
 

@@ -89,8 +89,9 @@ class EngineInfo:
         if not _is_int(self.index, 0, limits.ENGINES_MAX - 1):
             raise TopologyError(f"engine index {self.index!r} is not in 0..{limits.ENGINES_MAX - 1}")
         for name in ("port", "announce_port"):
-            if not _is_int(getattr(self, name), 0, limits.PORT_MAX):
-                raise TopologyError(f"engine {self.index}: {name} {getattr(self, name)!r} is not in 0..{limits.PORT_MAX}")
+            port = getattr(self, name)
+            if not _is_int(port, 0, limits.PORT_MAX):
+                raise TopologyError(f"engine {self.index}: {name} {port!r} is not in 0..{limits.PORT_MAX}")
         if not all(isinstance(text, str) for text in (self.host, self.unixsocket, self.hostname)):
             raise TopologyError(f"engine {self.index}: host, unixsocket and hostname must be strings")
         if self.state not in STATES:

@@ -83,14 +83,15 @@ def nodes(topology: Topology, my_id: str, my_host: str = LOOPBACK, my_port: int 
         <link state> <slots ...>
 
     The bus port is 0: there is no cluster bus, hence no ping and no pong. my_id: the engine that answers, or
-    `proxy_id(topology)`, whose line then comes first, with `announced` or `my_host`, and `my_port`. Only `myself` shows its migrations, as
-    [slot->-target] and [slot-<-source].
+    `proxy_id(topology)`, whose line then comes first, with `announced` or `my_host`, and `my_port`. Only `myself` shows
+    its migrations, as [slot->-target] and [slot-<-source].
     """
     lines = []
     if topology.engine(my_id) is None:
         master = topology.engines[0].id if topology.engines else "-"
         role = "slave" if topology.engines else "master"
-        lines.append(f"{my_id} {announced or my_host}:{my_port}@0 myself,{role} {master} 0 0 {topology.epoch} connected")
+        address = f"{announced or my_host}:{my_port}@0"
+        lines.append(f"{my_id} {address} myself,{role} {master} 0 0 {topology.epoch} connected")
     for engine in topology.engines:
         lines.append(_node_line(topology, engine, engine.id == my_id, my_host))
     return Verbatim("\n".join(lines) + "\n")

@@ -137,7 +137,8 @@ class Supervisor:
             state = UP if self._counts_as_up(child) else DOWN
             if state == DOWN and engine.state == UP and child.watch.serving:
                 self.log.warning(f"Engine {child.index} counts as down until it answers again (cluster-node-timeout)")
-            engines.append(replace(engine, **self.plan.announced(child.index), port=child.port or engine.port, state=state))
+            engines.append(replace(engine, **self.plan.announced(child.index), port=child.port or engine.port,
+                                   state=state))
         if tuple(engines) != self.topology.engines:
             self.topology = self.topology.next(engines=tuple(engines))
 

@@ -105,7 +105,8 @@ class Plan:
         Ports are counted up from `cluster-announce-port`, as from `engine-base-port`.
         """
         base = int(self.config["cluster-announce-port"])
-        return {"host": str(self.config["cluster-announce-ip"]), "hostname": str(self.config["cluster-announce-hostname"]),
+        return {"host": str(self.config["cluster-announce-ip"]),
+                "hostname": str(self.config["cluster-announce-hostname"]),
                 "announce_port": base + index if base and base + index <= limits.PORT_MAX else 0}
 
     # --- checks ---------------------------------------------------------------------------------------------------

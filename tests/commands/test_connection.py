@@ -325,13 +325,14 @@ def test_list_errors(c, line, text):
 
 # --- what clients ask that have tracking, and what waits --------------------------------------------------------------
 
+NO_TRACKING = Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode "
+                    "enabled")
+
+
 @pytest.mark.parametrize("line, expected", [
     ("CLIENT GETREDIR", -1), ("CLIENT GETREDIR x", arity("client|getredir")),
     ("CLIENT TRACKINGINFO", [b"flags", [b"off"], b"redirect", -1, b"prefixes", []]),
-    ("CLIENT CACHING YES", Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
-                                 "OPTOUT mode enabled")),
-    ("CLIENT CACHING x", Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
-                               "OPTOUT mode enabled")),
+    ("CLIENT CACHING YES", NO_TRACKING), ("CLIENT CACHING x", NO_TRACKING),
     ("CLIENT UNBLOCK 1", 0), ("CLIENT UNBLOCK -1 error", 0), ("CLIENT UNBLOCK 999999 TIMEOUT", 0),
     ("CLIENT UNBLOCK x", Error("ERR value is not an integer or out of range")),
     ("CLIENT UNBLOCK x FOO", Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),

@@ -158,15 +158,15 @@ def test_count(r):
         assert r("SCAN", 0, "COUNT", bad) == NOT_INT
 
 
-@pytest.mark.parametrize("cursor", ["abc", "1x", "-1x", "18446744073709551616", "-18446744073709551616", "9" * 30, "1.5",
-                                    "+", "-", "+-1", "--1", "1-", "0x1", b" 1", b"1 ", b"\t1", b"\xff"])
+@pytest.mark.parametrize("cursor", ["abc", "1x", "-1x", "18446744073709551616", "-18446744073709551616", "9" * 30,
+                                    "1.5", "+", "-", "+-1", "--1", "1-", "0x1", b" 1", b"1 ", b"\t1", b"\xff"])
 def test_cursors_that_are_none(r, cursor):
     assert r("SCAN", cursor) == CURSOR
 
 
 @pytest.mark.parametrize("cursor", [
-    "18446744073709551615", "9223372036854775807", "123456789", "4242424242424242", "+1", "-1", "-0", "+0", b"", b"7\0x",
-    b"\0", "0" * 30 + "7", "-18446744073709551615"])
+    "18446744073709551615", "9223372036854775807", "123456789", "4242424242424242", "+1", "-1", "-0", "+0", b"",
+    b"7\0x", b"\0", "0" * 30 + "7", "-18446744073709551615"])
 def test_cursors_nobody_handed_out(r, cursor):
     """They may lead anywhere, but to an answer."""
     fill(r, 20)

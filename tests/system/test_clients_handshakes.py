@@ -1,8 +1,8 @@
 """What client libraries send when they connect, replayed: written at once and one byte at a time, to the real Redis, an
 engine and the proxies of a tree.
 
-A handshake is a list of writes, a write a list of commands in the library's own spelling and order, as recorded from the
-library or read from its source (version in the name). Replies are compared with the real Redis's where it has the
+A handshake is a list of writes, a write a list of commands in the library's own spelling and order, as recorded from
+the library or read from its source (version in the name). Replies are compared with the real Redis's where it has the
 command; what Redis 7.0 does not have is given here.
 """
 
@@ -70,7 +70,8 @@ HANDSHAKES: dict[str, list[list[tuple]]] = {
                       ("CLIENT", "SETINFO", "LIB-NAME", "node-redis")], [("PING",)], [("QUIT",)]],
     "node-redis 6, RESP3": [[(*HELLO, "SETNAME", "nr"), ("CLIENT", "SETINFO", "LIB-VER", "6.3.1"),
                              ("CLIENT", "SETINFO", "LIB-NAME", "node-redis")], [("PING",)], [("QUIT",)]],
-    "node-redis 5, maintenance": [[HELLO, ("SELECT", "1"), maint("none"), *setinfo("node-redis", "5.8.2")], [("PING",)]],
+    "node-redis 5, maintenance": [[HELLO, ("SELECT", "1"), maint("none"), *setinfo("node-redis", "5.8.2")],
+                                  [("PING",)]],
     "jedis 5": [[("AUTH", PASSWORD)], [("SELECT", "1"), ("CLIENT", "SETNAME", "j"), *setinfo("jedis", "5.2.0")],
                 [("PING",)]],
     "jedis 5, RESP3": [[("AUTH", PASSWORD)], [("HELLO", "3")],
@@ -257,8 +258,9 @@ def test_what_a_library_says_of_itself_is_listed(servers, name):
 def test_what_redis_says_since_7_2(servers, kind):
     with servers[kind].conn() as conn:
         assert conn("HELLO 3") == Error(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
-            "<pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+            "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at the "
+            "same time")
         assert conn("CLIENT SETINFO LIB-NAME x") == Error("NOAUTH Authentication required.")
         assert conn("CLIENT MAINT_NOTIFICATIONS ON") == Error("NOAUTH Authentication required.")
         assert conn("HELLO 2 SETNAME name AUTH default no").code == "WRONGPASS"

@@ -21,8 +21,8 @@ class One:
 
     def __init__(self, run_dir: Path, index: int, proxies: int, generation: int = 0) -> None:
         self.index = index
-        self.server = ProxyServer(Config.load((), "shardd-proxy"), Log(PROXY, "nothing", ""), None, index, proxies, run_dir,
-                                  generation)
+        config, log = Config.load((), "shardd-proxy"), Log(PROXY, "nothing", "")
+        self.server = ProxyServer(config, log, None, index, proxies, run_dir, generation)
         self.errors: list[Any] = []
         self.server.reactor.on_error = lambda where, error: self.errors.append(error)
         self.server.backends.on_warning = self.errors.append
