@@ -5,6 +5,7 @@
 #   make test       every test (ARGS="-k topology" narrows, VARIANT=debug runs on the debug build)
 #   make debug      build/debug: every check that Cython can compile in
 #   make asan       build/asan: the same with AddressSanitizer
+#   make soak       a tree under load whose processes are killed at random, for ten minutes (SECONDS=600)
 #   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000)
 #   make bench      the benchmark (ARGS go to it)
 #   make clean      removes what make made, but for .venv; make distclean removes that too
@@ -14,13 +15,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 VARIANT ?= release
 INPUTS ?= 10000000
+SECONDS ?= 600
 JOBS ?= $(shell nproc)
 
 SOURCES := $(shell find shardd proxy bench -name '*.py' -o -name '*.pxd' -o -name '*.tsv')
 VARIANT_STAMP := $(if $(filter release,$(VARIANT)),build/.release,build/.$(VARIANT))
 VARIANT_PATH := $(if $(filter release,$(VARIANT)),$(CURDIR),$(CURDIR)/build/$(VARIANT))
 
-.PHONY: all build venv run test debug asan fuzz bench clean distclean
+.PHONY: all build venv run test debug asan soak fuzz bench clean distclean
 .DELETE_ON_ERROR:
 
 all: build
@@ -62,6 +64,9 @@ run: build
 
 test: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m pytest -n $(JOBS) $(ARGS)
+
+soak: $(VARIANT_STAMP)
+	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.run --seconds $(SECONDS) $(ARGS)
 
 fuzz: asan
 	$(PY) tests/fuzz/run.py --inputs $(INPUTS) --variant asan $(ARGS)

@@ -256,7 +256,7 @@ class Worker(threading.Thread):
                 raise Lie(f"{command.words[:4]}: {error}; refused before: {list(self.refused)}") from None
             return
         self.errors[re.sub(r"\d+", "N", reply)] += 1
-        if LOST.match(reply):
+        if LOST.match(reply) or reply.code == "LOADING":     # of a write that was split, only a part was refused
             command.missed()
         elif REFUSED.match(reply):
             self.refused.append(command.words)
