@@ -2,9 +2,11 @@
 
 Owns: one look (`Sample`), and the frame that two of them give. Does not own how a frame is shown (top.py).
 
-    engines     INFO: commands, CPU, hits, traffic, commandstats; CLUSTER SLOT-STATS where it is on; their histograms
-                over the control socket (SHARDD LATENCIES), else LATENCY HISTOGRAM, whose buckets are twice as wide each
-    proxies     SHARDD METRICS over the control socket, each its own figures; else INFO, which has those of all
+    engines     INFO: commands, CPU, hits, traffic, commandstats; their histograms over the control socket (SHARDD
+                LATENCIES), else LATENCY HISTOGRAM, whose buckets are twice as wide each; CLUSTER SLOT-STATS, where that
+                is on, at longer intervals, since an engine has to go over all of its slots for it
+    proxies     SHARDD METRICS and SHARDD LATENCY over the control socket, each its own figures; else INFO, which has
+                those of all
 
 A rate is None where a counter is not known in both looks, or the process is not the same one; a counter that was set
 back (CONFIG RESETSTAT) gives no rate for that once either.
@@ -12,7 +14,7 @@ back (CONFIG RESETSTAT) gives no rate for that once either.
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psutil
@@ -25,6 +27,8 @@ from shardd.structures.histogram import Histogram
 
 SLOTS_ASKED: Final = 256
 """Slots with most CPU time that are asked for: a second's hottest are among them, unless they only now grow hot."""
+
+SLOTS_INTERVAL_S: Final = 5.0
 
 _OWN_COMMANDS: Final = ("shardd|",)
 """What the tree says to itself."""
@@ -45,7 +49,6 @@ class Look:
     info: Info | None = None
     cpu_s: float | None = None
     histogram: Buckets | None = None
-    slots: dict[int, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -71,11 +74,6 @@ def take(source: Source) -> Sample:
         looks[node.name].info = info
     for node, buckets in _histograms(source).items():
         looks[node.name].histogram = buckets
-    for node, answer in ask(source.engines, "CLUSTER", "SLOT-STATS", "ORDERBY", "CPU-USEC", "LIMIT", SLOTS_ASKED,
-                            "DESC").items():
-        if is_answer(answer) and isinstance(answer, list):
-            looks[node.name].slots = {int(slot): {name: int(value) for name, value in mapping(facts).items()}
-                                      for slot, facts in answer}
     for look in looks.values():
         look.cpu_s = _cpu_s(look, source.is_local)
         look.identity = look.node.facts.get("pid") or (look.info.text("run_id") if look.info else None)
@@ -94,12 +92,16 @@ def _of_proxies(source: Source) -> dict[Node, Info]:
 
 
 def _histograms(source: Source) -> dict[Node, Buckets]:
-    """The calls of all commands of each engine."""
+    """The calls of all commands of each engine; of proxies, what clients waited for those that were sampled."""
     found: dict[Node, Buckets] = {}
     for node, answer in (ask(source.engines, "SHARDD", "LATENCIES") if source.is_local else {}).items():
         if is_answer(answer):
             found[node] = added({name: dict(Histogram.load(dumped).buckets())
                                  for name, dumped in json.loads(answer).items()})
+    for node, answer in (ask(source.proxies, "SHARDD", "LATENCY") if source.is_local else {}).items():
+        if is_answer(answer):
+            total = Histogram.load(json.loads(answer)["parts"]["total"])
+            found[node] = {1000 * bound_us: count for bound_us, count in total.buckets()}
     others = [node for node in source.engines if node not in found]
     for node, answer in ask(others, "LATENCY", "HISTOGRAM").items():
         if is_answer(answer) and isinstance(answer, list):
@@ -170,8 +172,7 @@ def frame(before: Sample, after: Sample, top: int) -> dict[str, Any]:
     processes = [_process(old, look, seconds) for old, look in pairs]
     engines = [(old, look) for old, look in pairs if look.node.kind != PROXY]
     return {"unix_s": round(after.unix_s, 3), "interval_s": round(seconds, 3), "total": _total(processes, engines),
-            "processes": processes, "commands": _commands(engines, seconds)[:top],
-            "slots": _slots(engines, seconds)[:top]}
+            "processes": processes, "commands": _commands(engines, seconds)[:top]}
 
 
 def _process(old: Look | None, look: Look, seconds: float) -> dict[str, Any]:
@@ -270,18 +271,47 @@ def _commands(engines: list[tuple[Look | None, Look]], seconds: float) -> list[d
     return sorted(rows, key=lambda row: (-(row["time_percent"] or 0), -row["calls"], row["name"]))
 
 
-def _slots(engines: list[tuple[Look | None, Look]], seconds: float) -> list[dict[str, Any]]:
-    """Those that took most CPU first."""
-    rows = []
-    for old, look in engines:
-        for slot, now in look.slots.items():
-            then = old.slots.get(slot) if old is not None else None
-            usec = growth(then.get("cpu-usec"), now.get("cpu-usec")) if then is not None else None
-            if usec:
-                rows.append({"slot": slot, "process": look.node.name, "cpu_percent": round(usec / seconds / 1e4, 2),
-                             "keys": now.get("key-count"),
-                             "in_bytes": per_second(growth(then.get("network-bytes-in"), now.get("network-bytes-in")),
-                                                    seconds),
-                             "out_bytes": per_second(growth(then.get("network-bytes-out"),
-                                                            now.get("network-bytes-out")), seconds)})
-    return sorted(rows, key=lambda row: -row["cpu_percent"])
+# --- slots --------------------------------------------------------------------------------------------------------
+
+Slots = dict[str, dict[int, dict[str, int]]]
+"""Engine's name -> slot -> metric of CLUSTER SLOT-STATS -> value."""
+
+
+class SlotWatch:
+    """The hottest slots between the last two times that engines were asked for them."""
+
+    def __init__(self, interval_s: float = SLOTS_INTERVAL_S) -> None:
+        self._interval_s = interval_s
+        self._before: tuple[float, Slots] | None = None
+        self._after: tuple[float, Slots] | None = None
+
+    def look(self, source: Source, at_s: float) -> None:
+        """Asks where it is time. at_s: monotonic."""
+        if self._after is not None and at_s - self._after[0] < self._interval_s:
+            return
+        found: Slots = {}
+        for node, answer in ask(source.engines, "CLUSTER", "SLOT-STATS", "ORDERBY", "CPU-USEC", "LIMIT", SLOTS_ASKED,
+                                "DESC").items():
+            if is_answer(answer) and isinstance(answer, list):
+                found[node.name] = {int(slot): {name: int(value) for name, value in mapping(facts).items()}
+                                    for slot, facts in answer}
+        self._before, self._after = self._after, (at_s, found)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Those that took most CPU first."""
+        if self._before is None or self._after is None:
+            return []
+        (before_s, before), (after_s, after) = self._before, self._after
+        seconds = max(1e-6, after_s - before_s)
+        rows = []
+        for name, slots in after.items():
+            for slot, now in slots.items():
+                then = before.get(name, {}).get(slot, {})
+                usec = growth(then.get("cpu-usec"), now.get("cpu-usec"))
+                if usec:
+                    rows.append({"slot": slot, "process": name, "cpu_percent": round(usec / seconds / 1e4, 3),
+                                 "keys": now.get("key-count"),
+                                 **{field: per_second(growth(then.get(metric), now.get(metric)), seconds)
+                                    for field, metric in (("in_bytes", "network-bytes-in"),
+                                                          ("out_bytes", "network-bytes-out"))}})
+        return sorted(rows, key=lambda row: (-row["cpu_percent"], row["slot"]))

@@ -20,7 +20,7 @@ from typing import Any, Final
 from shardd.ctl.command import App, Command
 from shardd.ctl.human import human_bytes, human_count, human_us
 from shardd.ctl.link import EXIT_BAD, EXIT_OK, UsageError
-from shardd.ctl.sample import Sample, frame, take
+from shardd.ctl.sample import SLOTS_INTERVAL_S, Sample, SlotWatch, frame, take
 from shardd.ctl.show import FAINT, STRONG, Screen, state, table
 
 FIELDS: Final = {
@@ -33,7 +33,8 @@ FIELDS: Final = {
     "processes": "a list", "processes[].name": "engine 0, proxy 0 ...", "processes[].kind": "engine, proxy or server",
     "processes[].state": "as in status", "processes[].ops": "commands per second",
     "processes[].cpu_percent": "of one core", "processes[].usec_per_call": "engines: mean time of a command",
-    "processes[].p50_us": "engines: of the commands of the interval", "processes[].p99_us": "likewise",
+    "processes[].p50_us": "engines: half of the interval's commands ran at most so long; proxies: half of the sampled "
+    "ones were with their clients after it", "processes[].p99_us": "likewise, 99 in 100",
     "processes[].hit_percent": "engines: lookups that found a key", "processes[].keys": "engines: keys",
     "processes[].used_memory_bytes": "as in status", "processes[].clients": "connections of clients",
     "processes[].in_bytes": "bytes per second from clients", "processes[].out_bytes": "bytes per second to clients",
@@ -42,7 +43,7 @@ FIELDS: Final = {
     "commands[].calls": "per second", "commands[].usec_per_call": "mean time", "commands[].time_percent": "of all time "
     "in commands", "commands[].failed": "per second that gave an error", "commands[].rejected": "per second that were "
     "refused",
-    "slots": "a list: those that took most CPU first; empty where cluster-slot-stats-enabled is off",
+    "slots": "a list: those that took most CPU in the last seconds; empty unless cluster-slot-stats-enabled is on",
     "slots[].slot": "0 to 16383", "slots[].process": "its engine", "slots[].cpu_percent": "of one core",
     "slots[].keys": "keys", "slots[].in_bytes": "bytes per second", "slots[].out_bytes": "bytes per second",
 }
@@ -79,10 +80,11 @@ def top(app: App) -> int:
 
 def _plain(app: App, count: int | None) -> dict[str, Any] | None:
     before, shown, last = take(app.source), 0, None
+    slots = SlotWatch(app.options.interval if count == 1 else SLOTS_INTERVAL_S)
+    slots.look(app.source, before.at_s)
     while count is None or shown < count:
         time.sleep(app.options.interval)
-        after = take(app.source)
-        last, before = frame(before, after, app.options.top), after
+        last, before = _next(app, before, slots)
         if app.as_json:
             app.screen.json(last, lines=count != 1)
         else:
@@ -91,6 +93,14 @@ def _plain(app: App, count: int | None) -> dict[str, Any] | None:
             _print(app.screen, last)
         shown += 1
     return last
+
+
+def _next(app: App, before: Sample, slots: SlotWatch) -> tuple[dict[str, Any], Sample]:
+    """The frame from `before` until now, and the look that is the next one's `before`."""
+    after = take(app.source)
+    slots.look(app.source, after.at_s)
+    most = app.options.top
+    return frame(before, after, most) | {"slots": slots.rows()[:most]}, after
 
 
 def headline(now: dict[str, Any]) -> str:
@@ -175,7 +185,8 @@ def _live(app: App, count: int | None) -> dict[str, Any] | None:
     fd = sys.stdin.fileno()
     last: dict[str, Any] | None = None
     shown, paused = 0, False
-    before: Sample = take(app.source)
+    before, slots = take(app.source), SlotWatch()
+    slots.look(app.source, before.at_s)
     with keys(fd), Live(console=app.screen.console(), screen=True, auto_refresh=False) as live:
         live.update(_view(None, app, "the first figures come after one interval"), refresh=True)
         due_s = before.at_s + app.options.interval
@@ -187,8 +198,7 @@ def _live(app: App, count: int | None) -> dict[str, Any] | None:
                 paused = not paused
                 live.update(_view(last, app, "stopped, p goes on" if paused else ""), refresh=True)
             elif key in ("", " "):
-                after = take(app.source)
-                last, before = frame(before, after, app.options.top), after
+                last, before = _next(app, before, slots)
                 shown += 1
                 live.update(_view(last, app, "stopped, p goes on" if paused else ""), refresh=True)
             due_s = max(before.at_s + app.options.interval, time.monotonic())

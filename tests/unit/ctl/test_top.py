@@ -92,11 +92,16 @@ def test_histograms_of_the_interval(source):
 
     node = source.node("engine 0")
     node.answers["SHARDD LATENCIES"] = dumped(*[1_000_000] * 50)
+    total = json.loads(dumped(*[70] * 9))["get"]
+    proxy, nothing = source.node("proxy 0"), json.loads(dumped())["get"]
+    proxy.answers["SHARDD LATENCY"] = json.dumps({"parts": {"total": nothing}}).encode()
     before = look(source, 1.0)
+    proxy.answers["SHARDD LATENCY"] = json.dumps({"parts": {"total": total}}).encode()
     node.answers["SHARDD LATENCIES"] = dumped(*[1_000_000] * 50, *[1000] * 98, 50_000, 50_000)
     now = sample.frame(before, look(source, 2.0), top=10)
     assert 1.0 <= now["processes"][0]["p50_us"] <= 1.02 and 50 <= now["processes"][0]["p99_us"] <= 51
     assert now["total"]["p50_us"] == now["processes"][0]["p50_us"]
+    assert now["processes"][2]["p50_us"] == 70.0, "what its clients waited"
 
 
 def test_without_its_histograms_the_levels_of_latency_histogram_are_read(source):
@@ -115,11 +120,16 @@ def test_hottest_slots(source):
 
     node = source.node("engine 1")
     node.answers["CLUSTER SLOT-STATS"] = stats((9000, 5, 100), (9001, 6, 100))
-    before = look(source, 1.0)
-    node.answers["CLUSTER SLOT-STATS"] = stats((9000, 5, 10_100), (9001, 6, 100), (9002, 1, 5))
-    now = sample.frame(before, look(source, 2.0), top=10)
-    assert now["slots"] == [{"slot": 9000, "process": "engine 1", "cpu_percent": 1.0, "keys": 5, "in_bytes": 0.0,
+    watch = sample.SlotWatch()
+    watch.look(source, 1.0)
+    assert watch.rows() == []
+    node.answers["CLUSTER SLOT-STATS"] = stats((9000, 5, 50_100), (9001, 6, 100), (9002, 1, 5))
+    watch.look(source, 2.0)
+    assert watch.rows() == [], "an engine is not asked every second"
+    watch.look(source, 6.0)
+    assert watch.rows() == [{"slot": 9000, "process": "engine 1", "cpu_percent": 1.0, "keys": 5, "in_bytes": 0.0,
                              "out_bytes": 10000.0}]
+    now = sample.frame(look(source, 1.0), look(source, 2.0), top=10) | {"slots": watch.rows()}
     assert any(headers[0] == "slot" for headers, _ in top.tables(now))
 
 
