@@ -151,7 +151,7 @@ def configuration(patient: Patient) -> Iterator[Finding]:
             ADVICE, str(row.get("origin")),
             what=f"{name} is {shown(name, str(row.get('value')))} in the file, and not yet in force",
             why="it is read at start alone",
-            fix=str(row.get("command") or patient.ctl("restart all")))
+            fix=str(row["command"]) + patient.where if row.get("command") else patient.ctl("restart all"))
 
 
 @check("versions", "all processes run the same code, and the newest that is installed")

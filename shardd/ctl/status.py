@@ -131,6 +131,8 @@ def show(screen: Screen, found: Mapping[str, Any]) -> None:
                      human_bytes(process["used_memory_bytes"]), human_count(process["ops"]), process["clients"]])
     screen.table(["process", "state", ">pid", ">port", ">core", ">uptime", ">restarts", ">slots", ">keys", ">memory",
                   ">ops/s", ">clients"], rows)
+    if draining := (supervisor or {}).get("draining"):
+        screen.line(f"{plural(len(draining), 'proxy')} handed over and wait for the last of their clients")
     screen.line()
     states = {process["state"] for process in processes} - {"up"}
     style = GOOD if found["ok"] else MEDIUM if states and states <= {"suspect", "starting", "loading"} else POOR

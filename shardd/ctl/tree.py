@@ -49,7 +49,7 @@ def _progress(app: App, *words: str) -> int:
     if app.as_json:
         app.screen.json({"ok": error is None, "steps": steps, "error": error})
     elif error is not None:
-        raise CtlError(_advice(error))
+        raise CtlError(_advice(error.removeprefix("ERR ")))
     return EXIT_OK if error is None else EXIT_BAD
 
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,16 +183,25 @@ def test_doctor_looks_at_everything(tree):
 
 # --- config -------------------------------------------------------------------------------------------------------
 
-def test_config_set_reaches_every_process_and_diff_sees_it(start, tmp_path):
-    conf = tmp_path / "shardd.conf"
-    port = free_port()
-    conf.write_text(f"# mine\nport {port}\nbind 127.0.0.1\nengines 2\ndir {tmp_path}\nmaxclients 500\n")
-    log = open(tmp_path / "log", "wb")
-    process = subprocess.Popen([sys.executable, "-m", "shardd.supervisor.main", str(conf)], cwd=tmp_path, stdout=log,
-                               stderr=log, env=build.environment(), start_new_session=True)
+@contextlib.contextmanager
+def tree_of_file(directory: Path) -> Iterator[Path]:
+    """A tree that has a configuration file; gives its path."""
+    conf = directory / "shardd.conf"
+    conf.write_text(f"# mine\nport {free_port()}\nbind 127.0.0.1\nengines 2\ndir {directory}\nmaxclients 500\n")
+    with open(directory / "log", "wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "shardd.supervisor.main", str(conf)], cwd=directory,
+                                   stdout=log, stderr=log, env=build.environment(), start_new_session=True)
     try:
-        where = ("--conf", str(conf))
-        wait_until(lambda: ctl("ping", *where).returncode == 0)
+        wait_until(lambda: ctl("status", "--conf", conf).returncode == 0)
+        yield conf
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_options_are_set_compared_written_and_read_again(tmp_path, fresh):
+    with tree_of_file(tmp_path) as conf:
+        where = ("--conf", conf)
         assert ctl("config", "diff", *where).returncode == 0, ctl("config", "diff", *where).stdout
         done = ctl("config", "set", "maxclients", 400, "slowlog-max-len", 5, *where)
         assert done.returncode == 0 and "maxclients is 400 now" in done.stdout
@@ -201,13 +212,57 @@ def test_config_set_reaches_every_process_and_diff_sees_it(start, tmp_path):
         assert ctl("config", "rewrite", *where).returncode == 0
         assert ctl("config", "diff", *where).returncode == 0
         assert conf.read_text().startswith("# mine\n") and "maxclients 400" in conf.read_text()
+        conf.write_text(conf.read_text().replace("maxclients 400", "maxclients 300\ndatabases 32"))
+        done = ctl("reload", *where)
+        assert done.returncode == 0 and "maxclients is 300 now, was 400" in done.stdout
+        assert "databases is 32" in done.stdout and "restart" in done.stdout
+        found = json.loads(ctl("config", "diff", "--json", *where).stdout)
+        assert [(row["name"], row["takes"]) for row in found["differences"]] == [("databases", "restart")]
+        advice = json.loads(ctl("doctor", "configuration", "--json", *where).stdout)["findings"]
+        assert [one["where"].split("/")[-1] for one in advice] == ["shardd.conf:7"]
+        conf.write_text("maxclients many\n")
+        assert ctl("reload", *where).returncode == 2, "the file does not tell where the tree is"
+        done = ctl("reload", "--dir", tmp_path)
+        assert done.returncode == 1 and "maxclients" in done.stderr and "shardd.conf:1" in done.stderr
+
+
+# --- restart, logs ------------------------------------------------------------------------------------------------
+
+def test_restarts(start):
+    tree = start("tree", engines=2)
+    pids = {one["name"]: one["pid"] for one in answer(tree, "status")["processes"]}
+    with tree.conn() as conn:
+        conn.must("SET", "foo", "bar")      # slot 12182: engine 1
+    assert answer(tree, "restart", "proxies")["steps"]
+    done = ctl("restart", "engines", tree=tree)
+    assert done.returncode == 1 and "1 key" in done.stderr and "--lose-data" in done.stderr
+    assert ctl("restart", "engine", "0", tree=tree).returncode == 0, "it holds no key"
+    now = {one["name"]: one["pid"] for one in answer(tree, "status")["processes"]}
+    assert now["proxy 0"] != pids["proxy 0"] and now["engine 0"] != pids["engine 0"]
+    assert now["engine 1"] == pids["engine 1"]
+    assert ctl("restart", "engine-1", "--lose-data", tree=tree).returncode == 0
+    done = ctl("restart", "engine", "7", tree=tree)
+    assert done.returncode == 1 and done.stderr == "shardctl: there is no engine 7\n"
+
+
+def test_logs_are_shown_and_followed(tree):
+    lines = ctl("logs", "-n", 1000, tree=tree).stdout.splitlines()
+    assert any("Ready to accept connections" in line for line in lines)
+    roles = {json.loads(line)["role"] for line in ctl("logs", "engine", "0", "--json", tree=tree).stdout.splitlines()}
+    assert roles == {"engine"}
+    process = subprocess.Popen([sys.executable, "-m", "shardd.ctl.main", "logs", "-f", "-n", "0", "--dir",
+                                str(tree.dir)], stdout=subprocess.PIPE, text=True, env=build.environment())
+    try:
+        wait_until(lambda: ctl("reload", tree=tree).returncode is not None and select.select(
+            [process.stdout], [], [], 0.2)[0])
+        assert process.stdout.readline()
     finally:
-        process.terminate()
-        process.wait(20)
-        log.close()
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
-def wait_until(condition) -> None:
+def wait_until(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline

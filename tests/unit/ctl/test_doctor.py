@@ -163,7 +163,7 @@ def test_the_configuration(well):
     findings = doctor.diagnose(well, ["configuration"])
     assert [(one.severity, one.where, one.fix) for one in findings] == [
         (PROBLEM, "engine 1", "shardctl config set maxmemory 1000 --dir /d"),
-        (ADVICE, "shardd.conf:7", "shardctl restart all")]
+        (ADVICE, "shardd.conf:7", "shardctl restart all --dir /d")]
 
 
 def test_passwords_that_differ_are_not_shown(well):

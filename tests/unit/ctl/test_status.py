@@ -47,6 +47,12 @@ def test_the_supervisor_s_own_troubles_are_told(source):
     assert done.lines[1][:2] == ["supervisor", "stopping"]
 
 
+def test_proxies_that_have_handed_over_are_told_and_nothing_bad(source):
+    source.supervisor["draining"] = [{"kind": "proxy", "index": 0, "state": "draining"}]
+    done = ctl(source, "status")
+    assert done.code == 0 and "1 proxy handed over and wait for the last of their clients" in done.out
+
+
 def test_what_is_not_known_is_null_and_a_dash(source):
     for name in ("keys", "used_memory_bytes", "ops", "clients"):
         del source.nodes[1].facts[name]
