@@ -47,6 +47,7 @@ COMPILED = [
     "shardd.net.reactor",
     "shardd.net.client",
     "shardd.journal.stream",
+    "shardd.keyspace.values",
     "shardd.keyspace.entry",
     "shardd.keyspace.database",
     "shardd.keyspace.expiry",

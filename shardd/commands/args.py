@@ -1,7 +1,9 @@
 """Reading arguments: what hot handlers share when they look at slices."""
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t
+from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.context import Context
+from cython.cimports.shardd.keyspace.entry import entry_type
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.wire.request import Arg
 
@@ -64,3 +66,13 @@ def expiry_unix_ms(ctx: Context, arg: arg_p, unit_ms: int64_t, relative: cython.
         value += ctx.keyspace.now_ms
     when[0] = value
     return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def of_type(ctx: Context, e: bytep, type: uint32_t) -> cython.bint:
+    """Whether `e` is NULL or an entry of this type; where not, the client is told so."""
+    if e == cython.NULL or entry_type(e) == type:
+        return True
+    ctx.error(errors.WRONG_TYPE)
+    return False

@@ -23,7 +23,7 @@ import random
 import cython
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
-from cython.cimports.libc.string import memcmp
+from cython.cimports.libc.string import memcmp, strlen
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
@@ -34,6 +34,7 @@ from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM, TYPE_STRING, TYPE_ZSET, entry_access, entry_copy,
     entry_encoding, entry_expires, entry_expiry, entry_free_shell, entry_key, entry_key_len, entry_new,
     entry_rebuilt, entry_refcount, entry_set_access, entry_type)
+from cython.cimports.shardd.keyspace.values import value_ops
 from cython.cimports.shardd.structures.glob import glob_match
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.structures.table import Table, table_random, table_scan, table_walk
@@ -649,6 +650,9 @@ def object_encoding_command(ctx: Context, argv: argv_p, argc: cython.int) -> cyt
     e: bytep = _object(ctx, argv)
     if e == cython.NULL:
         return ctx.reply.null()
+    if entry_type(e) != TYPE_STRING:
+        name = value_ops(entry_type(e), entry_encoding(e)).name
+        return ctx.reply.bulk(cython.cast(cython.pointer(cython.const[uint8_t]), name), strlen(name))
     if entry_encoding(e) == STR_INT:
         return ctx.reply.bulk(b"int", 3)
     if entry_encoding(e) == STR_EMBSTR:

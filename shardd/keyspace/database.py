@@ -22,10 +22,11 @@ from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep, store16, store32, store64
 from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Key, SlotTable
 from cython.cimports.shardd.keyspace.entry import (
-    ENTRY_SKIP, HeapString, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_bytes,
-    entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key, entry_key_len, entry_new,
-    entry_rebuilt, entry_set_access, entry_set_expiry_inplace, entry_size, entry_type, entry_value,
-    entry_value_len, entry_view)
+    ENTRY_SKIP, HeapString, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_body,
+    entry_bytes, entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key,
+    entry_key_len, entry_new, entry_rebuilt, entry_set_access, entry_set_body, entry_set_expiry_inplace, entry_size,
+    entry_type, entry_value, entry_value_len, entry_view)
+from cython.cimports.shardd.keyspace.values import value_dispose, value_free_step, value_ops, value_pending
 from cython.cimports.shardd.structures.alloc import allocate, allocate_lines, real_size, release, release_lines, resize
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.number import parse_int64
@@ -369,6 +370,21 @@ class Database:
         return now == after or (now <= 2048 and after <= 2048 and real_size(now) == real_size(after))
 
     @cython.cfunc
+    def add_collection(self, k: key_p, type: uint32_t, encoding: uint32_t, body: cython.p_void) -> bytep:
+        """A new key with a collection, whose body becomes the entry's; freed where this raises MemoryError (a NULL body
+        counts as such). The key must be absent. Does not count as `touched`.
+        """
+        e: bytep = cython.NULL
+        if body != cython.NULL:
+            e = entry_new(k.p, k.n, 8, -1, type, encoding, self.keyspace.access_clock)
+            if e == cython.NULL:
+                value_dispose(type, encoding, body)
+            else:
+                entry_set_body(e, body)
+        self.add(k, e)
+        return e
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def set_int(self, k: key_p, e: bytep, value: int64_t) -> cython.int:
         """Store an integer in `e` (the key's live entry, or NULL), keeping its expiry."""
@@ -513,6 +529,8 @@ class Database:
         tally: _Tally = _Tally(slot)
         table_check(cython.address(s.t))
         table_walk(cython.address(s.t), _tally_visitor, cython.cast(cython.p_void, tally))
+        if tally.broken is not None:
+            raise tally.broken
         assert tally.wrong == 0, "a key lies in another slot's table"
         assert tally.volatile_keys == s.volatile_keys, "the count of keys that expire is wrong"
         assert s.sweeping or s.next_expiry <= tally.earliest, "a key falls due before its slot's next_expiry"
@@ -549,6 +567,7 @@ class _Tally:
     volatile_keys: uint32_t
     bytes: int64_t
     earliest: int64_t
+    broken: object
 
     def __cinit__(self, slot: uint32_t):
         self.slot = slot
@@ -560,6 +579,11 @@ class _Tally:
 def _tally_visitor(context: cython.p_void, e: bytep) -> cython.int:
     tally: _Tally = cython.cast(_Tally, context)
     tally.bytes += entry_bytes(e)
+    if entry_type(e) != TYPE_STRING:
+        try:
+            value_ops(entry_type(e), entry_encoding(e)).check(entry_body(e))
+        except Exception as error:      # a visitor cannot raise
+            tally.broken = error
     if key_slot(entry_key(e), entry_key_len(e)) != tally.slot:
         tally.wrong += 1
     if entry_expires(e):
@@ -620,11 +644,13 @@ class Keyspace:
         return sum([db.used for db in self.databases])
 
     def pending_free(self) -> int:
-        """Keys of cleared databases whose memory is not given back yet."""
-        return self.lazy_pending
+        """Keys of cleared databases, and large values, whose memory is not given back yet."""
+        return self.lazy_pending + value_pending()
 
     def free_step(self, keys: int) -> bool:
-        """Give back the memory of up to about `keys` keys of cleared databases; whether there is more to do."""
+        """Give back the memory of large values that are gone, and of up to about `keys` keys of cleared databases;
+        whether there is more to do.
+        """
         gone: Database
         at: cython.int
         chain: uint64_t
@@ -634,6 +660,12 @@ class Keyspace:
         freed: cython.longlong = 0
         # not by the count alone: pages fall empty, and go back to the system, mostly with the last keys of all
         deadline_us: int64_t = monotonic_us() + STEP_US
+        pending: uint64_t = value_pending()
+        if pending:
+            value_free_step(deadline_us)
+            self.lazy_freed += pending - value_pending()
+            if value_pending():
+                return True
         while self.doomed and left > 0:
             gone, at, chain = self.doomed[0]
             while at < SLOT_COUNT and left > 0:
@@ -663,7 +695,7 @@ class Keyspace:
                 self.doomed[0][1:] = at, chain
         self.lazy_pending -= freed
         self.lazy_freed += cython.cast(uint64_t, freed)
-        return bool(self.doomed)
+        return bool(self.doomed or value_pending())
 
 
 _random_state = cython.declare(uint64_t, 88172645463325252)

@@ -13,6 +13,13 @@ cdef enum EntryType:        # the numbers are those of Redis's object types
     TYPE_HASH = 4
     TYPE_STREAM = 6
 
+cdef enum CollectionEncoding:       # what a collection's body is; OBJECT ENCODING's names are in keyspace.values
+    ENC_LISTPACK = 1
+    ENC_INTSET = 2
+    ENC_TABLE = 3           # "hashtable"
+    ENC_QUICKLIST = 4
+    ENC_ORDERED = 5         # "skiplist"
+
 cdef enum StringEncoding:
     STR_RAW = 0             # inline bytes, called "raw": longer than 44 or once modified in place
     STR_INT = 1             # inline int64
@@ -66,6 +73,16 @@ cdef inline int64_t entry_refcount(bytep e) noexcept nogil:
     if entry_type(e) == TYPE_STRING and entry_encoding(e) == STR_INT and load64(entry_value(e)) < 10000:
         return 2147483647
     return 1
+
+cdef inline void* entry_body(bytep e) noexcept nogil:
+    # of a collection
+    return <void*> <size_t> load64(entry_value(e))
+
+cdef inline void entry_set_body(bytep e, void* body) noexcept nogil:
+    store64(entry_value(e), <uint64_t> <size_t> body)
+
+cdef inline void entry_set_encoding(bytep e, uint32_t encoding) noexcept nogil:
+    e[3] = (e[3] & 15) | (encoding << 4)
 
 cdef bytep entry_new(const uint8_t* key, Py_ssize_t key_len, Py_ssize_t value_len, int64_t expiry,
                      uint32_t type, uint32_t encoding, uint32_t access) noexcept nogil

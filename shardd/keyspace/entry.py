@@ -11,7 +11,8 @@
   pair     flags, key length, value length: the header that structures/table.py describes; `wide` and `expiry` are there
            only where its flags say so, so a key without a time to live pays nothing for it
 
-A value is inline bytes, an inline int64, or, once a string has been appended to, a HeapString with room to grow. A
+A value is inline bytes, an inline int64, or, once a string has been appended to, a HeapString with room to grow; of a
+collection it is a pointer to its body, and keyspace/values.py knows what to do with that. A
 key of 16 and a value of 32 bytes take 56 bytes in all, 64 with an expiry.
 
 An entry never moves by itself; what changes its size (expiry added, longer value) makes a new block, and the caller
@@ -22,8 +23,9 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.shardd.base.native import bytep, load64, store16, store32, store64
 from cython.cimports.shardd.keyspace.entry import (
-    ENTRY_SKIP, HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_encoding, entry_key_len, entry_type,
-    entry_value, entry_value_len)
+    ENTRY_SKIP, HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_body, entry_encoding, entry_key_len,
+    entry_set_body, entry_type, entry_value, entry_value_len)
+from cython.cimports.shardd.keyspace.values import value_dispose, value_ops
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
 from cython.cimports.shardd.structures.number import format_int
 from cython.cimports.shardd.structures.table import PAIR_EXPIRES, PAIR_WIDE, pair_head
@@ -88,6 +90,8 @@ def entry_bytes(e: bytep) -> cython.size_t:
     if entry_encoding(e) == STR_HEAP and entry_type(e) == TYPE_STRING:
         memcpy(cython.address(heap), entry_value(e), cython.sizeof(HeapString))
         total += block_bytes(heap.p, heap.cap)
+    elif entry_type(e) != TYPE_STRING:
+        total += value_ops(entry_type(e), entry_encoding(e)).bytes(entry_body(e))
     return total
 
 
@@ -108,6 +112,8 @@ def entry_free(e: bytep) -> cython.void:
     if entry_encoding(e) == STR_HEAP and entry_type(e) == TYPE_STRING:
         memcpy(cython.address(heap), entry_value(e), cython.sizeof(HeapString))
         release(heap.p, heap.cap)
+    elif entry_type(e) != TYPE_STRING:
+        value_dispose(entry_type(e), entry_encoding(e), entry_body(e))
     release(e, entry_size(e))
 
 
@@ -154,6 +160,13 @@ def entry_copy(e: bytep, key: const_bytes, key_len: cython.Py_ssize_t, expiry: i
     fresh: bytep = entry_rebuilt(e, key, key_len, expiry)
     heap: HeapString
     block: cython.p_void
+    if fresh != cython.NULL and entry_type(e) != TYPE_STRING:
+        block = value_ops(entry_type(e), entry_encoding(e)).copy(entry_body(e))
+        if block == cython.NULL:
+            entry_free_shell(fresh)
+            return cython.NULL
+        entry_set_body(fresh, block)
+        return fresh
     if fresh == cython.NULL or not (entry_encoding(e) == STR_HEAP and entry_type(e) == TYPE_STRING):
         return fresh
     memcpy(cython.address(heap), entry_value(e), cython.sizeof(HeapString))

@@ -11,8 +11,9 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, ui
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, SlotTable, key_init
 from cython.cimports.shardd.keyspace.entry import (
-    STR_EMBSTR, STR_INT, TYPE_STRING, View, entry_access, entry_bytes, entry_encoding, entry_expires, entry_expiry,
-    entry_key, entry_key_len, entry_refcount, entry_type, entry_view)
+    STR_EMBSTR, STR_INT, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_access, entry_body, entry_bytes,
+    entry_encoding, entry_expires, entry_expiry, entry_key, entry_key_len, entry_refcount, entry_type, entry_view)
+from cython.cimports.shardd.keyspace.values import value_ops
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.table import table_bytes, table_scan, table_walk
 
@@ -32,6 +33,9 @@ def entry_of(db: Database, k: key_p, key: bytes) -> bytep:
     """The live entry of a key, or NULL; no access is noted. `k` is room, and good as long as `key`."""
     key_init(k, cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, key)), len(key))
     return db.find(k)
+
+
+_TYPE_NAMES = cython.declare(dict, {0: b"string", 1: b"list", 2: b"set", 3: b"zset", 4: b"hash"})
 
 
 # ---- one key
@@ -57,15 +61,15 @@ def describe(db: Database, key: bytes) -> dict | None:
     e: bytep = entry_of(db, cython.address(k), key)
     if e == cython.NULL:
         return None
-    if entry_type(e) != TYPE_STRING:
-        raise AssertionError(f"type {entry_type(e)} has no description")
     encoding: str = "raw"
-    if entry_encoding(e) == STR_INT:
+    if entry_type(e) != TYPE_STRING:
+        encoding = value_ops(entry_type(e), entry_encoding(e)).name.decode("ascii")
+    elif entry_encoding(e) == STR_INT:
         encoding = "int"
     elif entry_encoding(e) == STR_EMBSTR:
         encoding = "embstr"
     return {"address": cython.cast(uintptr_t, e), "refcount": entry_refcount(e), "encoding": encoding,
-            "serialized": serialized_length(content_of(e)), "access": entry_access(e),
+            "serialized": _serialized(e), "access": entry_access(e),
             "idle": (db.keyspace.access_clock - entry_access(e)) & 0xFFFFFF}
 
 
@@ -80,7 +84,7 @@ def read(db: Database, key: bytes) -> list | None:
     if e == cython.NULL:
         return None
     if entry_type(e) != TYPE_STRING:
-        raise AssertionError(f"type {entry_type(e)} cannot be read as a whole")
+        return [_TYPE_NAMES[entry_type(e)], content_of(e), entry_expiry(e) if entry_expires(e) else -1]
     value: bytes = content_of(e)
     text: cython.p_char = value
     integer: int64_t
@@ -94,10 +98,29 @@ def read(db: Database, key: bytes) -> list | None:
 
 @cython.cfunc
 def content_of(e: bytep) -> object:
-    """A string value as bytes."""
+    """A string value as bytes, a collection as the list that keyspace.values describes."""
     view: View
+    if entry_type(e) != TYPE_STRING:
+        return value_ops(entry_type(e), entry_encoding(e)).items(entry_body(e))
     entry_view(e, cython.address(view))
     return cython.cast(cython.p_char, view.p)[:view.n]
+
+
+@cython.cfunc
+def _serialized(e: bytep) -> object:
+    """Bytes of a value in an RDB file, without compression and, for a collection, element by element."""
+    if entry_type(e) == TYPE_STRING:
+        return serialized_length(content_of(e))
+    items: list = content_of(e)
+    total: object = 1 if len(items) < 64 else 2 if len(items) < 16384 else 5
+    for item in items:
+        if not isinstance(item, tuple):
+            total += serialized_length(item)
+        elif entry_type(e) == TYPE_ZSET:
+            total += serialized_length(item[0]) + 8
+        else:
+            total += serialized_length(item[0]) + serialized_length(item[1])
+    return total
 
 
 def serialized_length(value: bytes) -> int:
@@ -208,9 +231,21 @@ def average_ttl_ms(db: Database, start: cython.int = 0) -> int:
 @cython.cfunc
 def _value_digest(digest: bytes, e: bytep) -> bytes:
     """Add an entry's type, value and expiry to a digest."""
-    if entry_type(e) != TYPE_STRING:
-        raise AssertionError(f"type {entry_type(e)} has no digest")
-    digest = mix(mix(digest, number(entry_type(e))), content_of(e))
+    type: cython.int = entry_type(e)
+    digest = mix(digest, number(type))
+    content: object = content_of(e)
+    if type == TYPE_STRING:
+        digest = mix(digest, content)
+    elif type == TYPE_LIST:
+        for item in content:
+            digest = mix(digest, item)
+    elif type == TYPE_SET:
+        for item in content:
+            digest = xor(digest, item)
+    else:
+        for item in content:
+            second: bytes = b"%.17g" % item[1] if type == TYPE_ZSET else item[1]
+            digest = xor(digest, mix(mix(bytes(20), item[0]), second))
     return xor(digest, b"!!expire!!") if entry_expires(e) else digest
 
 
