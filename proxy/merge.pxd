@@ -8,7 +8,7 @@ cdef enum JoinKind:
     JOIN_SUM = 1            # integers added
     JOIN_OK = 2             # the first reply, once all have succeeded
     JOIN_ANY_OK = 3         # the first that succeeded
-    JOIN_CONCAT = 4         # arrays, one behind the other
+    JOIN_CONCAT = 4         # arrays, one behind the other: a Chain's
     JOIN_ORDER = 5          # arrays, elements back in the order of the keys
     JOIN_AND = 6            # arrays of 0 and 1, anded by place
 
@@ -33,7 +33,6 @@ cdef class Join(Receiver):
     cdef Part* failed(self) noexcept
     cdef bint in_part(self) noexcept
     cdef int integers(self) except -1
-    cdef int concat(self) except -1
     cdef int ordered(self) except -1
     cdef int anded(self) except -1
     cdef int wrong(self) except -1

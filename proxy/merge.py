@@ -8,6 +8,9 @@ A Join is what waits for the parts of a command that is split by keys or sent to
     MGET a b c          engine 0: MGET a c   -> *2 A C          places: a 0, b 1, c 0
                         engine 1: MGET b     -> *1 B            joined: *3 A B C
 
+Arrays that only stand one behind the other (KEYS) flow through a Chain instead (chain). What a Join joins is collected:
+an MGET over engines needs room for all of its values here, as a server needs it for its reply.
+
 Parts are joined as bytes, without looking into elements; an element's end is found by wire.scan. Where a part is an
 error, the client gets that error, the first in order of the engines: what the other parts did is done. So DEL, UNLINK,
 TOUCH and MSET are atomic per engine only, which is what splitting means. An engine's "was not executed" would then be
@@ -32,6 +35,7 @@ from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.proxy.backend import Backends, Engine
+from cython.cimports.proxy.chain import Chain, head_number
 from cython.cimports.proxy.link import LANE_CONTROL, LANE_SHARED, Link
 from cython.cimports.proxy.merge import (
     JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_ORDER, JOIN_SUM, Part, PartP)
@@ -58,20 +62,6 @@ _joined = cython.declare(Reply, Reply(2))
 
 
 # --- parts joined as bytes ----------------------------------------------------------------------------------------
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _head_number(p: bytep, n: cython.Py_ssize_t, line: cython.pointer(cython.Py_ssize_t)) -> int64_t:
-    """The number in the first line of a reply, and that line's length with CRLF; the mark is not looked at."""
-    value: int64_t = 0
-    negative: cython.bint = n > 1 and p[1] == 45
-    i: cython.Py_ssize_t = 2 if negative else 1
-    while i < n and p[i] != 13:
-        value = value * 10 + (p[i] - 48)
-        i += 1
-    line[0] = i + 2
-    return -value if negative else value
-
 
 @cython.final
 @cython.cclass
@@ -187,8 +177,6 @@ class Join(Receiver):
             return self.queue.reply(self.seq, part.p, part.n)
         if self.kind == JOIN_SUM:
             self.integers()
-        elif self.kind == JOIN_CONCAT:
-            self.concat()
         elif self.kind == JOIN_ORDER:
             self.ordered()
         elif self.kind == JOIN_AND:
@@ -214,24 +202,8 @@ class Join(Receiver):
         for i in range(self.count):
             if self.parts[i].p[0] != 58:
                 return self.wrong()
-            total += _head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
+            total += head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
         return _joined.integer(total)
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def concat(self) -> cython.int:
-        i: cython.int
-        line: cython.Py_ssize_t = 0
-        total: int64_t = 0
-        for i in range(self.count):
-            if self.parts[i].p[0] != 42 and self.parts[i].p[0] != 126:
-                return self.wrong()
-            total += max(0, _head_number(self.parts[i].p, self.parts[i].n, cython.address(line)))
-            self.parts[i].at = line
-        _joined.head(self.parts[0].p[0], total)
-        for i in range(self.count):
-            _joined.raw(self.parts[i].p + self.parts[i].at, self.parts[i].n - self.parts[i].at)
-        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -244,7 +216,7 @@ class Join(Receiver):
         for i in range(self.count):
             if self.parts[i].p[0] != 42:
                 return self.wrong()
-            _head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
+            head_number(self.parts[i].p, self.parts[i].n, cython.address(line))
             self.parts[i].at = line
         memset(cython.address(state), 0, cython.sizeof(ScanState))
         _joined.array(self.places_n)
@@ -275,7 +247,11 @@ def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython
     i: cython.int
     engine: Engine
     count: cython.int = len(backends.engines)
-    waiting: Join = Join(queue, seq, join, count, writes)
+    waiting: Receiver
+    if join == JOIN_CONCAT:
+        waiting = Chain(queue, seq, count)
+    else:
+        waiting = Join(queue, seq, join, count, writes)
     for i in range(count):
         engine = backends.engines[i]
         engine.at(lane, resp).send(waiting, i, raw, n, db, 0)

@@ -71,6 +71,7 @@ COMPILED = [
     "proxy.router",
     "proxy.link",
     "proxy.backend",
+    "proxy.chain",
     "proxy.merge",
     "bench.load.keys",
     "bench.load.script",
