@@ -200,6 +200,9 @@ DRAIN_IDLE_MS: Final = 1_000
 """A client that was silent for so long is disconnected by a proxy that hands over: it will hardly send its next command
 in the very microsecond in which that is decided."""
 
+DRAIN_LINGER_MS: Final = 5_000
+"""How long a client that was disconnected, and does not close its end, may take in the replies that are on their way."""
+
 DRAIN_END_MS: Final = 60_000
 """How long a proxy whose drain is over may still wait for the replies of commands in flight before it is stopped."""
 

@@ -1,5 +1,6 @@
 """Rolling restarts of the real tree while clients work: nobody is refused, and every command that ran was answered."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -120,6 +121,23 @@ def test_a_long_command_is_answered_by_the_old_proxy(start):
         assert conn.read() == OK
         assert conn.read() == b"v"
         assert conn.closed()
+
+
+def test_a_slow_reader_that_goes_on_sending_gets_all_replies(start):
+    tree = start("tree", engines=1, proxy_drain_seconds=0)
+    with tree.conn() as conn:
+        conn.must("SET", "k", "v" * 100_000)
+        conn.send(encode("GET", "k") * 100 + encode("INCR", "n"))
+        time.sleep(0.1)
+        assert stream(tree, "SHARDD", "RESTART", "PROXY", 0)[1] == OK
+        for _ in range(100):
+            assert len(conn.read()) == 100_000
+            with contextlib.suppress(OSError):
+                conn.send(encode("INCR", "m"))
+            time.sleep(0.005)
+        assert conn.read() == 1
+    with tree.conn() as conn:
+        assert conn("GET", "n") == b"1"
 
 
 def test_engines_come_back_one_by_one_and_waiting_commands_are_served(start):

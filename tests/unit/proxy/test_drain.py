@@ -16,7 +16,10 @@ class Transport:
 class Client:
     """A session of which only the facts count."""
 
+    ids = iter(range(1, 1000))
+
     def __init__(self) -> None:
+        self.id = next(self.ids)
         self.far, near = socket.socketpair()
         self.near = near
         self.transport = Transport(near.fileno())
@@ -24,6 +27,11 @@ class Client:
 
     def finish(self) -> None:
         self.finished += 1
+
+    def close(self) -> None:
+        """What a transport does in the end."""
+        self.near.close()
+        self.transport.fd, self.transport.closing = -1, True
 
 
 class Registry:
@@ -72,8 +80,32 @@ def test_when_the_time_is_over_nobody_is_read_from(clock):
 
 
 def test_it_is_over_when_all_are_gone(clock):
-    server = Server(Client())
+    client = Client()
+    server = Server(client)
     drain = Drain(server, 0)
     assert not drain.step()
+    client.close()
     server.clients.by_id.clear()
+    assert not drain.step(), "its end is not seen yet"
+    assert client.far.recv(10) == b""
+    client.far.close()
     assert drain.step() and Drain(Server(), 10_000).step()
+
+
+def test_who_goes_on_sending_gets_its_replies(clock):
+    client = Client()
+    server = Server(client)
+    drain = Drain(server, 0)
+    client.near.send(b"the last reply")
+    drain.step()
+    assert client.finished == 1
+    client.close()
+    server.clients.by_id.clear()
+    client.far.send(b"PING\r\n")
+    assert not drain.step()
+    client.far.send(b"PING\r\n" * 1000)
+    clock[0] += limits.DRAIN_LINGER_MS - 1
+    assert not drain.step()
+    assert client.far.recv(100) == b"the last reply" and client.far.recv(100) == b""
+    clock[0] += 1
+    assert drain.step(), "it had its time"
