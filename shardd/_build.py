@@ -31,6 +31,7 @@ COMPILED = [
     "shardd.structures.chunks",
     "shardd.structures.arrays",
     "shardd.structures.alloc",
+    "shardd.structures.listpack",
     "shardd.structures.keyhash",
     "shardd.structures.slots",
     "shardd.structures.glob",

@@ -282,6 +282,9 @@ PROXY_LINK_BYTES_KEPT: Final = MIB
 PROXY_STREAM_BYTES_MIN: Final = 32 * KIB
 """A reply of which at least this much has come, and not its end, is passed on in pieces."""
 
+LISTPACK_BYTES_MAX: Final = 1 << 30
+"""Largest listpack, as in Redis: its size is a field of 32 bits."""
+
 HOLD_MS_MAX: Final = 5_000
 """Longest time for which a proxy can have an engine to itself; a command over several engines needs some round trips,
 less than a millisecond. Above it, other clients would think that the engine is down."""
