@@ -9,9 +9,10 @@ Owns: which metrics there are, their labels and their values. Does not own the n
     shardd_engine_*     each engine, label `engine`: its index
     shardd_proxy_*      each proxy, label `proxy`: its index
 
-Of the whole: clients, connections and traffic are the proxies'; calls of a command that engines see in parts or not at
-all (MGET over several engines, PING) are the proxies' too, those of any other are the engines', who also count what
-cluster clients send them directly. redis_commands_processed_total is the sum of all calls.
+Of the whole: clients and connections are those of proxies and, for cluster clients, of engines; traffic is the
+proxies'; calls of a command that engines see in parts or not at all (MGET over several engines, PING) are the proxies'
+too, those of any other are the engines', who also count what cluster clients send them directly.
+redis_commands_processed_total is the sum of all calls.
 
 What a process counts since its start may start anew with it in shardd_engine_* and shardd_proxy_*, as Prometheus
 expects of one process. A process that has not answered has no figures there, and shardd_engine_up or shardd_proxy_up 0.
@@ -28,7 +29,7 @@ from shardd.base.clock import now_us
 from shardd.commands.info_join import Sections, combine, number_of, pairs
 from shardd.supervisor.child import ENGINE, PROXY
 from shardd.supervisor.exporter.gather import Process, Snapshot, Tally
-from shardd.supervisor.exporter.names import AT_THE_DOOR, COUNTERS, GAUGES, IN_SECONDS
+from shardd.supervisor.exporter.names import AT_THE_DOOR, COUNTERS, EVERYWHERE, GAUGES, IN_SECONDS
 from shardd.supervisor.watch import State
 
 _WORDS: Final = {"ok": 1, "true": 1, "err": 0, "fail": 0, "false": 0}
@@ -105,9 +106,7 @@ def _counts(kind: str, name: str) -> bool:
     """Whether a process of this kind is the one to count a field of the whole server."""
     if name in ("total_commands_processed", "total_error_replies"):
         return False        # from commands and errors
-    if name.startswith("used_cpu"):
-        return True
-    return (kind == PROXY) == (name in AT_THE_DOOR)
+    return name in EVERYWHERE or (kind == PROXY) == (name in AT_THE_DOOR)
 
 
 def calls_of(snapshot: Snapshot) -> dict[str, float]:
@@ -131,8 +130,11 @@ def whole_server(families: Families, snapshot: Snapshot, facts: Mapping[str, str
     proxies = [process.answer for process in snapshot.of_kind(PROXY) if process.answer is not None]
     fields: dict[str, Any] = {name: text for section in sections.values() for name, text in section.items()}
     fields |= facts
-    if proxies:
-        fields["connected_clients"] = sum(answer.fields.get("connected_clients", 0) for answer in proxies)
+    for answer in proxies:
+        for name in ("connected_clients", "mem_clients_normal"):
+            fields[name] = (number(fields.get(name)) or 0) + answer.fields.get(name, 0)
+        for name, value in answer.own.get("highest", {}).items():
+            fields[name] = max(number(fields.get(name)) or 0, value)
     families.gauge("redis_up", "Whether a proxy and an engine answer.",
                    int(bool(proxies) and bool(sections)))
     for name, metric in GAUGES.items():
@@ -306,6 +308,8 @@ def engines(families: Families, snapshot: Snapshot) -> None:
         families.gauge("shardd_engine_keys", "Its keys.", sum(line.get("keys", 0) for line in keyspace), labels)
         families.gauge("shardd_engine_keys_expiring", "Its keys with an expiry.",
                        sum(line.get("expires", 0) for line in keyspace), labels)
+        families.gauge("shardd_engine_connected_clients", "Cluster clients: those that came past the proxies.",
+                       number(fields.get("connected_clients")), labels)
         families.gauge("shardd_engine_memory_used_bytes", "Memory of its data.", number(fields.get("used_memory")),
                        labels)
         families.gauge("shardd_engine_memory_max_bytes", "Its share of maxmemory.", number(fields.get("maxmemory")),
@@ -336,8 +340,11 @@ def proxies(families: Families, snapshot: Snapshot) -> None:
                              ("total_net_input_bytes", "net_input_bytes"),
                              ("total_net_output_bytes", "net_output_bytes"),
                              ("proxy_redirected_commands", "redirected_commands"),
-                             ("proxy_lost_replies", "lost_replies")):
+                             ("proxy_lost_replies", "lost_replies"), ("proxy_shed_commands", "shed_commands"),
+                             ("proxy_link_rotations", "link_rotations")):
             families.counter(f"shardd_proxy_{metric}_total", f"Its {name} of INFO.", number(fields.get(name)), labels)
+        families.gauge("shardd_proxy_held_bytes", "Requests and replies that it holds.",
+                       fields.get("proxy_held_bytes"), labels)
         for part, counted in process.answer.own.get("latency", {}).items():
             _latency(families, labels | {"part": part}, counted)
         for engine, link in process.answer.own.get("links", {}).items():

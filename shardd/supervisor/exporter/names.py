@@ -106,6 +106,7 @@ COUNTERS: Final[dict[str, str]] = {
     "unexpected_error_replies": "unexpected_error_replies", "total_error_replies": "total_error_replies",
     "dump_payload_sanitizations": "dump_payload_sanitizations",
     "total_reads_processed": "total_reads_processed", "total_writes_processed": "total_writes_processed",
+    "reply_buffer_shrinks": "reply_buffer_shrinks_total", "reply_buffer_expands": "reply_buffer_expands_total",
     "io_threaded_reads_processed": "io_threaded_reads_processed",
     "io_threaded_writes_processed": "io_threaded_writes_processed",
     "client_query_buffer_limit_disconnections": "client_query_buffer_limit_disconnections_total",
@@ -116,10 +117,14 @@ COUNTERS: Final[dict[str, str]] = {
 }
 """Field -> name."""
 
-AT_THE_DOOR: Final = frozenset((
-    "total_connections_received", "rejected_connections", "total_net_input_bytes", "total_net_output_bytes",
-    "client_query_buffer_limit_disconnections", "client_output_buffer_limit_disconnections"))
-"""Counters of the whole that proxies know: an engine counts the proxies' links as its clients."""
+AT_THE_DOOR: Final = frozenset(("total_net_input_bytes", "total_net_output_bytes"))
+"""Counters of the whole that are the proxies': an engine counts the bytes of their links, too."""
+
+EVERYWHERE: Final = frozenset((
+    "total_connections_received", "rejected_connections", "client_query_buffer_limit_disconnections",
+    "client_output_buffer_limit_disconnections", "total_reads_processed", "total_writes_processed",
+    "reply_buffer_shrinks", "reply_buffer_expands", *(name for name in COUNTERS if name.startswith("used_cpu_"))))
+"""Counters of the whole that are the proxies' and the engines' together; all others are the engines' alone."""
 
 IN_SECONDS: Final[dict[str, float]] = {"latest_fork_usec": 1e-6}
 """Fields whose unit changes, and by what factor."""

@@ -62,6 +62,7 @@ db3:keys=2,expires=0,avg_ttl=0
 """
 OWN = {"calls": {"get": [100, 4, False], "mget": [5, 0, True], "ping": [6, 0, True]},
        "errors": {"ERR": 1, "NOAUTH": 3},
+       "highest": {"client_recent_max_input_buffer": 70},
        "latency": {"queue": {"count": 9, "total_us": 90_000, "upto": list(range(9)) + [9] * 9}},
        "links": {"0": {"up": True, "in_flight": 2}, "1": {"up": False, "in_flight": 0}}}
 FIGURES = {"connected_clients": 4, "total_connections_received": 20, "total_commands_processed": 111,
@@ -133,7 +134,8 @@ def test_gauges_of_the_whole():
     found = Shown()(engine(0, info(memory=1000, keys=4)), engine(1, info(memory=500, keys=6)), proxy(0), proxy(1))
     assert at(found, "redis_up") == 1
     assert at(found, "redis_memory_used_bytes") == 1500
-    assert at(found, "redis_connected_clients") == 8, "those of the proxies"
+    assert at(found, "redis_connected_clients") == 2 * 3 + 2 * 4, "cluster clients, and those of the proxies"
+    assert at(found, "redis_client_recent_max_input_buffer_bytes") == 70
     assert at(found, "redis_config_maxclients") == 500
     assert at(found, "redis_db_keys", db="db0") == 10 and at(found, "redis_db_keys", db="db3") == 4
     assert at(found, "redis_db_keys_expiring", db="db0") == 2
@@ -159,8 +161,8 @@ def test_counters_of_the_whole():
     assert at(found, "redis_errors_total", err="ERR") == 2 * 2 + 2 * 1
     assert at(found, "redis_errors_total", err="NOAUTH") == 6
     assert at(found, "redis_total_error_replies") == 12
-    assert at(found, "redis_connections_received_total") == 40, "an engine's clients are the proxies, too"
-    assert at(found, "redis_net_input_bytes_total") == 1400
+    assert at(found, "redis_connections_received_total") == 2 * 9 + 2 * 20
+    assert at(found, "redis_net_input_bytes_total") == 1400, "an engine counts the proxies' links, too"
     assert at(found, "redis_cpu_user_seconds_total") == 2 * 2.5 + 2 * 0.5
 
 
