@@ -158,6 +158,8 @@ class ConnectionLimits:
                 sent[client.id] = transport.bytes_out
                 if transport.bytes_out != self._sent.get(client.id):
                     client.active_ms = now_ms
+            elif transport.reading_paused:
+                client.active_ms = now_ms       # it waits for us: for an engine, or for the end of CLIENT PAUSE
             if self.idle_timeout_s and now_ms - client.active_ms > self.idle_timeout_s * 1000:
                 self.log.verbose(f"Closing idle client id={client.id} addr={transport.peer}")
                 transport.close("timeout")

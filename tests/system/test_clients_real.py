@@ -27,6 +27,7 @@ from harness.servers import Server
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ROOT / "tests" / "libraries"
 INSTALLED = ROOT / "build" / "libraries"
+NODE_MIN = 20
 NPM_S = 60
 SCRIPT_S = 30
 ENGINES = 3
@@ -172,6 +173,9 @@ def install() -> str | None:
     """Puts the libraries into place, once for all runs and workers; why that is not possible, or None."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "node and npm are not on this machine (apt: nodejs npm)"
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=SCRIPT_S).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0] or 0) < NODE_MIN:
+        return f"node is {version}, and the libraries need {NODE_MIN}"
     INSTALLED.mkdir(parents=True, exist_ok=True)
     lock = (LIBRARIES / "package-lock.json").read_bytes()
     stamp = INSTALLED / "installed.json"

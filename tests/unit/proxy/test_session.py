@@ -346,3 +346,21 @@ def test_who_leaves_while_it_waits_is_forgotten():
     assert not rig.server.shared.paused
     assert rig.client()("PING") == Status("PONG")
     rig.close()
+
+
+def test_who_waits_for_the_end_of_a_pause_is_not_idle():
+    rig = Rig(1, "--timeout", "5")
+    rig.engines[0].auto = lambda request: b"+OK\r\n"
+    waiting, idle = rig.client(), rig.client()
+    assert waiting("CLIENT PAUSE 100000 WRITE") == OK and idle("CLIENT ID") > 0
+    waiting.send("SET", "k", "v")
+    for c in (waiting, idle):
+        c.session.active_ms -= 6000
+    rig.server.limits.sweep()
+    assert idle.closed and not waiting.closed
+    assert rig.client()("CLIENT UNPAUSE") == OK
+    assert waiting.read() == OK
+    waiting.session.active_ms -= 6000
+    rig.server.limits.sweep()
+    assert waiting.closed, "with its reply it is as idle as any"
+    rig.close()
