@@ -87,8 +87,8 @@ def test_output_that_waits_is_given_back(r):
         flood(conn, "big", 40)
     for conn in conns:
         conn.close()
-    assert eventually(lambda: info(r, "connected_clients") <= 3)
-    assert eventually(lambda: info(r, "used_memory") < 16 * MB)
+    assert eventually(lambda: info(r, "connected_clients") <= 3), r("CLIENT LIST")
+    assert eventually(lambda: info(r, "used_memory") < 16 * MB), (info(r, "used_memory"), r("MEMORY STATS"))
 
 
 # --- huge requests ----------------------------------------------------------------------------------------------------
