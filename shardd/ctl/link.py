@@ -139,10 +139,7 @@ class Connection:
     def call(self, *words: str | bytes | int) -> Any:
         """One request's reply. Raises CommandError where it is an error, Unreachable where none comes."""
         self.send(*words)
-        reply = self.receive()
-        if isinstance(reply, CommandError):
-            raise CommandError(reply.text)
-        return reply
+        return _value(self.receive())
 
     def _lost(self, error: OSError) -> Unreachable:
         if isinstance(error, TimeoutError):
@@ -152,6 +149,13 @@ class Connection:
 
     def close(self) -> None:
         self._sock.close()
+
+
+def _value(reply: Any) -> Any:
+    """A reply that is no error."""
+    if isinstance(reply, CommandError):
+        raise CommandError(reply.text)
+    return reply
 
 
 class Node:
@@ -198,12 +202,9 @@ class Node:
             raise
 
     def call(self, *words: str | bytes | int) -> Any:
-        """Raises Unreachable, and CommandError for an error reply."""
+        """See Connection.call."""
         self.send(*words)
-        reply = self.receive()
-        if isinstance(reply, CommandError):
-            raise CommandError(reply.text)
-        return reply
+        return _value(self.receive())
 
     def close(self) -> None:
         if self._connection is not None:

@@ -1,6 +1,6 @@
 """shardctl: looks at a running shardd, and tells it what to do.
 
-    shardctl COMMAND [options of the command] [--json] [where to ask]
+    shardctl [--json] [where to ask] COMMAND [words and options of the command] [--json] [where to ask]
 
 Owns: the command line, whom to ask (source.py), and the exit codes. Does not own what a subcommand does: each is in a
 module of its own, which also says what its JSON fields are.
@@ -37,9 +37,9 @@ _INTERRUPTED: Final = 130
 _ABOUT: Final = "Looks at a running shardd, and tells it what to do."
 
 _EPILOG: Final = """\
-where to ask:
-  Nothing said, the tree whose dir is the working directory is asked, else the server on 127.0.0.1:6379. With -p on the
-  server's own host its supervisor is found by itself, where this user may open its socket.
+  These options may stand before the command or behind it. Where nothing is said, the tree whose dir is the working
+  directory is asked, else the server on 127.0.0.1:6379. On the server's own host any of its ports leads to its
+  supervisor, as long as this user may open the supervisor's socket.
 
 exit codes:
   0 all is well   1 the answer is bad   2 wrong command line   3 nobody answers
@@ -54,12 +54,12 @@ shardctl COMMAND --help explains a command and its JSON fields."""
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     root = argparse.ArgumentParser(prog="shardctl", add_help=False, description=_ABOUT, epilog=_EPILOG,
+                                   usage="shardctl COMMAND [WORD ...] [option ...]", parents=[_common(None)],
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
-    root.add_argument("--help", action="help", help="show this help and exit")
     root.add_argument("-v", "--version", action="version", version=f"shardctl {_version()}",
                       help="show the version and exit")
-    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    common = _common()
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands", prog="shardctl")
+    common = _common(argparse.SUPPRESS)
     for command in COMMANDS.values():
         one = commands.add_parser(command.name, help=command.help, parents=[common], add_help=False,
                                   description=textwrap.fill(command.about, 100), epilog=_epilog_of(command),
@@ -68,8 +68,10 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+def _common(default: str | None) -> argparse.ArgumentParser:
+    """What may stand before the command, as with redis-cli, and behind it; there what was not given must not count, or
+    it would take away what stands before."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=default)
     common.add_argument("--help", action="help", help="show this help and exit")
     common.add_argument("--json", action="store_true", help="JSON instead of text, for scripts")
     where = common.add_argument_group("where to ask")

@@ -153,8 +153,14 @@ class SupervisorSource(Source):
 
 
 def _why_down(child: dict[str, Any]) -> str | None:
-    """Why nobody need try to ask a child, None where it may answer."""
-    return None if child.get("pid") else f"is not running (state {child.get('state')})"
+    """Why nobody need try to ask a child, None where it may answer.
+
+    The supervisor has just waited for its answer: to wait for the same silence again, question by question, would tell
+    nothing new.
+    """
+    if not child.get("pid"):
+        return f"is not running (state {child.get('state')})"
+    return None if child.get("answers") else f"does not answer the supervisor (state {child.get('state')})"
 
 
 # --- a server -----------------------------------------------------------------------------------------------------

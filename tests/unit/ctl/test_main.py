@@ -215,6 +215,13 @@ def test_over_tcp_the_cluster_replies_are_read(node, capsys):
     assert ctl(capsys, "ping", "-u", f"redis://127.0.0.1:{node.port}")[0] == 0
 
 
+def test_where_to_ask_may_stand_before_the_command_or_behind_it(node, capsys):
+    assert json.loads(ctl(capsys, "-p", node.port, "--json", "ping")[1])["ok"]
+    assert json.loads(ctl(capsys, "--json", "-h", "127.0.0.1", "ping", "-p", node.port)[1])["ok"]
+    code, _, err = ctl(capsys, "-p", node.port, "ping", "--dir", "/x")
+    assert code == 2 and "exclude each other" in err
+
+
 def test_over_tcp_an_engine_that_does_not_answer_is_down(node, capsys):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         nobody = probe.getsockname()[1]
@@ -261,3 +268,8 @@ def test_help_and_a_reader_that_leaves(tree, capsys):
                           check=False, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert done.stderr == ""
     wait_for(lambda: os.path.exists(tree.dir))
+
+
+def test_the_help_of_a_command_shows_how_to_call_it(capsys):
+    code, out, _ = ctl(capsys, "config", "--help")
+    assert code == 0 and out.startswith("usage: shardctl config [--help]")
