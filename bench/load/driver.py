@@ -28,7 +28,7 @@ import cython
 from cython.cimports.bench.load.driver import Due, Link, Node
 from cython.cimports.bench.load.intake import Intake, stream_free
 from cython.cimports.bench.load.script import Script
-from cython.cimports.bench.load.sys import PR_SET_TIMERSLACK, POLLIN, pollfd, ppoll, prctl
+from cython.cimports.bench.load.sys import PR_SET_TIMERSLACK, POLLIN, apart, pollfd, ppoll, prctl
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
 from cython.cimports.libc.math import log
 from cython.cimports.libc.stdint import int16_t, int64_t, uint8_t, uint32_t
@@ -399,7 +399,7 @@ class Driver:
             self.idle += 1
             return 0
         link.start_ns = now_ns
-        return self.send_built(link, p - self.build, count)
+        return self.send_built(link, apart(p, self.build), count)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -456,7 +456,7 @@ class Driver:
                 else:
                     p += self.script.emit(p, due.command, due.number)
             if count:
-                self.send_built(link, p - self.build, count)
+                self.send_built(link, apart(p, self.build), count)
         return 0
 
     @cython.cfunc
@@ -492,7 +492,8 @@ class Driver:
     @cython.exceptval(-1, check=False)
     def watch(self, link: link_p, events: uint32_t) -> cython.int:
         """What epoll reports of a connection."""
-        if epoll_ctl(self.ep, EPOLL_CTL_MOD, link.fd, _event(events, link - self.links)) < 0:
+        index: cython.Py_ssize_t = apart(link, self.links)
+        if epoll_ctl(self.ep, EPOLL_CTL_MOD, link.fd, _event(events, index // cython.sizeof(Link))) < 0:
             raise OSError(errno, os.strerror(errno))
         return 0
 

@@ -22,6 +22,7 @@ Invariants: no more replies than are due are taken; what comes without a command
 """
 import cython
 from cython.cimports.bench.load.intake import Stream
+from cython.cimports.bench.load.sys import apart
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memchr, memcpy, memmove, memset
@@ -221,7 +222,7 @@ class Intake:
             self.error(p + 1, used - 3)
         elif p[0] == 33:
             end = cython.cast(bytep, memchr(p, 10, used))
-            at = end - p + 1
+            at = apart(end, p) + 1
             self.error(p + at, used - at - 2)
         elif p[0] == 95:
             self.nulls += 1
@@ -275,7 +276,7 @@ class Intake:
                 used = 5
             elif c == 58:
                 end = cython.cast(bytep, memchr(p + at, 10, n - at))
-                used = 0 if end == cython.NULL else end - (p + at) + 1
+                used = 0 if end == cython.NULL else apart(end, p + at) + 1
                 if used and (used < 4 or p[at + used - 2] != 13):
                     used = -1
             else:

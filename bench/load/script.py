@@ -27,6 +27,7 @@ from typing import Any
 import cython
 from cython.cimports.bench.load.keys import Keys
 from cython.cimports.bench.load.script import Command, Hole, Piece
+from cython.cimports.bench.load.sys import apart
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy
@@ -213,10 +214,10 @@ class Script:
                 p += self.data_max
             else:
                 put_digits(p, 0)
-                c.holes[c.holes_n].at, c.holes[c.holes_n].source = p - c.whole, piece.source
+                c.holes[c.holes_n].at, c.holes[c.holes_n].source = apart(p, c.whole), piece.source
                 c.holes_n += 1
                 p += 12
-        assert p - c.whole == c.n
+        assert apart(p, c.whole) == c.n
         return 0
 
     @cython.cfunc
@@ -318,7 +319,7 @@ class Script:
             else:
                 memcpy(p, self.data_p, size)
                 p += size
-        return p - start
+        return apart(p, start)
 
     def requests(self, count: int) -> list[tuple[int, int, bytes]]:
         """The next `count` commands as (which, slot, bytes), for tests."""

@@ -1,4 +1,4 @@
-# What the load generator asks of the kernel beyond what the reactor does (shardd.net.sys).
+# What the load generator asks of the kernel beyond what the reactor does (shardd.net.sys), and of C.
 from posix.time cimport timespec
 
 cdef extern from "<poll.h>" nogil:
@@ -12,3 +12,7 @@ cdef extern from "<poll.h>" nogil:
 cdef extern from "<sys/prctl.h>" nogil:
     int PR_SET_TIMERSLACK
     int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+
+cdef inline Py_ssize_t apart(const void* p, const void* start) noexcept nogil:
+    # p - start in bytes; as numbers, since a checked build refuses to subtract pointers
+    return <Py_ssize_t>p - <Py_ssize_t>start

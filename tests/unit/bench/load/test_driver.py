@@ -277,3 +277,21 @@ def test_a_live_look_takes_what_came_since(peer):
 def test_what_a_driver_refuses(peer, build, error):
     with pytest.raises(ValueError, match=error):
         build(driver(peer))
+
+
+def test_replies_that_come_in_many_pieces(peer):
+    """An aggregate is kept until it is whole, a bulk string is counted down; both longer than a read."""
+    made = driver(peer, "MGET __key__")
+    made.limit(3)
+    values = b"*3\r\n" + b"$700000\r\n" + b"v" * 700_000 + b"\r\n$-1\r\n*1\r\n:5\r\n"
+    bulk = b"$900000\r\n" + b"b" * 900_000 + b"\r\n"
+    for reply in (values, bulk, values):
+        step(made)
+        assert len(peer.take(0)) == 1
+        done = made.done
+        for at in range(0, len(reply), 50_001):
+            assert made.done == done
+            peer.socks[0].sendall(reply[at:at + 50_001])
+            step(made)
+        assert made.done == done + 1
+    assert step(made) and made.bytes_in == 2 * len(values) + len(bulk)
