@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from harness import build
+from harness import Conn, build, encode
 from harness.servers import Server, free_port
 from system.test_supervisor import eventually, status
 from unit.supervisor.test_exporter import at, series
@@ -83,7 +84,8 @@ def test_the_whole_under_the_names_of_redis_exporter(tree):
         assert at(found, "shardd_proxy_link_up", proxy="0", engine="1") == 1
         for part in ("queue", "engine", "network", "total"):
             count = at(found, "shardd_proxy_latency_seconds_count", proxy="0", part=part)
-            assert count >= 100 and count == at(found, "shardd_proxy_latency_seconds_bucket", proxy="0", part=part, le="+Inf")
+            bucket = at(found, "shardd_proxy_latency_seconds_bucket", proxy="0", part=part, le="+Inf")
+            assert count == bucket >= 100
         assert at(found, "shardd_healthy") == 1 and at(found, "redis_cluster_state") == 1
         assert at(found, "redis_memory_used_bytes") == int(
             conn.must("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0])
@@ -197,6 +199,38 @@ def test_a_restarted_engine_keeps_the_counters_of_the_whole(tree):
     assert at(found, "redis_commands_total", cmd="set") == at(before, "redis_commands_total", cmd="set") == 50
     assert at(found, "shardd_engine_restarts_total", engine="0") == 1
     assert at(found, "shardd_engine_keys", engine="0") == 0, "it keeps nothing on disk yet"
+
+
+def test_a_proxy_that_has_a_successor(start):
+    """Its clients are still the server's, and what is shown as the proxy is the successor."""
+    port = free_port()
+    server = start("tree", engines=1, metrics_port=port)
+    old = server.conn()
+    for _ in range(20):
+        old.must("SET", "key", "value")
+    assert at(newer(port), "shardd_proxy_commands_total", proxy="0") >= 20
+    finished = threading.Event()
+    busy = threading.Thread(target=lambda: all(old.must("GET", "key") for _ in iter(lambda: finished.wait(0.02), True)))
+    busy.start()        # who is silent would be disconnected at once
+    try:
+        with Conn(str(server.dir / "run" / "supervisor.sock")) as control:
+            control.send(encode("SHARDD", "RESTART", "proxy", "0"))
+            eventually(lambda: at(newer(port), "shardd_proxies_draining") == 1)
+            new = server.conn()
+            new.must("GET", "key")
+            found = newer(port)
+            assert at(found, "redis_connected_clients") == 2
+            assert at(found, "shardd_proxy_connected_clients", proxy="0") == 1
+            assert at(found, "shardd_proxy_commands_total", proxy="0") < 20
+            assert at(found, "redis_commands_total", cmd="set") == 20
+    finally:
+        finished.set()
+        busy.join()
+    old.close()
+    found = eventually(lambda: at(newer(port), "shardd_proxies_draining") == 0 and scrape(port))
+    assert at(found, "redis_connected_clients") == 1
+    assert at(found, "redis_connections_received_total") >= 2, "the old one's stay"
+    new.close()
 
 
 def test_no_port_is_opened_unless_asked_for(start):

@@ -86,20 +86,20 @@ def note_counters(tally: Tally, processes: Iterable[Process]) -> None:
             continue
         fields, sections, own = process.answer.fields, process.answer.sections, process.answer.own
         names = [name for name in COUNTERS if name in fields and _counts(process.kind, name)]
-        tally.note(process.name, "info", {name: number(fields[name]) or 0 for name in names})
+        tally.note(process.key, "info", {name: number(fields[name]) or 0 for name in names})
         if process.kind == ENGINE:
             lines = {name.removeprefix("cmdstat_"): pairs(line)
                      for name, line in sections.get("Commandstats", {}).items()}
             for what in ("calls", "usec", "rejected_calls", "failed_calls"):
-                tally.note(process.name, f"engine {what}", {name: line.get(what, 0) for name, line in lines.items()})
+                tally.note(process.key, f"engine {what}", {name: line.get(what, 0) for name, line in lines.items()})
             errors = {name.removeprefix("errorstat_"): pairs(line).get("count", 0)
                       for name, line in sections.get("Errorstats", {}).items()}
         else:
             for place, what in enumerate(("calls", "rejected_calls")):
-                tally.note(process.name, f"proxy {what}",
+                tally.note(process.key, f"proxy {what}",
                            {name: line[place] for name, line in own.get("calls", {}).items()})
             errors = own.get("errors", {})
-        tally.note(process.name, "errors", errors)
+        tally.note(process.key, "errors", errors)
 
 
 def _counts(kind: str, name: str) -> bool:
@@ -328,7 +328,11 @@ def engines(families: Families, snapshot: Snapshot) -> None:
 
 def proxies(families: Families, snapshot: Snapshot) -> None:
     """shardd_proxy_*"""
+    families.gauge("shardd_proxies_draining", "Proxies that have a successor and still finish their clients.",
+                   sum(process.leaving for process in snapshot.of_kind(PROXY)))
     for process in snapshot.of_kind(PROXY):
+        if process.leaving:
+            continue
         labels = {"proxy": str(process.index)}
         _any_process(families, "shardd_proxy", process, labels)
         if process.answer is None:

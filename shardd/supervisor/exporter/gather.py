@@ -45,10 +45,11 @@ class Answer(NamedTuple):
 
 
 class Source:
-    """One child of the tree."""
+    """One process of the tree. path: of its control socket, as long as that is its own."""
 
     def __init__(self, kind: str, path: str) -> None:
-        self.kind, self.path = kind, path
+        self.kind = kind
+        self.path: str | None = path
         self.answer: Answer | None = None
         """The latest."""
         self.answered_us = 0
@@ -64,9 +65,7 @@ class Source:
     async def call(self, *words: str) -> Any:
         """The reply to one more question. Raises LinkError where there is none in time, CommandError."""
         try:
-            if self._link is None or self._link.closed:
-                self._link = await Link.open(self.path)
-            return await self._link.call(*words, timeout_ms=limits.METRICS_WAIT_MS)
+            return await (await self._open()).call(*words, timeout_ms=limits.METRICS_WAIT_MS)
         except LinkError as error:
             self._drop(str(error))
             raise
@@ -82,13 +81,20 @@ class Source:
             self._link.close(reason)
             self._link = None
 
+    async def _open(self) -> Link:
+        """The link, a new one where the last one is lost. Raises LinkError."""
+        if self._link is None or self._link.closed:
+            if self.path is None:
+                raise LinkError("its control socket is its successor's now")
+            self._link = await Link.open(self.path)
+        return self._link
+
     async def _ask(self) -> None:
         started_us = mono_us()
         try:
-            if self._link is None or self._link.closed:
-                self._link = await Link.open(self.path)
+            link = await self._open()
             questions = _ENGINE_QUESTIONS if self.kind == ENGINE else _PROXY_QUESTIONS
-            replies = await asyncio.gather(*(self._link.call(*words) for words in questions), return_exceptions=True)
+            replies = await asyncio.gather(*(link.call(*words) for words in questions), return_exceptions=True)
             lost = next((reply for reply in replies if isinstance(reply, LinkError)), None)
             if lost is not None:
                 raise lost
@@ -139,6 +145,13 @@ class Tally:
                 before[label] = before.get(label, 0) + value
         self._last[process, family] = dict(values)
 
+    def end(self, process: str) -> None:
+        """It is gone: what it has counted stays."""
+        for key in [key for key in self._last if key[0] == process]:
+            before = self._before.setdefault(key[1], {})
+            for label, value in self._last.pop(key).items():
+                before[label] = before.get(label, 0) + value
+
     def totals(self, family: str) -> dict[str, float]:
         """Label -> sum over all processes."""
         total = dict(self._before.get(family, {}))
@@ -151,11 +164,16 @@ class Tally:
 
 @dataclass(frozen=True)
 class Process:
-    """A child as the supervisor sees it, and its answer; None where it gave none in time."""
+    """A child as the supervisor sees it, and its answer; None where it gave none in time.
+
+    key: this process, and no other that has its place before or after it. leaving: a proxy whose successor has it.
+    """
 
     kind: str
     index: int
     name: str
+    key: str
+    leaving: bool
     state: str
     restarts: int
     pid: int
@@ -178,21 +196,25 @@ class Snapshot:
         return tuple(process for process in self.processes if process.kind == kind)
 
 
+def key_of(child: Child) -> str:
+    """A process's name that no other has."""
+    return f"{child.name}, pid {child.pid}"
+
+
 class Gatherer:
-    """Asks the children of a tree. Keeps a Source for each as long as it exists."""
+    """Asks the children of a tree. Keeps a Source for each process as long as it may answer."""
 
     def __init__(self) -> None:
         self.tally = Tally()
         self._sources: dict[str, Source] = {}
 
-    async def answers(self, children: Iterable[Child]) -> dict[str, Answer]:
-        """What those said that answer within limits.METRICS_WAIT_MS, by the child's name."""
+    async def answers(self) -> dict[str, Answer]:
+        """What those said that answer within limits.METRICS_WAIT_MS, by `key_of`."""
         asked_us = mono_us()
-        self.keep(children)
         rounds = [source.ask() for source in self._sources.values()]
         if rounds:
             await asyncio.wait(rounds, timeout=limits.METRICS_WAIT_MS / 1000)
-        return {name: source.answer for name, source in self._sources.items()
+        return {key: source.answer for key, source in self._sources.items()
                 if source.answer is not None and source.answered_us >= asked_us}
 
     async def ask(self, children: Iterable[Child], *words: str) -> dict[str, Any]:
@@ -200,23 +222,30 @@ class Gatherer:
 
         An error reply is a CommandError; who gives no answer is left out.
         """
-        names = [child.name for child in children if child.name in self._sources]
-        replies = await asyncio.gather(*(self._sources[name].call(*words) for name in names), return_exceptions=True)
+        asked = [child for child in children if key_of(child) in self._sources]
+        replies = await asyncio.gather(*(self._sources[key_of(child)].call(*words) for child in asked),
+                                       return_exceptions=True)
         for reply in replies:
             if isinstance(reply, BaseException) and not isinstance(reply, (LinkError, CommandError)):
                 raise reply
-        return {name: reply for name, reply in zip(names, replies) if not isinstance(reply, LinkError)}
+        return {child.name: reply for child, reply in zip(asked, replies) if not isinstance(reply, LinkError)}
 
-    def keep(self, wanted: Iterable[Child]) -> None:
-        """Have a Source for each child that may answer, and for no other."""
-        children = {child.name: child for child in wanted}
-        for name, source in list(self._sources.items()):
-            child = children.get(name)
-            if child is None or not child.watch.serving or str(child.control_path) != source.path:
-                self._sources.pop(name).close()
-        for name, child in children.items():
-            if child.watch.serving and name not in self._sources:
-                self._sources[name] = Source(child.kind, str(child.control_path))
+    def keep(self, children: Iterable[Child], leaving: Iterable[Child]) -> None:
+        """Have a Source for each process that may answer, and for no other.
+
+        Who is leaving is asked over the link that there is: its control socket's name is its successor's.
+        """
+        wanted = {key_of(child): child for child in children if child.watch.serving}
+        last_words = {key_of(child) for child in leaving if child.watch.running}
+        for key in [key for key in self._sources if key not in wanted]:
+            if key in last_words:
+                self._sources[key].path = None
+            else:
+                self._sources.pop(key).close()
+                self.tally.end(key)
+        for key, child in wanted.items():
+            if key not in self._sources:
+                self._sources[key] = Source(child.kind, str(child.control_path))
 
     def close(self) -> None:
         """Ends all links."""

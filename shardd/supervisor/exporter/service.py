@@ -32,7 +32,7 @@ from shardd.cluster.topology import NOBODY, Topology
 from shardd.supervisor.child import ENGINE, Child
 from shardd.supervisor.exporter import families
 from shardd.supervisor.exporter.families import SLOT_METRICS, Families
-from shardd.supervisor.exporter.gather import Answer, Gatherer, Process, Snapshot
+from shardd.supervisor.exporter.gather import Answer, Gatherer, Process, Snapshot, key_of
 from shardd.supervisor.exporter.http import HttpServer, Page, error_page
 from shardd.supervisor.watch import State
 
@@ -60,6 +60,8 @@ class Tree(Protocol):
     topology: Topology
     engines: list[Child]
     proxies: list[Child]
+    leaving: list[Child]
+    """Proxies whose successor serves, and which let their clients finish."""
     started_ms: int
     stopping: bool
 
@@ -126,7 +128,7 @@ class Exporter:
         kept = self._slots.get((by, top))
         if kept is not None and mono_us() - kept[0] < limits.METRICS_CACHE_MS * 1000:
             return Page(kept[1], _TEXT_FORMAT)
-        self._gatherer.keep([*self._tree.engines, *self._tree.proxies])
+        self._keep()
         replies = await self._gatherer.ask(self._tree.engines, "CLUSTER", "SLOT-STATS", "ORDERBY", by, "LIMIT",
                                            str(top), "DESC")
         found = Families()
@@ -164,18 +166,27 @@ class Exporter:
 
     async def _gather(self) -> Snapshot:
         started_us = mono_us()
-        children = [*self._tree.engines, *self._tree.proxies]
-        answers = await self._gatherer.answers(children)
+        self._keep()
+        tree = self._tree
+        # as they are now: while one waits for answers, processes come and go
+        children = [(child, key_of(child), False) for child in (*tree.engines, *tree.proxies)]
+        children += [(child, key_of(child), True) for child in tree.leaving if child.watch.running]
+        answers = await self._gatherer.answers()
         now_us = mono_us()
-        processes = tuple(self._process(child, answers.get(child.name)) for child in children)
+        processes = tuple(self._process(child, key, leaving, answers.get(key)) for child, key, leaving in children)
         families.note_counters(self._gatherer.tally, processes)
         self._snapshot = Snapshot(processes, (now_us - started_us) / 1e6, now_us, self._gatherer.tally)
         return self._snapshot
 
-    def _process(self, child: Child, answer: Answer | None) -> Process:
+    def _keep(self) -> None:
+        tree = self._tree
+        self._gatherer.keep((*tree.engines, *tree.proxies), tree.leaving)
+
+    def _process(self, child: Child, key: str, leaving: bool, answer: Answer | None) -> Process:
         slots = self._tree.topology.slot_count(child.node_id) if child.kind == ENGINE else 0
-        return Process(child.kind, child.index, child.name, child.watch.state.value, child.watch.restarts, child.pid,
-                       child.port, slots, child.watch.silent_ms(mono_ms()) / 1000, answer)
+        return Process(child.kind, child.index, child.name, key, leaving, child.watch.state.value,
+                       child.watch.restarts, child.pid, child.port, slots, child.watch.silent_ms(mono_ms()) / 1000,
+                       answer)
 
     # --- the exposition -------------------------------------------------------------------------------------------
 
@@ -198,7 +209,8 @@ class Exporter:
         found.counter("redis_exporter_scrapes_total", "Scrapes of this endpoint.", self._scrapes)
         found.gauge("redis_exporter_last_scrape_duration_seconds", "How long the processes were waited for.",
                     snapshot.took_s)
-        silent = [process.name for process in snapshot.processes if process.answer is None]
+        silent = [process.name for process in snapshot.processes
+                  if process.answer is None and not process.leaving]
         found.gauge("redis_exporter_last_scrape_error", "Whether a process did not answer, and which.",
                     int(bool(silent)), {"err": ", ".join(silent)})
         yield from found

@@ -74,7 +74,8 @@ def info(memory: int = 1000, hits: int = 10, gets: int = 50, keys: int = 4) -> s
 
 
 def process(kind: str, index: int, answer: Answer | None, state: str = "up") -> Process:
-    return Process(kind, index, f"{kind} {index}", state, 1, 4711, 7000, 8192, 0.5, answer)
+    name = f"{kind} {index}"
+    return Process(kind, index, name, name, state == "draining", state, 1, 4711, 7000, 8192, 0.5, answer)
 
 
 def engine(index: int, text: str | None, *replies: object) -> Process:
@@ -202,6 +203,27 @@ def test_a_tally_keeps_what_is_not_said_any_more():
     assert tally.totals("x") == {"one": 3, "two": 6}
     tally.note("a", "x", {"one": 1, "two": 5})
     assert tally.totals("x") == {"one": 4, "two": 6}
+
+
+def test_what_ended_processes_have_counted_stays():
+    tally = Tally()
+    tally.note("a", "x", {"one": 3})
+    tally.note("b", "x", {"one": 4})
+    tally.end("a")
+    assert tally.totals("x") == {"one": 7}
+    tally.note("c", "x", {"one": 1})
+    tally.end("c"), tally.end("nobody")
+    assert tally.totals("x") == {"one": 8}
+
+
+def test_a_proxy_that_drains_counts_in_the_whole_and_is_not_shown_beside_its_successor():
+    draining = Process("proxy", 0, "proxy 0", "proxy 0, pid 1", True, "draining", 0, 1, 7000, 0, 0.0,
+                       Answer(0.001, FIGURES, own=OWN))
+    found = Shown()(engine(0, info()), proxy(0), draining)
+    assert at(found, "redis_connected_clients") == 3 + 2 * 4
+    assert at(found, "redis_commands_total", cmd="ping") == 12
+    assert at(found, "shardd_proxy_connected_clients", proxy="0") == 4
+    assert at(found, "shardd_proxies_draining") == 1
 
 
 # --- the parts ----------------------------------------------------------------------------------------------------
