@@ -1,8 +1,9 @@
-"""Few descriptors: said at the start, and survived while it runs."""
+"""Few descriptors: said at the start, and survived while it runs. And the log file of an engine by itself."""
 
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -96,3 +97,18 @@ def test_a_supervisor_without_descriptors_starts_its_child_when_it_has_some(star
             return False
 
     eventually(back)
+
+
+def test_an_engine_by_itself_follows_the_rotation_of_its_log(start, tmp_path):
+    path = tmp_path / "engine.log"
+    engine = start("engine", logfile=path)
+    for signal_it in (True, False):
+        path.rename(tmp_path / "old.log")
+        if signal_it:
+            engine.signal(signal.SIGUSR1)
+        eventually(path.exists)
+    engine.signal(signal.SIGHUP)
+    with engine.conn() as conn:
+        assert conn("PING") == Status("PONG"), "the end of a terminal does not end it"
+    engine.signal(signal.SIGTERM)
+    assert engine.wait() == 0 and "Bye" in path.read_text()
