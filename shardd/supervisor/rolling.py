@@ -117,15 +117,21 @@ class Rolling:
     async def _proxy(self, old: Child) -> AsyncIterator[str]:
         supervisor = self._supervisor
         new = Child(PROXY, old.index, old.node_id, old.cpus, supervisor, old.generation)
+        old_pid, old.replaced = old.pid, True
         supervisor.successors.append(new)
         supervisor.woken()
         yield f"{old.name.capitalize()} gets a successor"
         try:
-            await self._until(lambda: new.watch.state is State.UP and new.epoch >= supervisor.topology.epoch, new, 0)
+            await self._until(lambda: self._beside(old) and new.watch.state is State.UP
+                              and new.epoch >= supervisor.topology.epoch, new, 0)
         except CommandError:
             supervisor.successors.remove(new)
-            supervisor.leaving.append(new)
-            new.stop()
+            if old.watch.running:
+                old.replaced = False
+                supervisor.leaving.append(new)
+                new.stop()
+            else:
+                supervisor.proxies[old.index] = new     # it is tried again as any child is
             raise
         supervisor.successors.remove(new)
         supervisor.leaving.append(old)
@@ -135,7 +141,14 @@ class Rolling:
         old.drain(1000 * int(supervisor.config["proxy-drain-seconds"]))
         supervisor.woken()
         yield (f"{old.name.capitalize()} is pid {new.pid} now; "
-               + (f"pid {old.pid} lets {clients} clients finish" if clients else f"pid {old.pid} ends"))
+               + (f"pid {old_pid} lets {clients} clients finish" if clients else f"pid {old_pid} ends"))
+
+    @staticmethod
+    def _beside(old: Child) -> bool:
+        """True. A proxy that dies while its successor starts is not started again: its place is taken."""
+        if not old.watch.running:
+            old.stop()
+        return True
 
     # --- waiting --------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 sys.path.append(os.path.dirname(__file__))
 
 from trees import Tree, wait_for  # noqa: E402
 
-from harness import OK, Conn, Error, Status  # noqa: E402
+from harness import OK, Conn, Error, Status, encode  # noqa: E402
 from shardd.base.errors import CommandError  # noqa: E402
 from shardd.supervisor.rolling import Wish  # noqa: E402
 
@@ -183,6 +184,30 @@ def test_a_successor_that_does_not_come_up_changes_nothing(tree, tmp_path):
     assert one.pids() == before and one.status()["draining"] == []
     with Conn(one.port) as conn:
         assert conn("PING") == Status("PONG")
+
+
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_a_proxy_that_dies_while_its_successor_starts_is_not_started_again(tree, tmp_path, comes_up):
+    (tmp_path / "loaded").write_text("")
+    one = tree(load="proxy 0").ready()
+    (tmp_path / "loaded").unlink()
+    old = one.pids()["proxy 0"]
+    with Conn(str(one.dir / "run" / "supervisor.sock"), timeout_s=30) as conn:
+        conn.send(encode("SHARDD", "RESTART", "PROXIES"))
+        assert conn.read() == b"Proxy 0 gets a successor"
+        one.said("Proxy 0 loads its data")
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: one.child("proxy 0")["state"] == "stopped")
+        if comes_up:
+            (tmp_path / "loaded").write_text("")
+            assert b"ends" in conn.read() and conn.read() == OK
+        else:
+            os.kill(max(p.pid for p in psutil.Process(one.process.pid).children()), signal.SIGKILL)
+            assert "did not come up" in str(conn.read())
+            (tmp_path / "loaded").write_text("")
+    wait_for(lambda: one.child("proxy 0")["state"] == "up")
+    with Conn(str(one.dir / "run" / "proxy-0.sock")) as conn:
+        assert conn("WHO")[1] == one.pids()["proxy 0"] != old
 
 
 def test_a_tree_stops_while_a_proxy_drains(tree):
