@@ -48,6 +48,9 @@ class Finding(NamedTuple):
     check: str = ""
 
 
+_START_TAKES_S: Final = 10.0
+"""Most time between a process's start and what it calls its own."""
+
 Check = Callable[["Patient"], Iterator[Finding]]
 CHECKS: Final[dict[str, tuple[str, Check]]] = {}
 """Name -> what it looks at, and the function; in the order in which they run."""
@@ -200,6 +203,8 @@ def examine(source: Source, where: str = "", host: Host | None = None) -> Patien
     status = source.status()
     patient = Patient(status["supervisor"] or {}, status["epoch"], list(status["children"]), where=where,
                       host=(host or Host()) if source.is_local else None)
+    if not patient.supervisor and patient.host is not None and not _is_here(patient):
+        patient.host = None
     if status["epoch"] is not None:
         patient.topology = source.topology()
     patient.kinds = {node.name: node.kind for node in source.nodes}
@@ -216,6 +221,17 @@ def examine(source: Source, where: str = "", host: Host | None = None) -> Patien
             patient.slots[node.name] = [(int(slot), int(facts[1])) for slot, facts in answer]
     _of_the_front(source, patient, answering)
     return patient
+
+
+def _is_here(patient: Patient) -> bool:
+    """Whether pids are of this host: a port of 127.0.0.1 may lead into a container, or elsewhere."""
+    assert patient.host is not None
+    for child in patient.processes:
+        pid, uptime_s = child.get("pid"), child.get("uptime_s")
+        started_s = patient.host.started_s(pid) if pid else None
+        if started_s is None or uptime_s is None or abs(patient.host.now_s() - started_s - uptime_s) > _START_TAKES_S:
+            return False
+    return bool(patient.processes)
 
 
 def _of_the_front(source: Source, patient: Patient, answering: list[Node]) -> None:

@@ -212,9 +212,12 @@ def show(app: App) -> int:
                          "silent": _silent_rows(silent)})
         return EXIT_BAD if silent else EXIT_OK
     screen = app.screen
-    if proxies:
-        screen.table(["process", "part", *_HEADERS], [[row["process"], row["part"], *_cells(row)] for row in proxies],
+    if sampled := [row for row in proxies if row["count"]]:
+        screen.table(["process", "part", *_HEADERS], [[row["process"], row["part"], *_cells(row)] for row in sampled],
                      title="What clients of the proxies wait for (of sampled commands)")
+        screen.line()
+    elif proxies:
+        screen.line("No command through the proxies was sampled yet (1 of proxy-latency-sample is, 0: none)")
         screen.line()
     if commands:
         screen.table(["command", *_HEADERS], [[row["name"], *_cells(row)] for row in commands[:app.options.top]],

@@ -4,7 +4,7 @@ Owns: one look (`Sample`), and the frame that two of them give. Does not own how
 
     engines     INFO: commands, CPU, hits, traffic, commandstats; their histograms over the control socket (SHARDD
                 LATENCIES), else LATENCY HISTOGRAM, whose buckets are twice as wide each; CLUSTER SLOT-STATS, where that
-                is on, at longer intervals, since an engine has to go over all of its slots for it
+                is on, at longer intervals
     proxies     SHARDD METRICS and SHARDD LATENCY over the control socket, each its own figures; else INFO, which has
                 those of all
 
@@ -28,7 +28,8 @@ from shardd.structures.histogram import Histogram
 SLOTS_ASKED: Final = 256
 """Slots with most CPU time that are asked for: a second's hottest are among them, unless they only now grow hot."""
 
-SLOTS_INTERVAL_S: Final = 5.0
+SLOTS_INTERVAL_S: Final = 2.0
+"""Least time between two questions for slots: an engine goes over all of its own for an answer."""
 
 _OWN_COMMANDS: Final = ("shardd|",)
 """What the tree says to itself."""

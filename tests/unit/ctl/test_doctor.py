@@ -347,6 +347,16 @@ def test_processes_elsewhere_have_no_host(source):
     assert patient.host is None and patient.pids == {}
 
 
+def test_a_server_on_a_local_port_whose_pid_is_not_of_this_host_is_elsewhere(source):
+    source.supervisor = None
+    host = FakeHost()
+    for node in source.nodes:
+        node.facts["uptime_s"] = int(host.now_s() - host.started)
+    assert examine(source, host=host).host is host
+    source.node("engine 1").facts["uptime_s"] = 9
+    assert examine(source, host=host).host is None
+
+
 def test_what_is_printed(source):
     source.node("engine 1").facts |= {"state": "suspect"}
     done = ctl(source, "doctor", "processes", "slots", "--dir", "/d")

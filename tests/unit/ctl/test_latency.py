@@ -53,7 +53,7 @@ def test_a_histogram_without_values_has_no_percentiles(source):
         part: dumped() for part in ("queue", "engine", "network", "total")}}).encode())
     row = ctl(source, "latency", "--json").json["proxies"][0]
     assert row["count"] == 0 and row["p50_us"] is None
-    assert ["proxy", "0", "total", "0", "-", "-", "-", "-", "-", "-"] in ctl(source, "latency").lines
+    assert ctl(source, "latency").out.startswith("No command through the proxies was sampled yet")
 
 
 def test_from_elsewhere_info_tells(source):

@@ -120,7 +120,7 @@ def test_hottest_slots(source):
 
     node = source.node("engine 1")
     node.answers["CLUSTER SLOT-STATS"] = stats((9000, 5, 100), (9001, 6, 100))
-    watch = sample.SlotWatch()
+    watch = sample.SlotWatch(5.0)
     watch.look(source, 1.0)
     assert watch.rows() == []
     node.answers["CLUSTER SLOT-STATS"] = stats((9000, 5, 50_100), (9001, 6, 100), (9002, 1, 5))
