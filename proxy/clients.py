@@ -1,7 +1,7 @@
 """CLIENT over all proxies of the tree: LIST, KILL, UNBLOCK, PAUSE and UNPAUSE.
 
-Owns: what each of them asks the other proxies (proxy.peers), and how the answers become one; the arguments of PAUSE,
-which engines do not have. Does not own what these commands do within one process (commands.connection, proxy.pause).
+Owns: what each of them asks the other proxies (proxy.peers), and how the answers become one. Does not own what these
+commands do within one process (commands.connection).
 
     client -> proxy 0: CLIENT LIST          proxy 0 answers for its own clients,
               proxy 0 -> proxy 1: SHARDD CLIENT LIST
@@ -14,11 +14,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from proxy import pause
-from shardd.base import errors
+from proxy.merge import Ask
+from shardd.base import errors, limits
 from shardd.base.errors import CommandError
 from shardd.commands import connection
-from shardd.commands.table import parse_integer
 from shardd.wire.values import OK, Verbatim
 
 _ID = re.compile(r"id=(\d+)")
@@ -70,41 +69,28 @@ async def client_unblock(server: Any, client: Any, args: list[bytes]) -> Any:
     return mine + sum(reply for reply in await server.peers.ask(args) if isinstance(reply, int))
 
 
-def pause_here(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLIENT PAUSE timeout [WRITE|ALL], for this process."""
-    if len(args) > 4:
-        raise CommandError(errors.subcommand_syntax(args[0], args[1]))
-    kinds = {b"write": pause.PAUSE_WRITE, b"all": pause.PAUSE_ALL}
-    kind = kinds.get(args[3].lower()) if len(args) == 4 else pause.PAUSE_ALL
-    if kind is None:
-        raise CommandError(errors.PAUSE_MODE)
-    time_ms = parse_integer(args[2])
-    if time_ms is None:
-        raise CommandError(errors.PAUSE_NOT_INTEGER)
-    if time_ms < 0:
-        raise CommandError(errors.PAUSE_NEGATIVE)
-    server.pause.start(time_ms, kind)
-    return OK
-
-
-def unpause_here(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLIENT UNPAUSE, for this process."""
-    server.pause.stop()
-    return OK
-
-
 async def client_pause(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLIENT PAUSE timeout [WRITE|ALL]: OK when every proxy has stopped taking such commands."""
-    pause_here(server, client, args)
-    await server.peers.ask(args)
+    """CLIENT PAUSE timeout [WRITE|ALL]: OK when no proxy, and no engine, takes such commands any more."""
+    connection.client_pause(server, client, args)
+    await _tell_all(server, args)
     return OK
 
 
 async def client_unpause(server: Any, client: Any, args: list[bytes]) -> Any:
     """CLIENT UNPAUSE"""
-    unpause_here(server, client, args)
-    await server.peers.ask(args)
+    connection.client_unpause(server, client, args)
+    await _tell_all(server, args)
     return OK
+
+
+async def _tell_all(server: Any, args: list[bytes]) -> None:
+    """The same for the other proxies, and for the engines, which some clients talk to directly. Raises CommandError
+    where one is there that does not answer or refuses; an engine that is not there has no clients."""
+    await server.peers.ask(args)
+    asked = [engine for engine in server.engines if engine.up]
+    for engine, reply in zip(asked, await Ask([(engine, args) for engine in asked], limits.PROXY_PEER_MS)):
+        if isinstance(reply, CommandError) and engine.up:
+            raise CommandError(reply.text)
 
 
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
@@ -120,7 +106,7 @@ _LOCAL: Final[dict[bytes, Callable[[Any, Any, list[bytes]], Any]]] = {
     b"list": connection.client_list,
     b"kill": connection.client_kill,
     b"unblock": connection.client_unblock,
-    b"pause": pause_here,
-    b"unpause": unpause_here,
+    b"pause": connection.client_pause,
+    b"unpause": connection.client_unpause,
 }
 """Subcommand -> what answers it for one process."""

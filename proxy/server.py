@@ -16,7 +16,6 @@ from typing import Any
 from proxy import aggregate, clients, handlers, info, joint, observe
 from proxy.backend import Backends, Engine
 from proxy.merge import Ask, run_alone
-from proxy.pause import Pause
 from proxy.peers import Peers
 from proxy.replies import Outbox
 from proxy.router import Router
@@ -31,6 +30,7 @@ from shardd.cluster import view
 from shardd.cluster.topology import NOBODY, Topology, TopologyError
 from shardd.commands.info import resident_bytes
 from shardd.net.client import Clients
+from shardd.net.pause import Pause
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
 from shardd.wire.request import RequestParser

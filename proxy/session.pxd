@@ -20,7 +20,7 @@ cdef class Shared:
     cdef Reply request                  # a request that has to be written anew
     cdef public object limits           # net.policy.ConnectionLimits
     cdef public int epoch               # grows with each topology
-    cdef public int paused              # CLIENT PAUSE: 0, PAUSE_WRITE or PAUSE_ALL of proxy.pause
+    cdef public int paused              # CLIENT PAUSE: 0, PAUSE_WRITE or PAUSE_ALL of net.pause
     cdef dict postponed                 # id -> session whose next command waits for its end
     cdef public Py_ssize_t memory_max   # option proxy-memory-limit; 0: none
     cdef readonly bint shedding         # more is held than that

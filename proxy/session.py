@@ -44,10 +44,10 @@ from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg, InputState, RequestP, RequestParser, input_state_clear
 
-from proxy import pause
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
 from shardd.commands import table
+from shardd.net import pause
 from shardd.wire.values import NO_REPLY
 
 ArgP = cython.typedef(cython.pointer(Arg))

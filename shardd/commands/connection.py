@@ -5,7 +5,7 @@ run them before AUTH (the rows' no_auth flag, dispatch), dropping replies and cl
 `client.flags`), or any data.
 
 What the handlers use of `server`: `config` (base.options.Config), `clients` (net.client.Clients), `mode` ("standalone"
-or "cluster") and `databases` (int). A subcommand of CLIENT that is not listed here does not exist.
+or "cluster"), `databases` (int) and `pause` (net.pause.Pause). A subcommand of CLIENT that is not listed here does not exist.
 
 The one user is `default`: without requirepass any password is right for it, as in Redis.
 """
@@ -22,6 +22,7 @@ from shardd.base.limits import REDIS_VERSION
 from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.net.client import ClientFlag
+from shardd.net.pause import PAUSE_ALL, PAUSE_WRITE
 from shardd.wire.values import NO_REPLY, OK, Simple, Verbatim
 
 DEFAULT_USER: Final = b"default"
@@ -260,6 +261,30 @@ def client_unblock(server: Any, client: Any, args: list[bytes]) -> Any:
     return 0
 
 
+# --- CLIENT: waiting ----------------------------------------------------------------------------------------------
+
+def client_pause(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT PAUSE timeout [WRITE|ALL]"""
+    if len(args) > 4:
+        raise CommandError(errors.subcommand_syntax(args[0], args[1]))
+    kind = {b"write": PAUSE_WRITE, b"all": PAUSE_ALL}.get(args[3].lower() if len(args) == 4 else b"all")
+    if kind is None:
+        raise CommandError(errors.PAUSE_MODE)
+    time_ms = parse_integer(args[2])
+    if time_ms is None:
+        raise CommandError(errors.PAUSE_NOT_INTEGER)
+    if time_ms < 0:
+        raise CommandError(errors.PAUSE_NEGATIVE)
+    server.pause.start(time_ms, kind)
+    return OK
+
+
+def client_unpause(server: Any, client: Any, args: list[bytes]) -> Any:
+    """CLIENT UNPAUSE"""
+    server.pause.stop()
+    return OK
+
+
 # --- CLIENT: looking at all of them -------------------------------------------------------------------------------
 
 def _flag_letters(client: Any) -> str:
@@ -416,14 +441,8 @@ def _matches(one: Any, wanted: dict[str, Any]) -> bool:
 # --- help ---------------------------------------------------------------------------------------------------------
 
 def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLIENT HELP. PAUSE is a proxy's alone."""
-    pausing = [
-        "PAUSE <timeout> [WRITE|ALL]",
-        "    Let commands, or those that change data, wait for so many milliseconds.",
-        "UNPAUSE",
-        "    End that.",
-    ]
-    return help_lines("CLIENT", (pausing if hasattr(server, "pause") else []) + [
+    """CLIENT HELP"""
+    return help_lines("CLIENT", [
         "CACHING (YES|NO)",
         "    Whether keys of the next command are tracked: refused, there is no tracking.",
         "GETNAME",
@@ -460,6 +479,8 @@ def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    Keep this connection when clients are closed to save memory.",
         "NO-TOUCH (ON|OFF)",
         "    Commands of this connection do not change the access time of keys.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Let commands, or those that change data, wait for so many milliseconds.",
         "REPLY (ON|OFF|SKIP)",
         "    Whether this connection gets replies.",
         "SETINFO (LIB-NAME|LIB-VER) <value>",
@@ -470,6 +491,8 @@ def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    How keys of this connection are tracked: not at all.",
         "UNBLOCK <client-id> [TIMEOUT|ERROR]",
         "    End the waiting of a connection; none waits.",
+        "UNPAUSE",
+        "    End a pause.",
     ])
 
 
@@ -494,6 +517,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "client|trackinginfo": client_trackinginfo,
     "client|caching": client_caching,
     "client|unblock": client_unblock,
+    "client|pause": client_pause,
+    "client|unpause": client_unpause,
     "client|list": client_list,
     "client|kill": client_kill,
     "client|help": client_help,

@@ -77,6 +77,7 @@ class Cron:
         server.stats.note_memory(0 < server.config["maxmemory"] < server.used_memory())
         server.check_cluster()
         server.dispatcher.hold.check()
+        server.pause.check()
         if self._unswept_s > 0.999:
             self._unswept_s = 0.0
             server.limits.sweep()

@@ -38,6 +38,8 @@ cdef class Dispatcher:
     cdef uint64_t clock_ticks, clock_every  # when the commands' clock was last read, and how often it is
     cdef public Client holder           # only this client is served, None: all are (engine.hold)
     cdef public object hold             # engine.hold.Hold
+    cdef public int paused              # CLIENT PAUSE: 0, PAUSE_WRITE or PAUSE_ALL of net.pause
+    cdef dict postponed                 # id -> client whose next command waits for its end
     cdef public bint cluster            # slots are checked
     cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads
     cdef public uint64_t maxmemory      # bytes, 0: none
@@ -64,3 +66,5 @@ cdef class Dispatcher:
     cdef int send(self, Client client, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int settle_flags(self, Client client, unsigned int before) except -1
     cdef int read_clock(self) except -1
+    cdef bint is_postponed(self, Client client) noexcept
+    cdef int postpone(self, Client client) except -1

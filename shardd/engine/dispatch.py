@@ -40,6 +40,7 @@ from cython.cimports.shardd.wire.request import Arg, Request, RequestParser
 
 from shardd.base import errors, limits
 from shardd.commands import table
+from shardd.net import pause
 from shardd.wire.values import NO_REPLY
 
 command_p = cython.typedef(cython.pointer(Command))
@@ -49,6 +50,7 @@ arg_p = cython.typedef(cython.pointer(Arg))
 BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
 FLUSH_BYTES = cython.declare(cython.Py_ssize_t, limits.REPLY_BYTES_SENT)
 SHOWN_MAX = cython.declare(cython.Py_ssize_t, errors.ARGUMENTS_SHOWN_BYTES + 1)
+PAUSE_EVERYTHING = cython.declare(cython.int, pause.PAUSE_ALL)
 CLOCK_US = cython.declare(cython.int, 200)          # the commands' clock may be so much behind
 
 
@@ -77,6 +79,7 @@ class Dispatcher:
         self.slot_stats = SlotStats()
         self.parser = RequestParser()
         self.due = []
+        self.postponed = {}
         self.clock_every = cython.cast(uint64_t, CLOCK_US * ticks_per_us())
         memset(self.owned, 1, 16384)
 
@@ -90,6 +93,41 @@ class Dispatcher:
         assert len(owned) == 16384
         for slot in range(16384):
             self.owned[slot] = owned[slot]
+
+    # ---- CLIENT PAUSE
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def is_postponed(self, client: Client) -> cython.bint:
+        """Whether a pause holds back the one request that the parser found: what would be refused need not wait."""
+        argc: cython.int = self.parser.requests[0].argc
+        c: command_p = self.registry.lookup(self.parser.args + self.parser.requests[0].first, argc)
+        if c == cython.NULL or (c.flags & CMD_CONTAINER and argc > 1):
+            return False
+        if (c.arity > 0 and argc != c.arity) or argc < -c.arity:
+            return False
+        if not client.authenticated and not c.flags & CMD_NO_AUTH:
+            return False
+        return self.paused == PAUSE_EVERYTHING or c.flags & CMD_WRITE
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def postpone(self, client: Client) -> cython.int:
+        """The client's input waits for the end of the pause; what it has asked before is answered."""
+        self.postponed[client.id] = client
+        client.transport.pause_reading()
+        return self.hand_in(client)
+
+    def resume_postponed(self) -> None:
+        """A pause is over, or less strict: everybody's next command may try again."""
+        waiting = list(self.postponed.values())
+        self.postponed.clear()
+        for client in waiting:
+            client.transport.resume_reading()
+
+    def forget_postponed(self, client: Client) -> None:
+        """A connection is gone."""
+        self.postponed.pop(client.id, None)
 
     @cython.cfunc
     @cython.inline

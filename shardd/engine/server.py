@@ -29,6 +29,7 @@ from shardd.keyspace.database import Keyspace
 from shardd.keyspace.expiry import Expirer
 from shardd.keyspace.rehash import Rehasher
 from shardd.net.client import Client, Clients
+from shardd.net.pause import Pause
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
 from shardd.structures import alloc, chunks
@@ -76,6 +77,7 @@ class Server:
         self.dispatcher.cluster = self.context.cluster
         self.dispatcher.announce = self.wrong_slot
         self.dispatcher.hold = Hold(self.dispatcher)
+        self.pause = Pause(self.dispatcher)
         self.reactor = Reactor()
         self.reactor.after_batch = self.dispatcher.send_all
         self.topology: Topology | None = None

@@ -55,7 +55,9 @@ class Session(Client):
         """`data`, whatever may go wrong."""
         dispatcher: Dispatcher = self.dispatcher
         used: cython.Py_ssize_t = 0
+        before: cython.Py_ssize_t
         requests: cython.int
+        paused: cython.bint
         self.active_ms = self.transport.reactor.now_ms
         dispatcher.stats.bytes_in += n - self.transport.in_len
         dispatcher.foreseen = self.next_key
@@ -66,9 +68,16 @@ class Session(Client):
         while True:
             # before AUTH the parser is stricter, so nothing is parsed ahead of a command that may be AUTH
             self.input.restricted = not self.authenticated
-            requests = REQUESTS_MAX if self.authenticated else 1
+            # nor behind a command that may have to wait; the tree's own connections never do
+            paused = dispatcher.paused and not self.flags & ClientFlag.INTERNAL
+            requests = REQUESTS_MAX if self.authenticated and not paused else 1
+            before = used
             used += dispatcher.parser.parse(cython.address(self.input), p + used, n - used, requests)
             if dispatcher.parser.count:
+                if paused and dispatcher.is_postponed(self):
+                    input_state_clear(cython.address(self.input))
+                    dispatcher.postpone(self)
+                    return before
                 dispatcher.run(self)
                 if self.flags & ClientFlag.CLOSE_AFTER_REPLY:
                     dispatcher.hand_in(self)
@@ -158,6 +167,7 @@ class Session(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def lost(self, reason: object) -> cython.int:
+        self.dispatcher.forget_postponed(self)
         input_state_clear(cython.address(self.input))
         if self.registry is not None:
             self.registry.discard(self)

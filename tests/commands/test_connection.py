@@ -362,10 +362,9 @@ def test_maint_notifications(r, line, expected):
     assert r.conn()(line) == expected
 
 
-NO_PAUSE = pytest.mark.not_on("engine", "cluster", reason="proxies pause their clients, engines do not")
+ONE_ENGINE = pytest.mark.not_on("cluster", reason="its connections lead to one engine, the keys to any")
 
 
-@NO_PAUSE
 @pytest.mark.parametrize("line, expected", [
     ("CLIENT PAUSE", arity("client|pause")), ("CLIENT UNPAUSE x", arity("client|unpause")),
     ("CLIENT PAUSE x", Error("ERR timeout is not an integer or out of range")),
@@ -381,7 +380,7 @@ def test_pause_arguments(r, line, expected):
     assert r.conn()("CLIENT UNPAUSE") == OK
 
 
-@NO_PAUSE
+@ONE_ENGINE
 def test_a_pause_of_writes(r):
     c, d = r.conn(), r.conn()
     assert c("CLIENT PAUSE 60000 WRITE") == OK
@@ -397,7 +396,6 @@ def test_a_pause_of_writes(r):
     assert d.read() == OK and d.read() == b"v", "in the client's order"
 
 
-@NO_PAUSE
 def test_a_pause_of_everything_ends_by_time(r):
     c, d = r.conn(), r.conn()
     assert d("PING") == PONG
@@ -410,7 +408,7 @@ def test_a_pause_of_everything_ends_by_time(r):
     assert c("CLIENT UNPAUSE") == OK
 
 
-@NO_PAUSE
+@ONE_ENGINE
 def test_a_second_pause_does_not_shorten_the_first(r):
     c, d = r.conn(), r.conn()
     began = time.monotonic()
@@ -419,7 +417,7 @@ def test_a_second_pause_does_not_shorten_the_first(r):
     assert time.monotonic() - began >= 0.75
 
 
-@NO_PAUSE
+@ONE_ENGINE
 def test_clients_that_leave_while_they_wait(r):
     c, d, e = r.conn(), r.conn(), r.conn()
     number = e("CLIENT ID")

@@ -197,6 +197,24 @@ def test_client_kill_by_user_and_local_address(tree):
         assert conns[0].closed() and conns[2].closed()
 
 
+def test_client_pause_reaches_clients_of_engines_too(tree):
+    with one_each(tree) as conns:
+        ports = sorted({node[1] for _, _, node in conns[0].must("CLUSTER SLOTS")})
+        direct = [Conn(port) for port in ports]
+        assert conns[2]("CLIENT PAUSE 60000 WRITE") == OK
+        try:
+            for conn in direct:
+                assert conn("PING") == PONG
+                conn.send(encode("SET", "k", "v"))
+            assert all(conn.silent(0.1) for conn in direct)
+        finally:
+            assert conns[1]("CLIENT UNPAUSE") == OK
+        replies = [conn.read() for conn in direct]
+        assert replies.count(OK) == 1 and all(reply == OK or reply.code == "MOVED" for reply in replies)
+        for conn in direct:
+            conn.close()
+
+
 def test_client_pause_holds_back_the_clients_of_every_proxy(tree):
     with one_each(tree) as conns:
         mine, *others = conns

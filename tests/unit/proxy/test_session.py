@@ -304,9 +304,10 @@ def test_no_touch_goes_before_the_commands_of_its_client_alone():
 
 def test_a_pause_holds_back_writes_and_keeps_their_order():
     rig = Rig(1)
-    rig.engines[0].auto = lambda request: b"$1\r\nv\r\n"
+    rig.engines[0].auto = lambda request: b"+OK\r\n" if request[0] == b"CLIENT" else b"$1\r\nv\r\n"
     c = rig.client()
     assert c("CLIENT PAUSE 100000 WRITE") == OK
+    assert rig.engines[0].take() == [[b"CLIENT", b"PAUSE", b"100000", b"WRITE"]]
     c.send("GET", "k")
     c.raw(encode("SET", "k", "v") + encode("GET", "k"))
     assert rig.engines[0].take() == [[b"GET", b"k"]]
@@ -314,7 +315,7 @@ def test_a_pause_holds_back_writes_and_keeps_their_order():
     admin = rig.client()
     assert admin("CLIENT UNPAUSE") == OK
     rig.turn()
-    assert rig.engines[0].take() == [[b"SET", b"k", b"v"], [b"GET", b"k"]]
+    assert rig.engines[0].take() == [[b"CLIENT", b"UNPAUSE"], [b"SET", b"k", b"v"], [b"GET", b"k"]]
     assert c.read() == b"v" and c.read() == b"v"
     rig.close()
 
@@ -335,6 +336,7 @@ def test_a_command_that_waits_is_counted_once_and_skipped_once():
 
 def test_who_leaves_while_it_waits_is_forgotten():
     rig = Rig(1)
+    rig.engines[0].auto = lambda request: b"+OK\r\n"
     c = rig.client()
     assert c("CLIENT PAUSE 100000 ALL") == OK
     c.send("PING")
@@ -363,4 +365,16 @@ def test_who_waits_for_the_end_of_a_pause_is_not_idle():
     waiting.session.active_ms -= 6000
     rig.server.limits.sweep()
     assert waiting.closed, "with its reply it is as idle as any"
+    rig.close()
+
+
+def test_an_engine_that_does_not_answer_to_a_pause_is_an_error():
+    rig = Rig(2)
+    rig.engines[0].auto = lambda request: b"+OK\r\n"
+    c = rig.client()
+    c.send("CLIENT PAUSE 100000 WRITE")
+    assert c.nothing()
+    rig.ring()
+    assert c.read() == Error("ERR engine 1 does not answer")
+    assert rig.server.shared.paused, "what could be done was done"
     rig.close()
