@@ -79,18 +79,27 @@ async def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
         return OK
     server.config.set_many([(name.encode(), text.encode("utf-8", "surrogateescape")) for name, text in before],
                            is_local(client))
-    changed = [engine for engine, reply in zip(server.engines, replies) if not isinstance(reply, CommandError)]
+    changed = [engine for engine, reply in zip(server.engines, replies) if _may_have_run(engine, reply)]
     if changed:
         theirs = _for_engines(server, before)
         await Ask([(engine, [b"CONFIG", b"SET", *theirs]) for engine in changed])
     raise failed[0]
 
 
+def _may_have_run(engine: Any, reply: Any) -> bool:
+    """Whether the engine has done what it was asked, or nobody knows."""
+    return not isinstance(reply, CommandError) or reply.text in (
+        errors.engine_lost(engine.index), errors.engine_silent(engine.index))
+
+
 async def config_resetstat(server: Any, client: Any, args: list[bytes]) -> Any:
     """CONFIG RESETSTAT: here, in the other proxies and on every engine."""
     server.reset_counters()
     await server.peers.ask([b"RESETSTAT"], complete=False)
-    return checked(await every(server, *args))[0] if server.engines else OK
+    replies = await every(server, *args) if server.engines else []
+    if any(isinstance(reply, CommandError) for reply in replies):
+        raise CommandError(errors.EXECUTED_IN_PART)
+    return OK
 
 
 # --- the slow log -------------------------------------------------------------------------------------------------
@@ -140,6 +149,10 @@ async def memory_stats(server: Any, client: Any, args: list[bytes]) -> Any:
     net = max(0, total[b"total.allocated"] - total[b"startup.allocated"])
     total[b"keys.bytes-per-key"] = net // total[b"keys.count"] if total[b"keys.count"] else 0
     total[b"dataset.percentage"] = 100 * total[b"dataset.bytes"] / net if net else 0.0
+    for name, above, below in ((b"allocator-fragmentation.ratio", b"allocator.active", b"allocator.allocated"),
+                               (b"allocator-rss.ratio", b"allocator.resident", b"allocator.active"),
+                               (b"fragmentation", b"allocator.resident", b"total.allocated")):
+        total[name] = total[above] / max(1, total[below])
     total[b"peak.percentage"] = 100 * total[b"total.allocated"] / max(1, total[b"peak.allocated"])
     return total
 

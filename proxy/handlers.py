@@ -1,4 +1,4 @@
-"""Commands that the proxy answers with the help of some engines: SCAN, RANDOMKEY, SWAPDB, DEBUG, two of CLUSTER; and
+"""Commands that the proxy answers with the help of some engines: SCAN, RANDOMKEY, DEBUG, two of CLUSTER; and
 the list of those that it answers by the same code as an engine.
 
 Owns: the handlers, coroutines that ask engines (merge.Ask); the client's next command waits for their end. Does not own
@@ -118,11 +118,6 @@ async def randomkey(server: Any, client: Any, args: list[bytes]) -> Any:
     return None
 
 
-async def swapdb(server: Any, client: Any, args: list[bytes]) -> Any:
-    """SWAPDB index index: on every engine; not at one instant."""
-    return checked(await every(server, *args))[0]
-
-
 # --- DEBUG --------------------------------------------------------------------------------------------------------
 
 _DEBUG_ON_ONE: Final = frozenset((b"sleep", b"help", b"protocol", b"log", b"error"))
@@ -188,7 +183,6 @@ SHARED: Final = connection.HANDLERS | introspect.HANDLERS | cluster.HANDLERS | a
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "scan": scan,
     "randomkey": randomkey,
-    "swapdb": swapdb,
     "debug": debug,
     "cluster|countkeysinslot": countkeysinslot,
     "cluster|getkeysinslot": getkeysinslot,

@@ -1,4 +1,4 @@
-"""Commands whose keys lie on several engines and that must be one step: MSETNX, RENAME, RENAMENX, COPY.
+"""Commands over several engines that must be one step: MSETNX, RENAME, RENAMENX, COPY, SWAPDB.
 
 Owns: what such a command does where its keys are on two engines or more; where they are on one, it goes there as it
 came (session). Does not own what is split and joined without being one step (merge), or the hold itself (the engine).
@@ -21,6 +21,7 @@ What is one step, and what is not:
       MSETNX            what the others have set is deleted again (none of it was there before)
       RENAME, RENAMENX  the new key is written before the old one is deleted: both may be there, none is lost
       COPY              has one write
+      SWAPDB            those that have swapped swap back
   Where the engine that died had executed its write, and brings it back from its disk, that write stays.
 - An engine that is down when the reply is due has done all or nothing of its part; the error says that it is not known.
 
@@ -220,10 +221,30 @@ async def copy(server: Any, client: Any, args: list[bytes]) -> int:
     return await _holding([source, target], steps)
 
 
+async def swapdb(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SWAPDB index index: keys of one database are on all engines."""
+    async def steps(held: Held) -> Any:
+        held.has_written = True
+        replies = await Ask([(held.links[engine], args) for engine in held.links])
+        if any(isinstance(reply, CommandError) for reply in replies):
+            await Ask([(link, args) for link, reply in zip(held.links.values(), replies) if reply == OK])
+        return checked(replies)[0]
+
+    if not server.engines:
+        raise CommandError(errors.CLUSTERDOWN)
+    if len(server.engines) == 1:
+        return checked(await Ask([(server.engines[0], args)]))[0]
+    return await _holding(server.engines, steps)
+
+
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "msetnx": msetnx,
     "rename": rename,
     "renamenx": renamenx,
     "copy": copy,
+    "swapdb": swapdb,
 }
 """Full lower-case command name -> what does it where its keys are on several engines."""
+
+TASKS: Final = {"swapdb": swapdb}
+"""Those of them that have no keys, and are done here in any case."""

@@ -102,7 +102,7 @@ class ProxyServer:
         self.backends.on_warning = log.warning
         self.backends.password = config["requirepass"]
         self.router = Router(handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS
-                             | observe.HANDLERS, joint.HANDLERS)
+                             | observe.HANDLERS | joint.TASKS, joint.HANDLERS)
         self.parser = RequestParser(config["proto-max-bulk-len"])
         self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
         self.reactor.after_batch = self.shared.flush

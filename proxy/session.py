@@ -396,11 +396,13 @@ class ProxySession(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def crosses(self, route: RouteP, request: RequestP, argv: ArgP) -> cython.bint:
-        """Whether the keys, which are at fixed places, are not all on one engine."""
+        """Whether the keys, which are at fixed places, are not all on one engine; a command without any is for all."""
         backends: Backends = self.shared.backends
         place: cython.int = route.first_key
         last: cython.int = route.last_key if route.last_key >= 0 else request.argc + route.last_key
         owner: cython.int = -1
+        if place == 0:
+            return True
         while place <= last and place < request.argc:
             if place == route.first_key:
                 owner = backends.owners[key_slot(argv[place].p, argv[place].n)]

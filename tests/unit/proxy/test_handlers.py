@@ -164,10 +164,28 @@ def test_randomkey_goes_on_where_an_engines_keys_had_all_expired(rig):
 def test_swapdb_is_for_all(rig):
     for engine in rig.engines:
         engine.auto = lambda request: b"+OK\r\n"
-    assert rig.client()("SWAPDB", 0, 1) == OK
-    assert all(engine.take() == [[b"SWAPDB", b"0", b"1"]] for engine in rig.engines)
-    rig.engines[1].auto = lambda request: b"-ERR DB index is out of range\r\n"
-    assert rig.client()("SWAPDB", 0, 99) == Error("ERR DB index is out of range")
+    c = rig.client()
+
+    def swaps() -> list[int]:
+        return [sum(request == [b"SWAPDB", b"0", b"1"] for request in engine.take()) for engine in rig.engines]
+
+    assert c("SWAPDB", 0, 1) == OK
+    requests = rig.engines[1].requests
+    assert [b" ".join(request[:2]) for request in requests] == [b"PING", b"SHARDD HOLD", b"SWAPDB 0", b"SHARDD RELEASE"]
+    assert swaps() == [1, 1, 1]
+    rig.engines[1].auto = lambda request: b"-ERR no\r\n" if request[0] == b"SWAPDB" else b"+OK\r\n"
+    assert c("SWAPDB", 0, 1) == Error("ERR no")
+    assert swaps() == [2, 1, 2], "the others have swapped back"
+
+
+def test_swapdb_waits_for_what_its_client_has_sent_before(rig):
+    c = rig.client()
+    c.raw(encode("SET", rig.key(1), "v") + encode("SWAPDB", 0, 1))
+    assert [engine.take() for engine in rig.engines] == [[], [[b"SET", rig.key(1), b"v"]], []]
+    for engine in rig.engines:
+        engine.auto = lambda request: b"+OK\r\n"
+    rig.engines[1].reply(b"+OK\r\n")
+    assert c.read() == OK == c.read()
 
 
 # --- DEBUG --------------------------------------------------------------------------------------------------------
@@ -264,10 +282,11 @@ def test_slow_logs_become_one(rig):
 
 def stats(keys: int, total: int, startup: int, peak: int, db: int) -> bytes:
     fields = [(b"peak.allocated", peak), (b"total.allocated", total), (b"startup.allocated", startup),
-              (b"keys.count", keys), (b"keys.bytes-per-key", 1), (b"dataset.bytes", total - startup)]
+              (b"keys.count", keys), (b"keys.bytes-per-key", 1), (b"dataset.bytes", total - startup),
+              (b"allocator.allocated", total), (b"allocator.active", 2 * total), (b"allocator.resident", 3 * total)]
     raw = b"".join(bulk(name) + b":%d\r\n" % value for name, value in fields)
     table = bulk(b"db.%d" % db) + b"*2\r\n" + bulk(b"overhead.hashtable.main") + b":%d\r\n" % keys
-    return b"*16\r\n" + raw + table + bulk(b"dataset.percentage") + bulk(b"12.5")
+    return b"*22\r\n" + raw + table + bulk(b"dataset.percentage") + bulk(b"12.5")
 
 
 def test_memory_stats_are_added_and_ratios_computed_anew(rig):
@@ -279,6 +298,8 @@ def test_memory_stats_are_added_and_ratios_computed_anew(rig):
     assert found[b"total.allocated"] == 4300 and found[b"keys.count"] == 40
     assert found[b"keys.bytes-per-key"] == 100
     assert found[b"dataset.percentage"] == b"100"
+    assert [found[name] for name in (b"allocator-fragmentation.ratio", b"allocator-rss.ratio", b"fragmentation")] == [
+        b"2", b"1.5", b"3"]
     assert found[b"db.0"] == [b"overhead.hashtable.main", 40] and found[b"db.5"] == [b"overhead.hashtable.main", 0]
 
 

@@ -5,7 +5,7 @@ from proxy import aggregate, handlers, joint
 from proxy.router import KINDS, Router, all_rows, classify
 from shardd.commands import table
 
-HANDLERS = handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS
+HANDLERS = handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS | joint.TASKS
 ROWS = list(all_rows())
 
 

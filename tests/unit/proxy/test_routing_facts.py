@@ -10,7 +10,8 @@ from proxy import aggregate, clients, handlers, joint, observe
 from proxy.router import Router, all_rows, classify, lane_of
 from shardd.commands import table
 
-HANDLERS = handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS | observe.HANDLERS
+HANDLERS = (handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS | observe.HANDLERS
+            | joint.TASKS)
 NOT_REDIS_7_2 = {"cluster|slot-stats", "client|maint_notifications"}        # Valkey 8's, Redis 8's
 SHARED, LONG, CONTROL = 0, 1, 2
 # JOIN_ numbers of proxy.merge by what the tips call them
@@ -113,9 +114,10 @@ def test_every_command_has_the_lane_that_its_facts_give(fact):
 
 
 def test_what_is_one_step_over_engines_has_keys_at_fixed_places():
-    for name in joint.HANDLERS:
+    for name in set(joint.HANDLERS) - set(joint.TASKS):
         assert classify(ROWS[name], None) == ("keys", 0)
         assert not table.COMMANDS[name].movablekeys
+    assert not any(ROWS[name].has_keys for name in joint.TASKS)
 
 
 def test_what_is_answered_here_has_no_keys():
