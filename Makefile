@@ -42,7 +42,7 @@ $(VENV)/.installed: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -c 'import pip' 2>/dev/null || $(PY) -m ensurepip
 	$(PY) -m pip install --quiet --disable-pip-version-check 'setuptools>=77' 'cython>=3.1'
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev,test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev,test,bench]'
 	@touch $@
 
 # --- the compiled package --------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from typing import Any
 
 from bench import accounting, connections, cost, goals, loader, machine, page, report, servers
 from bench.cost import SETTLE_S, cores, numbers, positive, say, with_options, words
-from bench.fill import fill
+from bench.load import plot
 from bench.loader import Load
 from bench.plan import Found, Plan
 from bench.servers import ROOT, BenchError, Server, Spec
@@ -35,6 +35,7 @@ from bench.shots import shoot
 PARTS = ("proxy", "latency", "memory", "idle", "burst", "loader")
 LOADER_REQUESTS = 4_000_000
 """Commands of a round of `loader`: two seconds, beside which the start of a process does not count."""
+FILL_PIPELINE = 64
 IDLE_ROOM = 1_000
 
 
@@ -119,7 +120,7 @@ def running(plan: Plan, specs: list[Spec], found: Found) -> Iterator[list[Server
         up = [stack.enter_context(Server(spec, plan.server_cores)) for spec in specs]
         for server in up:
             found.versions[server.name] = version(server)
-            fill(server.port, plan.keys, plan.value_bytes)
+            shoot(server.port, plan.shot("set", FILL_PIPELINE, requests=plan.keys, sequential=True), plan.loader_cores)
         time.sleep(SETTLE_S)
         yield up
 
@@ -265,8 +266,11 @@ def run_part(args: argparse.Namespace, part: str) -> str:
 
 
 def run(args: argparse.Namespace) -> str:
-    """compare; returns the page, which is also written. Raises BenchError or OSError."""
+    """compare; returns the page, which is also written. Raises BenchError, LoadError or OSError."""
+    plot.check(page.CPU_PLOT)       # now, and not after twenty minutes
     the_plan = plan(args, args.parts)
+    if the_plan.nutcracker is None:
+        say("nutcracker is not on PATH: the tree is shown without it")
     facts = machine.facts()
     found = measured(the_plan)
     save_json(args.json, facts, the_plan, found)

@@ -19,7 +19,7 @@ RUN_S = 600.0
 @dataclass(frozen=True)
 class Shot:
     """What to send: `requests` commands, or at `rate` per second for `seconds`. path: a Unix socket, instead of the
-    port."""
+    port. sequential: each key once, instead of evenly drawn ones."""
 
     test: str
     pipeline: int
@@ -30,6 +30,7 @@ class Shot:
     rate: float | None = None
     seconds: float | None = None
     path: str | None = None
+    sequential: bool = False
 
     def argv(self, port: int, cores: Iterable[int] | None) -> list[str]:
         """The words to run."""
@@ -40,6 +41,8 @@ class Shot:
             words += ["-n", str(self.requests)]
         if self.rate is not None:
             words += ["--rate", str(self.rate), "--duration", str(self.seconds), "--warmup", "0.5"]
+        if self.sequential:
+            words += ["--distribution", "sequential"]
         if cores is not None:
             words += ["--cores", ",".join(map(str, sorted(cores)))]
         return [sys.executable, "-m", "bench.load.main", *words]
