@@ -63,6 +63,10 @@ class Owner(Protocol):
     def printed(self, child: "Child", line: bytes) -> None:
         """It wrote a line to its standard output or error."""
 
+    @property
+    def ping_ms(self) -> int:
+        """Pause between two PINGs."""
+
     def noted(self, sentence: str) -> None:
         """Something was done that the cycle's sentence should tell."""
 
@@ -336,17 +340,18 @@ class Child:
     # --- the control link -----------------------------------------------------------------------------------------
 
     def _talk(self, topology_json: str | None, epoch: int) -> None:
+        now_ms = mono_ms()
         if self._link is None or self._link.closed:
             self._in_background("connect", self._connect)
+            self._become(self.watch.asked(now_ms))
             return
-        now_ms = mono_ms()
         if topology_json is not None and epoch > max(self.epoch, self._refused_epoch):
             self._in_background("topology", lambda: self._tell(topology_json, epoch))
         if self._unsent_config:
             self._in_background("config", self._send_config)
         if self._drain_ms is not None:
             self._in_background("drain", self._send_drain)
-        if now_ms - self.watch.answered_ms >= limits.CHILD_PING_MS and self.watch.state is not State.STARTING:
+        if now_ms - self.watch.answered_ms >= self._owner.ping_ms and self.watch.state is not State.STARTING:
             self._in_background("ping", self._ping)
 
     def _in_background(self, purpose: str, work: Callable[[], Any]) -> None:
@@ -396,6 +401,7 @@ class Child:
             self.stop()
 
     async def _ping(self) -> None:
+        self._become(self.watch.asked(mono_ms()))
         try:
             await self._link.call("PING")
         except LinkError:

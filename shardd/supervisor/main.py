@@ -288,7 +288,7 @@ class Supervisor:
         if self.stopping and self._all_stopped():
             return
         restless = self.stopping or any(child.restless for child in self.everybody())
-        pause_ms = min(_RESTLESS_TICK_MS if restless else _TICK_MS, self._notifier.pause_ms or _TICK_MS)
+        pause_ms = min(_RESTLESS_TICK_MS if restless else _TICK_MS, self._notifier.pause_ms or _TICK_MS, self.ping_ms)
         try:
             await asyncio.wait_for(self._wake.wait(), pause_ms / 1000)
         except asyncio.TimeoutError:
@@ -328,6 +328,12 @@ class Supervisor:
     def noted(self, sentence: str) -> None:
         """For the sentence of the cycle."""
         self._noted.append(sentence)
+
+    @property
+    def ping_ms(self) -> int:
+        """Pause between two PINGs to a child: often enough for cluster-node-timeout."""
+        timeout_ms = int(self.config["cluster-node-timeout"])
+        return max(_RESTLESS_TICK_MS, min(limits.CHILD_PING_MS, timeout_ms // 3)) if timeout_ms else limits.CHILD_PING_MS
 
     def printed(self, child: Child, line: bytes) -> None:
         """A line of a child's log, or of what else it prints."""

@@ -90,6 +90,7 @@ class Watch:
     DRAINING when to stop, in STOPPING when SIGKILL follows. pause_ms: the latest pause before a restart, doubled by
     the next death unless the child was up long enough. restarts: deaths that nobody asked for. failures: deaths in a
     row before it was ever ready. deaths: in a row without a steady time between. last_exit: "by signal SIGKILL".
+    asked_ms: when the oldest PING was sent that it has not answered, None where it owes nothing.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Watch:
     due_ms: int
     answered_ms: int
     state: State = State.BACKOFF
+    asked_ms: int | None = None
     pause_ms: int = 0
     restarts: int = 0
     failures: int = 0
@@ -126,8 +128,8 @@ class Watch:
         return self.state in (State.UP, State.SUSPECT)
 
     def silent_ms(self, now_ms: int) -> int:
-        """How long it has not answered."""
-        return now_ms - self.answered_ms
+        """How long it has owed an answer."""
+        return 0 if self.asked_ms is None else now_ms - self.asked_ms
 
     def in_crash_loop(self, now_ms: int) -> bool:
         """Whether it died again and again and has not yet proved that it no longer does."""
@@ -151,14 +153,15 @@ class Watch:
 
     def spawned(self, now_ms: int) -> "Watch":
         """The process was started."""
-        return self._go(State.STARTING, now_ms, answered_ms=now_ms, up_since_ms=None, killed=False, told_to_stop=False,
-                        again=False)
+        return self._go(State.STARTING, now_ms, answered_ms=now_ms, asked_ms=None, up_since_ms=None, killed=False,
+                        told_to_stop=False, again=False)
 
     def loading(self, now_ms: int) -> "Watch":
         """It says that it loads its data: it may take as long as it likes, as long as it answers."""
         if self.state is not State.STARTING:
             return self._quiet()
-        return self._go(State.LOADING, now_ms, Decision(sentence=f"{self.name} loads its data"), answered_ms=now_ms)
+        return self._go(State.LOADING, now_ms, Decision(sentence=f"{self.name} loads its data"), answered_ms=now_ms,
+                        asked_ms=None)
 
     def ready(self, now_ms: int) -> "Watch":
         """It says that it listens."""
@@ -166,14 +169,18 @@ class Watch:
             return self._quiet()
         sentence = f"{self.name} is up after {now_ms - self.since_ms} ms"
         return self._go(State.UP, now_ms, Decision(sentence=sentence), failures=0, answered_ms=now_ms,
-                        up_since_ms=now_ms)
+                        asked_ms=None, up_since_ms=now_ms)
+
+    def asked(self, now_ms: int) -> "Watch":
+        """It is sent a PING, or cannot even be sent one."""
+        return self._quiet(asked_ms=now_ms) if self.asked_ms is None else self._quiet()
 
     def answered(self, now_ms: int) -> "Watch":
         """It answered a PING."""
         if self.state is not State.SUSPECT:
-            return self._quiet(answered_ms=now_ms)
+            return self._quiet(answered_ms=now_ms, asked_ms=None)
         sentence = f"{self.name} answers again after {self.silent_ms(now_ms) / 1000:.1f} s"
-        return self._go(State.UP, now_ms, Decision(sentence=sentence), answered_ms=now_ms)
+        return self._go(State.UP, now_ms, Decision(sentence=sentence), answered_ms=now_ms, asked_ms=None)
 
     def exited(self, now_ms: int, returncode: int) -> "Watch":
         """The process ended. returncode: as subprocess gives it, negative for a signal."""

@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -184,6 +185,14 @@ def test_an_engine_that_is_silent_for_cluster_node_timeout_counts_as_down_until_
     wait_for(lambda: one.known("proxy 0")["engines"][1]["state"] == "up")
     assert one.child("engine 1")["restarts"] == 0
     assert "Engine 1 counts as down until it answers again" in one.log()
+
+
+def test_a_short_cluster_node_timeout_leaves_healthy_engines_up(tree):
+    one = tree(cluster_node_timeout=300).ready()
+    wait_for(lambda: one.child("proxy 0")["state"] == "up")
+    epoch = one.status()["epoch"]
+    time.sleep(2)
+    assert one.status()["epoch"] == epoch and "counts as down" not in one.log()
 
 
 def test_a_hung_engine_is_killed_and_started_again(tree):

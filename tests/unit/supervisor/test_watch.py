@@ -18,6 +18,11 @@ def up_at(now_ms: int) -> Watch:
     return new().spawned(now_ms).ready(now_ms)
 
 
+def silent_from(now_ms: int) -> Watch:
+    """Up, and sent a PING then that it does not answer."""
+    return up_at(now_ms).asked(now_ms)
+
+
 def test_a_new_child_is_spawned_at_once_and_only_once():
     watch = new(1000)
     assert watch.step(1000).said == Decision(Action.SPAWN)
@@ -43,14 +48,16 @@ def test_ready_makes_it_serve_and_says_how_long_it_took():
 
 
 def test_a_child_that_loads_has_time_as_long_as_it_answers():
+    watch = new().spawned(0).loading(100).asked(100)
+    assert watch.said == NOTHING
     watch = new().spawned(0).loading(100)
     assert watch.state is State.LOADING and not watch.serving and watch.running
     assert watch.said.sentence == "Engine 0 loads its data"
     assert watch.loading(101).said == NOTHING
     late = limits.CHILD_START_MS + limits.CHILD_HUNG_MS
-    assert watch.answered(late - 1).step(late).said == NOTHING
+    assert watch.asked(200).answered(late - 1).step(late).said == NOTHING
     assert watch.answered(late - 1).ready(late).state is State.UP
-    hung = watch.step(100 + limits.CHILD_HUNG_MS)
+    hung = watch.asked(100).step(100 + limits.CHILD_HUNG_MS)
     assert hung.said.action is Action.KILL and hung.state is State.DOWN
     assert watch.exited(200, 1).said.sentence.startswith("Engine 0 ended with exit code 1 before it was ready")
 
@@ -68,7 +75,7 @@ def test_a_child_that_never_listens_is_killed_once():
 
 
 def test_silence_makes_it_suspect_but_it_keeps_serving():
-    watch = up_at(0)
+    watch = silent_from(0)
     assert watch.step(limits.CHILD_SUSPECT_MS - 1).said == NOTHING
     watch = watch.step(limits.CHILD_SUSPECT_MS)
     assert watch.said.action is Action.NOTHING and "has not answered for 3.0 s" in watch.said.sentence
@@ -81,8 +88,18 @@ def test_silence_makes_it_suspect_but_it_keeps_serving():
     assert watch.answered(5001).said == NOTHING
 
 
+def test_silence_counts_from_the_oldest_question_that_is_not_answered():
+    watch = up_at(0)
+    assert watch.silent_ms(10_000) == 0, "nobody has asked"
+    watch = watch.asked(10_000).asked(11_000)
+    assert watch.silent_ms(12_000) == 2_000
+    watch = watch.answered(12_000)
+    assert watch.silent_ms(20_000) == 0 and watch.step(20_000).state is State.UP
+    assert watch.asked(20_000).exited(21_000, 1).spawned(21_100).silent_ms(30_000) == 0
+
+
 def test_a_hung_child_is_killed():
-    watch = up_at(0).step(limits.CHILD_SUSPECT_MS)
+    watch = silent_from(0).step(limits.CHILD_SUSPECT_MS)
     assert watch.step(limits.CHILD_HUNG_MS - 1).said == NOTHING
     watch = watch.step(limits.CHILD_HUNG_MS)
     assert watch.said.action is Action.KILL and watch.state is State.DOWN
@@ -181,7 +198,7 @@ def test_stopping_what_does_not_run_is_immediate(watch):
 
 
 def test_a_killed_child_can_be_told_to_stop():
-    watch = up_at(0).step(limits.CHILD_SUSPECT_MS).step(limits.CHILD_HUNG_MS).stop(limits.CHILD_HUNG_MS)
+    watch = silent_from(0).step(limits.CHILD_SUSPECT_MS).step(limits.CHILD_HUNG_MS).stop(limits.CHILD_HUNG_MS)
     assert watch.exited(limits.CHILD_HUNG_MS, -9).state is State.STOPPED
 
 
@@ -223,7 +240,7 @@ EVENTS = st.sampled_from([
     lambda w, now: w.exited(now, 0) if w.running else w,
     lambda w, now: w.exited(now, -9) if w.running else w,
     lambda w, now: w.ready(now), lambda w, now: w.loading(now), lambda w, now: w.answered(now),
-    lambda w, now: w.stop(now), lambda w, now: w.restart(now), lambda w, now: w.drain(now, 500),
+    lambda w, now: w.asked(now), lambda w, now: w.stop(now), lambda w, now: w.restart(now), lambda w, now: w.drain(now, 500),
     lambda w, now: w.step(now), lambda w, now: w.step(now),
 ])
 
