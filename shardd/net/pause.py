@@ -28,6 +28,7 @@ class Pause:
         self._until_ms = max(self._until_ms, mono_ms() + time_ms)
         self._sessions.paused = kind
         self._sessions.resume_postponed()       # where the pause is less strict now, some need not wait
+        self.check()                            # no time at all is no pause
 
     def stop(self) -> None:
         """The pause is over."""

@@ -63,6 +63,13 @@ def test_time_ends_a_pause(engine, monkeypatch):
     assert c.read() == OK
 
 
+def test_no_time_is_no_pause(engine):
+    assert engine("CLIENT PAUSE 0") == OK and engine("PING") == PONG
+    assert engine("CLIENT PAUSE 100000 WRITE") == OK and engine("CLIENT PAUSE 0 WRITE") == OK
+    assert engine.server.dispatcher.paused, "nor does it end another"
+    assert engine("CLIENT UNPAUSE") == OK and engine("SET k v") == OK
+
+
 def test_connections_of_the_tree_are_not_paused(engine):
     proxy = Caller(engine)
     proxy.session.flags |= ClientFlag.INTERNAL
