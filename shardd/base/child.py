@@ -66,8 +66,8 @@ class Parent:
     """The supervisor, as a child sees it.
 
     control_path: where to listen for control connections. node_id: 40 hex digits. conf_path: the user's configuration
-    file, empty for none. pid: the supervisor's. listeners: bound sockets for clients, TCP and Unix. generation: how many
-    processes were started in this place before.
+    file, empty for none. pid: the supervisor's. listeners: bound sockets for clients, TCP and Unix. generation: how
+    many processes were started in this place before.
     """
 
     def __init__(self, control_path: str, node_id: str, conf_path: str, pid: int, lifeline: socket.socket,
@@ -161,8 +161,8 @@ def adopt(on_parent_gone: Callable[[], object]) -> Parent | None:
     fd, _, pid = lifeline.partition(":")
     try:
         sock = _inherited(fd)
-        parent = Parent(control, node_id, conf, int(pid), sock, [_inherited(word) for word in listen.split(",") if word],
-                        int(generation or 0))
+        listeners = [_inherited(word) for word in listen.split(",") if word]
+        parent = Parent(control, node_id, conf, int(pid), sock, listeners, int(generation or 0))
     except (ValueError, OSError) as error:
         raise ValueError(f"{LIFELINE}={lifeline}, {LISTEN}={listen} are not of use: {error}") from None
     sock.setblocking(False)

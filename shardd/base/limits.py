@@ -201,13 +201,13 @@ DRAIN_IDLE_MS: Final = 1_000
 in the very microsecond in which that is decided."""
 
 DRAIN_LINGER_MS: Final = 5_000
-"""How long a client that was disconnected, and does not close its end, may take in the replies that are on their way."""
+"""How long a client that was disconnected, and does not close its end, may take in what is still on its way to it."""
 
 DRAIN_END_MS: Final = 60_000
 """How long a proxy whose drain is over may still wait for the replies of commands in flight before it is stopped."""
 
 LOG_LINES_KEPT: Final = 1_000
-"""Lines of the log that the supervisor remembers per process: some 150 KiB, and enough to see how a crash came about."""
+"""Lines of the log that the supervisor remembers per process: some 150 KiB, enough to see how a crash came about."""
 
 LOG_LINE_BYTES_MAX: Final = 4 * KIB
 """Longest line that is taken from a child; what is longer (no line of our log is) comes as several."""

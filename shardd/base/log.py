@@ -85,7 +85,7 @@ class Log:
         return True
 
     def check(self) -> bool:
-        """Reopen `logfile` where its name is another file's by now, or nobody's; whether it was. About once a second."""
+        """Reopen `logfile` where its name is another file's by now, or nobody's; whether it was. Once a second."""
         if not self.path:
             return False
         try:

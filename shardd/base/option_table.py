@@ -119,8 +119,8 @@ def _tree() -> list[Option]:
                "be sent waits for its engine.", section, PROXY),
         Option("proxy-memory-limit", Memory(0, INT64_MAX), "1gb", "Bytes of requests and replies in one proxy above "
                "which it refuses commands for the engines; 0 for no limit.", section, PROXY),
-        Option("proxy-drain-seconds", Int(0, 86_400), "10", "How long the clients of a proxy that is restarted by shardctl "
-               "may go on over it while its successor serves the others.", section, SUPERVISOR),
+        Option("proxy-drain-seconds", Int(0, 86_400), "10", "How long the clients of a proxy that shardctl restarts may "
+               "go on over it while its successor serves the others.", section, SUPERVISOR),
         Option("engine-base-port", Int(0, PORT_MAX), "0", "TCP port of the first engine, the next ones count up; 0 "
                "takes free ports.", section, SUPERVISOR, mutable=False),
         Option("dir", Directory(), "./", "Directory of everything that is kept on disk.", section, ALL, protected=True),

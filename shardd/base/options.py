@@ -276,7 +276,7 @@ class Config:
         self.values[OPTIONS[name].name] = value
 
     def adopt(self, name: str, other: "Config") -> None:
-        """Take over the value and the origin that another configuration has of an option, whatever CONFIG SET may do."""
+        """Take over the value and the origin that another configuration has of an option, mutable or not."""
         self.values[name] = other.values[name]
         if name in other.origins:
             self.origins[name] = other.origins[name]

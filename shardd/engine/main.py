@@ -57,13 +57,15 @@ class Engine:
         else:
             socks = self._own_sockets()
             if not socks:
-                raise config.mistake("port", "without a port and without a unixsocket there is no way to reach the server")
+                raise config.mistake("port", "without a port and without a unixsocket there is no way to reach the "
+                                     "server")
         self.server.port = tcp_port(socks)
         for sock in socks:
             accept_on(sock, reactor, self._accept, config)
         if self.parent:
-            self._control = ControlSocket(reactor, self.parent.control_path, config["tcp-backlog"], self._accept_control)
-            self._unix_paths.append(self.parent.control_path)
+            path = self.parent.control_path
+            self._control = ControlSocket(reactor, path, config["tcp-backlog"], self._accept_control)
+            self._unix_paths.append(path)
         elif self.server.mode == "cluster":
             self._announce()
             for name in ("cluster-announce-ip", "cluster-announce-port", "cluster-announce-hostname"):

@@ -56,8 +56,9 @@ class ConnectionLimits:
         before = open_files(0)
         fit = room_for_clients(wanted)
         if fit < 1:
-            raise ConfigError(f"maxclients '{wanted}': Your current 'ulimit -n' of {before} is not enough for the server "
-                              f"to start. Please increase your open file limit to at least {RESERVED_FDS + 1}. Exiting.")
+            raise ConfigError(f"maxclients '{wanted}': Your current 'ulimit -n' of {before} is not enough for the "
+                              "server to start. Please increase your open file limit to at least "
+                              f"{RESERVED_FDS + 1}. Exiting.")
         if fit < wanted:
             self.config.lower("maxclients", fit)
             for text in (f"You requested maxclients of {wanted} requiring at least {wanted + RESERVED_FDS} max file "

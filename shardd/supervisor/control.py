@@ -34,9 +34,9 @@ Commands on a child's control socket:
                                 +OK; sets options of this process alone, as CONFIG SET does, protected ones as well.
                                 Proxies get it when another proxy did a CONFIG SET (the engines had it from that proxy),
                                 all when the configuration file was read again.
-    SHARDD PROXY                +OK; the greeting of a proxy. What proxies ask each other is described in proxy/peers.py.
-    SHARDD DRAIN <ms>           +OK; a proxy accepts no more clients, lets those it has finish for at most so long, closes
-                                those that are idle, and ends. It is sent when a successor has taken its place.
+    SHARDD PROXY                +OK; the greeting of a proxy. What proxies ask each other: proxy/peers.py
+    SHARDD DRAIN <ms>           +OK; a proxy accepts no more clients, lets those it has finish for at most so long,
+                                closes those that are idle, and ends. Sent when a successor has taken its place.
     SHARDD STATUS               bulk: a JSON object; pid, epoch, port, uptime_s, clients, ops, used_memory_bytes and,
                                 from an engine, keys. Fields may be added, and missing ones are shown as unknown.
     SHARDD METRICS              from a proxy; bulk: a JSON object of its own figures (proxy/info.py, metrics), for
@@ -52,8 +52,8 @@ Commands on supervisor.sock:
     SHARDD RESTART <what> [LOSE-DATA]
                                 stream: engines, proxies, all, engine <n> or proxy <n>, one after the other (rolling.py)
     SHARDD LOGS [<who>] [COUNT <n>] [FOLLOW]
-                                stream: the latest lines of engine <n>, proxy <n>, supervisor or all (default), and, with
-                                FOLLOW, all that come until the caller closes the connection
+                                stream: the latest lines of engine <n>, proxy <n>, supervisor or all (default),
+                                and, with FOLLOW, all that come until the caller closes the connection
 
 A stream is any number of bulk strings, one sentence or line each, as they come, and then one simple string (+OK) or one
 error. Who closes the connection meanwhile hears no more; a restart or reload goes on all the same.

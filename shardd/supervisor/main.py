@@ -12,9 +12,9 @@ configuration that is read again (reload.py), restarts on request (rolling.py), 
     SIGHUP: the configuration file is read again.   SIGUSR1: the log file is opened anew.
 
 A cycle looks at each child on its own: one sick engine costs its own slots and nothing else. It returns one sentence
-that says what it did, or what the tree is like where there was nothing to do; STATUS shows the latest. Then the topology is
-brought into agreement with what the cycle found (which engines serve, on which ports), stored, and pushed to whoever
-has an older one. Only then do the next decisions follow, so every decision rests on one topology.
+that says what it did, or what the tree is like where there was nothing to do; STATUS shows the latest. Then the
+topology is brought into agreement with what the cycle found (which engines serve, on which ports), stored, and pushed
+to whoever has an older one. Only then do the next decisions follow, so every decision rests on one topology.
 
 Invariants: the epoch grows with each change and is stored before it is pushed, unless the disk refuses: then the change
 is pushed all the same and stored as soon as it can be, since an engine's port and state are found anew after a restart.
@@ -333,7 +333,9 @@ class Supervisor:
     def ping_ms(self) -> int:
         """Pause between two PINGs to a child: often enough for cluster-node-timeout."""
         timeout_ms = int(self.config["cluster-node-timeout"])
-        return max(_RESTLESS_TICK_MS, min(limits.CHILD_PING_MS, timeout_ms // 3)) if timeout_ms else limits.CHILD_PING_MS
+        if not timeout_ms:
+            return limits.CHILD_PING_MS
+        return max(_RESTLESS_TICK_MS, min(limits.CHILD_PING_MS, timeout_ms // 3))
 
     def printed(self, child: Child, line: bytes) -> None:
         """A line of a child's log, or of what else it prints."""
@@ -363,7 +365,7 @@ class Supervisor:
         self._wake.set()
 
     def reload(self) -> AsyncIterator[str]:
-        """Reads the configuration file again; what is said meanwhile. Raises CommandError where that has begun already."""
+        """Reads the configuration file again; what is said meanwhile. Raises CommandError where it is busy."""
         return self.work.begin("a reload", self._reload())
 
     async def _reload(self) -> AsyncIterator[str]:

@@ -31,8 +31,8 @@ _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "UPSTART_JOB")
 class Notifier:
     """Tells the service manager; where there is none, every method does nothing."""
 
-    def __init__(self, supervised: str, warn: Callable[[str], object], environment: MutableMapping[str, str] = os.environ,
-                 ) -> None:
+    def __init__(self, supervised: str, warn: Callable[[str], object],
+                 environment: MutableMapping[str, str] = os.environ) -> None:
         """supervised: the option's value. warn: told where it asks for a manager that is not there."""
         found = {name: environment.pop(name, "") for name in _VARIABLES}
         self._address = ""

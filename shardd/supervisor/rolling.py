@@ -62,7 +62,7 @@ class Rolling:
         chosen = [child for child in supervisor.engines + supervisor.proxies
                   if child.kind in wish.kinds and wish.index in (None, child.index)]
         if not chosen:
-            raise _error(f"there is no {wish.kinds[0]} {wish.index}" if supervisor.proxies else "it has not started yet")
+            raise _error(f"there is no {wish.kinds[0]} {wish.index}" if supervisor.proxies else "it still starts")
         if not wish.lose_data:
             for child in chosen:
                 await self._refuse_loss(child)

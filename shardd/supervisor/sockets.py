@@ -34,7 +34,8 @@ class Sockets:
         self._plan = plan
         self._held: dict[str, list[socket.socket]] = {}
 
-    def of_engine(self, name: str, index: int, last_port: int, taken: Iterable[int]) -> tuple[Sequence[socket.socket], int]:
+    def of_engine(self, name: str, index: int, last_port: int,
+                  taken: Iterable[int]) -> tuple[Sequence[socket.socket], int]:
         """The sockets of an engine and their port; the one it had last where it is free. Raises ConfigError."""
         if name not in self._held:
             port = self._plan.engine_port(index, last_port, taken)

@@ -154,8 +154,9 @@ def test_what_is_announced_of_each_engine(tmp_path, free):
 
 def test_too_few_open_files_are_named(tmp_path, free, monkeypatch):
     monkeypatch.setattr(planning, "open_files", lambda wanted: 100)
-    with pytest.raises(ConfigError, match="command line: --engines '8': Your current 'ulimit -n' of 100 is not enough for"
-                                          " the server to start: 8 engines and 1 proxies need 104 open files"):
+    words = ("command line: --engines '8': Your current 'ulimit -n' of 100 is not enough for the server to start: "
+             "8 engines and 1 proxies need 104 open files")
+    with pytest.raises(ConfigError, match=words):
         plan_of(tmp_path, "--port", str(free), "--engines", "8")
     monkeypatch.setattr(planning, "open_files", lambda wanted: wanted)
     plan_of(tmp_path, "--port", str(free), "--engines", "8")

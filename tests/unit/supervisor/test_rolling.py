@@ -110,7 +110,8 @@ def test_what_waits_in_backoff_is_started_at_once(tree):
 
 
 @pytest.mark.parametrize("words, message", [
-    (("ENGINE", 9), "there is no engine 9"), (("PROXY", 1), "there is no proxy 1"), (("X",), "syntax error"), ((), "syntax"),
+    (("ENGINE", 9), "there is no engine 9"), (("PROXY", 1), "there is no proxy 1"), (("X",), "syntax error"),
+    ((), "syntax error"),
 ])
 def test_what_is_not_there(tree, words, message):
     one = tree().ready()
@@ -132,7 +133,8 @@ def test_a_proxy_gets_a_successor_and_finishes_its_clients(tree):
     assert end == OK
     after = one.pids()
     assert after["proxy 0"] != old and after["proxy 1"] == before["proxy 1"]
-    assert said == ["Proxy 0 gets a successor", f"Proxy 0 is pid {after['proxy 0']} now; pid {old} lets 2 clients finish"]
+    assert said == ["Proxy 0 gets a successor",
+                    f"Proxy 0 is pid {after['proxy 0']} now; pid {old} lets 2 clients finish"]
     [draining] = one.status()["draining"]
     assert (draining["pid"], draining["state"]) == (old, "draining")
     assert mine("WHO")[1] == old and mine("TOLD") == b'{"drain": "33000"}'

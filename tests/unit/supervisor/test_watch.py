@@ -240,7 +240,8 @@ EVENTS = st.sampled_from([
     lambda w, now: w.exited(now, 0) if w.running else w,
     lambda w, now: w.exited(now, -9) if w.running else w,
     lambda w, now: w.ready(now), lambda w, now: w.loading(now), lambda w, now: w.answered(now),
-    lambda w, now: w.asked(now), lambda w, now: w.stop(now), lambda w, now: w.restart(now), lambda w, now: w.drain(now, 500),
+    lambda w, now: w.asked(now), lambda w, now: w.stop(now), lambda w, now: w.restart(now),
+    lambda w, now: w.drain(now, 500),
     lambda w, now: w.step(now), lambda w, now: w.step(now),
 ])
 
