@@ -17,8 +17,8 @@ command that takes long, or whose reply is long, would hold up the replies behin
     rotate:   lane's link --> private --> (all answered) --> idle or closed
               idle, or new --> lane's link
 
-All but the shared lane's connect when they are needed first. A client's commands to one engine take effect in its order,
-as long as it has commands in flight on one link only: the session holds a client that changes lanes, and so does
+All but the shared lane's connect when they are needed first. A client's commands to one engine take effect in its
+order, as long as it has commands in flight on one link only: the session holds a client that changes lanes, and so does
 Receiver.detour where a link rotates.
 
 Invariants: a link is in one place: a lane, `private`, `idle` or `lent`, and its role says which. At most
@@ -254,7 +254,7 @@ class Backends(Switch):
 
     @cython.cfunc
     def at_port(self, port: cython.int) -> Upstream:
-        """The engine that clients are sent to at this TCP port, or None. All engines of one host are told apart by it."""
+        """The engine that clients are sent to at this TCP port, or None: all engines of one host differ in it."""
         engine: Engine
         for engine in self.engines:
             if engine.info.client_port == port:

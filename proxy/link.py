@@ -52,8 +52,8 @@ from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memcmp, memcpy, memmove, memset
 from cython.cimports.proxy.latency import Trace
 from cython.cimports.proxy.link import (
-    DB_NO_TOUCH, LANE_CONTROL, LANE_LONG, LANE_SHARED, LINK_CONNECTING, LINK_DOWN, LINK_UP, ROLE_IDLE, ROLE_LANE, ROLE_LENT,
-    ROLE_PRIVATE, Pending, PendingP)
+    DB_NO_TOUCH, LANE_CONTROL, LANE_LONG, LANE_SHARED, LINK_CONNECTING, LINK_DOWN, LINK_UP, ROLE_IDLE, ROLE_LANE,
+    ROLE_LENT, ROLE_PRIVATE, Pending, PendingP)
 from cython.cimports.proxy.replies import Receiver, ReplyQueue
 from cython.cimports.shardd.base.clock import monotonic_ms
 from cython.cimports.shardd.base.native import bytep

@@ -17,10 +17,11 @@ they are written to the transport, and one that is first in line may even come i
 never held here as a whole. Where the client does not take that fast enough, or the reply is not first in line, the link
 that it comes from is not read, if only this client has commands there (`takes`): `sources` keeps who is to be resumed.
 
-Invariants: head <= tail. Every connection in `sources` is resumed: when its reply is first in line and the client has
-taken most of what it was sent, or when the client is gone. A slot is answered once; then it is `head`'s turn or its reply is in `side`. A slot that is
+Invariants: head <= tail. A slot is answered once; then it is `head`'s turn or its reply is in `side`. A slot that is
 `silent` takes its turn but sends nothing. After `abandon` (the client is gone) every answer is dropped. A queue that
 has nothing to send owns no `out`; one with nothing due owns no `side`, and a ring of at most limits.PROXY_SLOTS_KEPT.
+Every connection in `sources` is resumed: when its reply is first in line and the client has taken most of what it was
+sent, or when the client is gone.
 """
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
@@ -66,7 +67,7 @@ class Receiver:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def broken(self, seq: uint64_t) -> cython.bint:
-        """The engine died in the middle of a reply of which pieces were taken. Yes: `reply` may give an error instead."""
+        """The engine died within a reply of which pieces were taken. Yes: `reply` may give an error instead."""
         return True
 
     @cython.cfunc

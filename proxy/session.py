@@ -14,8 +14,8 @@ queue.
 
 A client's commands take effect in its order: those for one engine go over one link, in order. What would break that
 waits until all that is in flight is answered: another protocol (HELLO) or another lane, whose links are others; another
-topology, since a slot may have another engine; what follows a Task, or a reply for which a link stepped aside (`alone`).
-`request` then returns 1 ("not now"), reading pauses, and the queue resumes it when it is empty.
+topology, since a slot may have another engine; what follows a Task, or a large reply that made its link step aside
+(`alone`). `request` then returns 1 ("not now"), reading pauses, and the queue resumes it when it is empty.
 
 Bounds: a client with limits.PROXY_PIPELINE_MAX commands in flight, or that leaves limits.PROXY_UNSENT_BYTES_MAX of
 replies unread, is not read from. One that goes away with commands in flight leaves them to run; their replies are

@@ -50,7 +50,8 @@ def test_a_long_command_holds_up_nobody(rig):
 @pytest.mark.parametrize(("command", "lane"), [
     (["GET", "k"], "shared"), (["DBSIZE"], "shared"), (["MGET", "a", "b"], "shared"),
     (["KEYS", "*"], "long"), (["FLUSHALL"], "long"), (["FLUSHDB", "SYNC"], "long"), (["SCAN", "0"], "long"),
-    (["RANDOMKEY"], "long"), (["INFO"], "control"), (["SLOWLOG", "GET"], "control"), (["CONFIG", "GET", "*"], "control"),
+    (["RANDOMKEY"], "long"), (["INFO"], "control"), (["SLOWLOG", "GET"], "control"),
+    (["CONFIG", "GET", "*"], "control"),
     (["MEMORY", "PURGE"], "control"), (["LATENCY", "RESET"], "control"),
 ])
 def test_which_lane(rig, command, lane):
