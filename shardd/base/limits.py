@@ -48,6 +48,10 @@ REPLY_BYTES_FIRST: Final = REPLY_BYTES_SENT + 4 * KIB
 """First size of a reply buffer. The short reply of a write then always has room: a command that has changed something
 cannot fail in its reply, before the journal hears of it."""
 
+LINK_UNSENT_BYTES_MAX: Final = 8 * MIB
+"""Replies that a proxy may leave unread on one connection before its next command waits: it does so on behalf of a client
+that does not read, whose further replies must not be made before. One reply may be larger."""
+
 REPLY_BYTES_KEPT: Final = MIB
 """Reply buffer kept after it was sent: most replies fit, and a giant one must not stay as idle memory."""
 

@@ -49,6 +49,7 @@ cdef class Dispatcher:
     cdef int run(self, Client client) except -1
     cdef int plan(self, int first, int count) except -1
     cdef int run_from(self, Client client, int first, int end) except -1
+    cdef bint is_full(self, Client client) noexcept
     cdef int cut_off_browser(self, Client client) except -1
     cdef int refuse_container(self, Command* c, Arg* argv, int argc) except -1
     cdef int refused(self, Client client, Planned* p, Arg* argv, int argc) except -1

@@ -48,6 +48,7 @@ planned_p = cython.typedef(cython.pointer(Planned))
 arg_p = cython.typedef(cython.pointer(Arg))
 
 BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
+LINK_UNSENT_MAX = cython.declare(cython.Py_ssize_t, limits.LINK_UNSENT_BYTES_MAX)
 FLUSH_BYTES = cython.declare(cython.Py_ssize_t, limits.REPLY_BYTES_SENT)
 SHOWN_MAX = cython.declare(cython.Py_ssize_t, errors.ARGUMENTS_SHOWN_BYTES + 1)
 PAUSE_EVERYTHING = cython.declare(cython.int, pause.PAUSE_ALL)
@@ -142,7 +143,8 @@ class Dispatcher:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def run(self, client: Client) -> cython.int:
-        """Run all requests that the parser found, in order. Stops early where the connection is to be closed."""
+        """Run all requests that the parser found, in order. Stops early, before number `next`, where the connection is to
+        be closed, or a proxy does not take its replies."""
         context: Context = self.context
         total: cython.int = self.parser.count
         end: cython.int
@@ -168,6 +170,8 @@ class Dispatcher:
                 self.settle_flags(client, client.flags)
                 self.next += 1
             if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
+                break
+            if self.is_full(client):
                 break
         if self.ran != cython.NULL:
             client.last_command = self.registry.full_names[self.ran.index]
@@ -273,11 +277,19 @@ class Dispatcher:
             if reply.len >= FLUSH_BYTES:
                 self.hand_in(client)
                 self.send_all()
-                if client.transport.closing:
+                if client.transport.closing or self.is_full(client):
                     self.next += 1
                     return 0
             self.next += 1
         return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def is_full(self, client: Client) -> cython.bint:
+        """Whether a proxy leaves so much unread that its next command has to wait. It does so for a client of its that
+        does not read, and where that client's replies are all that is left on the connection."""
+        return client.transport.out_len > LINK_UNSENT_MAX and client.flags & ClientFlag.INTERNAL != 0
 
     # ---- statistics
 

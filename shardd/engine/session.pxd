@@ -10,4 +10,5 @@ cdef class Session(Client):
     cdef Dispatcher dispatcher
     cdef public object limits           # the server's ConnectionLimits
     cdef Py_ssize_t serve(self, uint8_t* p, Py_ssize_t n) except -1
+    cdef Py_ssize_t wait(self, uint8_t* p) except -1
     cdef int protocol_error(self) except -1

@@ -65,6 +65,9 @@ class Session(Client):
         if dispatcher.holder is not None and dispatcher.holder is not self:
             dispatcher.hold.hold_back(self)
             return 0
+        if dispatcher.is_full(self):
+            self.transport.pause_reading()
+            return 0
         while True:
             # before AUTH the parser is stricter, so nothing is parsed ahead of a command that may be AUTH
             self.input.restricted = not self.authenticated
@@ -87,6 +90,8 @@ class Session(Client):
                 if self.transport.closing:
                     dispatcher.forget()
                     return n
+                if dispatcher.next < dispatcher.parser.count:
+                    return self.wait(p)
             if dispatcher.parser.error is not None:
                 self.protocol_error()
                 return n
@@ -159,9 +164,23 @@ class Session(Client):
         return 0
 
     @cython.cfunc
+    @cython.overflowcheck(False)        # pointers are subtracted
+    @cython.exceptval(-1, check=False)
+    def wait(self, p: cython.pointer(uint8_t)) -> cython.Py_ssize_t:
+        """The proxy does not take its replies: what has not run stays where it is, behind what `data` was given at p."""
+        dispatcher: Dispatcher = self.dispatcher
+        rest: cython.pointer(uint8_t) = dispatcher.parser.requests[dispatcher.next].raw
+        input_state_clear(cython.address(self.input))
+        dispatcher.hand_in(self)
+        self.transport.pause_reading()
+        return cython.cast(cython.Py_ssize_t, rest) - cython.cast(cython.Py_ssize_t, p)
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def drained(self) -> cython.int:
         self.over_soft_since = 0
+        if self.flags & ClientFlag.INTERNAL:
+            self.transport.resume_reading()     # see `wait`
         return 0
 
     @cython.cfunc

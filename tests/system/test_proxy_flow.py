@@ -39,12 +39,13 @@ def rss_bytes(pid: int) -> int:
 
 
 def test_a_client_that_asks_for_200_mb_and_does_not_read(tree):
-    """Its replies stay with the engine; the proxy stays small, and the others' commands go on."""
-    proxy = process(tree, "proxy.main").pid
+    """Its replies are not made before there is room: proxy and engine stay small, and the others' commands go on."""
+    proxy, engines = process(tree, "proxy.main").pid, [p.pid for p in tree.children() if "engine.main" in p.cmdline()[2]]
     slow, other = tree.conn(), tree.conn()
     slow.must("SET", key_of(0), VALUE)
     other.must("MSET", key_of(0, 1), "a", key_of(1), "b")
     before = rss_bytes(proxy)
+    engines_before = sum(map(rss_bytes, engines))
     for _ in range(20):
         slow.send(encode("GET", key_of(0)))
     highest, deadline = 0, time.monotonic() + 1.5
@@ -53,6 +54,7 @@ def test_a_client_that_asks_for_200_mb_and_does_not_read(tree):
         highest = max(highest, rss_bytes(proxy))
         assert other("MGET", key_of(0, 1), key_of(1)) == [b"a", b"b"]
     assert highest - before < 60_000_000, "twenty times ten megabytes are asked for"
+    assert engines and sum(map(rss_bytes, engines)) - engines_before < 100_000_000
     for _ in range(20):
         assert slow.read() == VALUE
     assert rss_bytes(proxy) - before < 60_000_000
