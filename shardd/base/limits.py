@@ -49,8 +49,8 @@ REPLY_BYTES_FIRST: Final = REPLY_BYTES_SENT + 4 * KIB
 cannot fail in its reply, before the journal hears of it."""
 
 LINK_UNSENT_BYTES_MAX: Final = 8 * MIB
-"""Replies that a proxy may leave unread on one connection before its next command waits: it does so on behalf of a client
-that does not read, whose further replies must not be made before. One reply may be larger."""
+"""Replies that a proxy may leave unread on one connection before its next command waits: it does so on behalf of a
+client that does not read, whose further replies must not be made before. One reply may be larger."""
 
 REPLY_BYTES_KEPT: Final = MIB
 """Reply buffer kept after it was sent: most replies fit, and a giant one must not stay as idle memory."""
@@ -297,8 +297,8 @@ PROXY_LARGE_REPLY_BYTES_MIN: Final = 256 * KIB
 """A reply of which at least this much is on its way makes its link step aside: some 100 us that others would wait."""
 
 PROXY_PRIVATE_LINKS_MAX: Final = 32
-"""Links of an engine that large replies have for themselves, and so many again that are lent: descriptors on both sides.
-Where all are taken, large replies hold up others' for as long as they take."""
+"""Links of an engine that large replies have for themselves, and so many again that are lent: descriptors on both
+sides. Where all are taken, large replies hold up others' for as long as they take."""
 
 PROXY_IDLE_LINKS_MAX: Final = 4
 """Links of an engine that are kept for the next large reply or borrower: connecting anew costs some 50 us."""

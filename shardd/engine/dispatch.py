@@ -143,8 +143,8 @@ class Dispatcher:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def run(self, client: Client) -> cython.int:
-        """Run all requests that the parser found, in order. Stops early, before number `next`, where the connection is to
-        be closed, or a proxy does not take its replies."""
+        """Run all requests that the parser found, in order. Stops early, before number `next`, where the connection is
+        to be closed, or a proxy does not take its replies."""
         context: Context = self.context
         total: cython.int = self.parser.count
         end: cython.int

@@ -167,7 +167,7 @@ class Session(Client):
     @cython.overflowcheck(False)        # pointers are subtracted
     @cython.exceptval(-1, check=False)
     def wait(self, p: cython.pointer(uint8_t)) -> cython.Py_ssize_t:
-        """The proxy does not take its replies: what has not run stays where it is, behind what `data` was given at p."""
+        """The proxy does not take its replies: what has not run stays where it is; how many bytes at p are done with."""
         dispatcher: Dispatcher = self.dispatcher
         rest: cython.pointer(uint8_t) = dispatcher.parser.requests[dispatcher.next].raw
         input_state_clear(cython.address(self.input))
