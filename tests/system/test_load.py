@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import build
+from harness.conn import Conn
 from harness.servers import Server
 
 
@@ -30,6 +31,12 @@ def bench(*argv: object, code: int = 0) -> str:
 
 def runs(*argv: object) -> list[dict]:
     return json.loads(bench(*argv, "--json", "-"))["runs"]
+
+
+def info(conn: Conn, section: str) -> dict[str, str]:
+    """The fields of a section of INFO."""
+    lines = conn.must("INFO", section).decode().split("\r\n")
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +60,9 @@ def test_every_key_once_then_all_are_found(engine, options):
         assert (fill["commands"], fill["errors"]) == (5003, 0)
         conn.must("SELECT", 2 if "--db" in options else 0)
         assert conn("DBSIZE") == 5003
-        before = int(dict(line.split(":", 1) for line in conn("INFO", "stats").decode().split("\r\n")
-                          if ":" in line)["total_commands_processed"])
+        before = int(info(conn, "stats")["total_commands_processed"])
         get, = runs("-p", engine.port, "-t", "get", "-n", 20_000, "-r", 5003, "--distribution", "zipfian", *options)
-        after = int(dict(line.split(":", 1) for line in conn("INFO", "stats").decode().split("\r\n")
-                         if ":" in line)["total_commands_processed"])
+        after = int(info(conn, "stats")["total_commands_processed"])
     assert (get["commands"], get["errors"], get["nulls"], get["latency_us"]["count"]) == (20_000, 0, 0, 20_000)
     assert 20_000 <= after - before <= 20_000 + 300, "what was counted was sent, besides the handshakes"
 
@@ -158,3 +163,21 @@ def test_an_interrupt_ends_with_what_there_is(engine):
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
     assert "interrupted: these are the figures up to then" in out
+
+
+def test_a_server_that_stands_still_is_felt_by_all_who_were_due(start):
+    """SIGSTOP for half a second, at 1,000 commands a second: who was due in its first 400 ms waited 100 at least."""
+    server = start("oracle")
+    process = launch("-p", server.port, "-t", "ping", "--rate", 1000, "--duration", 2, "-c", 5, "--json", "-")
+    with server.conn() as conn:
+        while int(info(conn, "stats")["total_commands_processed"]) < 200:
+            time.sleep(0.01)
+    server.signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    server.signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    run, = json.loads(out)["runs"]
+    assert run["commands"] == run["latency_us"]["count"] == 2000 and run["unsent"] == run["unanswered"] == 0
+    below = max((q for q, us in run["spectrum_us"] if us <= 100_000), default=0.0)
+    assert 2000 * (1 - below / 100) >= 399
