@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from harness import OK, Closed, Conn, Status, build, encode
-from harness.faults import Bystander, eventually, keys_by_engine
+from harness.faults import Bystander, children, eventually, keys_by_engine
 from harness.load import Worker
 from harness.servers import Server
 from shardd.base import limits
@@ -48,6 +48,23 @@ def bystander(tree, fleet) -> Bystander:
 def clients(tree: Server) -> int:
     with tree.conn() as conn:
         return len(conn.must("CLIENT LIST").splitlines()) - 1
+
+
+def test_long_commands_and_large_replies_of_one_delay_no_other(tree):
+    """Not beyond what the engine itself is delayed by: a client that asks it directly is the measure."""
+    big, key, _ = keys_by_engine(tree, 3, "hol")[1]
+    port = children(tree)["engine 1"]["port"]
+    with tree.conn() as conn:
+        conn.must("SET", big, b"x" * (100 * MB))
+        for n in range(0, 100_000, 5000):
+            conn.must("MSET", *[word for at in range(n, n + 5000) for word in (f"fill:{at}", "v")])
+    greedy = tree.conn(timeout_s=60)
+    with Bystander(tree.conn(), key, Conn(port)):
+        for _ in range(3):
+            greedy.send(encode("KEYS", "*") + encode("GET", big) + encode("DBSIZE"))
+            assert len(greedy.read()) > 100_000
+            assert len(greedy.read()) == 100 * MB
+            assert greedy.read() > 100_000
 
 
 def held(tree: Server, number: int) -> int:
