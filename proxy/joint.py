@@ -116,8 +116,17 @@ def _float(key: bytes, value: bytes, expire_at_ms: int) -> list[list[Any]]:
     return [*_string(key, value, expire_at_ms), [b"INCRBYFLOAT", key, 0]]
 
 
+def _hash(key: bytes, content: list[Any], expire_at_ms: int) -> list[list[Any]]:
+    """In pieces, as a client's command would be too long otherwise."""
+    commands: list[list[Any]] = [[b"DEL", key]]
+    for start in range(0, len(content), limits.PROXY_MOVED_ELEMENTS):
+        piece = content[start:start + limits.PROXY_MOVED_ELEMENTS]
+        commands.append([b"HSET", key, *(word for field, value, _ in piece for word in (field, value))])
+    return commands + ([[b"PEXPIREAT", key, expire_at_ms]] if expire_at_ms >= 0 else [])
+
+
 _WRITERS: Final[dict[bytes, Callable[[bytes, Any, int], list[list[Any]]]]] = {
-    b"string": _string, b"raw": _raw, b"embstr": _float}
+    b"string": _string, b"raw": _raw, b"embstr": _float, b"hash": _hash}
 """Kind -> the commands that make a key of it, the first of which replaces whatever was there."""
 
 

@@ -60,9 +60,13 @@ INVALID_ARGUMENTS = b"ERR Invalid arguments specified for command"
 # --- strings ------------------------------------------------------------------------------------------------------
 
 STRING_TOO_LONG = b"ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+OUT_OF_RANGE = b"ERR value is out of range"
 OFFSET_OUT_OF_RANGE = b"ERR offset is out of range"
 INCR_OVERFLOW = b"ERR increment or decrement would overflow"
 DECR_OVERFLOW = b"ERR decrement would overflow"
+INCR_NAN_ARGUMENT = b"ERR value is NaN or Infinity"
+HASH_NOT_INTEGER = b"ERR hash value is not an integer"
+HASH_NOT_FLOAT = b"ERR hash value is not a float"
 INCR_NAN = b"ERR increment would produce NaN or Infinity"
 LCS_NOT_STRINGS = b"ERR The specified keys must contain string values"
 LCS_LEN_AND_IDX = b"ERR If you want both the length and indexes, please just use IDX."

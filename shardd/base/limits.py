@@ -289,6 +289,9 @@ PROXY_STREAM_BYTES_MIN: Final = 32 * KIB
 LISTPACK_BYTES_MAX: Final = 1 << 30
 """Largest listpack, as in Redis: its size is a field of 32 bits."""
 
+PROXY_MOVED_ELEMENTS: Final = 1_000
+"""Elements of a collection in one command, where a proxy makes it anew on another engine: below what stalls that one."""
+
 HOLD_MS_MAX: Final = 5_000
 """Longest time for which a proxy can have an engine to itself; a command over several engines needs some round trips,
 less than a millisecond. Above it, other clients would think that the engine is down."""

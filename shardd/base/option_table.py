@@ -215,15 +215,17 @@ def _memory() -> list[Option]:
 
 def _encodings() -> list[Option]:
     section = "encodings"
-    where = "Thresholds of hashes, lists, sets, sorted sets and streams; no effect before these types exist."
+    where = "Thresholds of lists, sets, sorted sets and streams; no effect before these types exist."
 
     def size(name: str, default: str, low: int = 0, high: int = INT64_MAX, alias: str = "") -> Option:
         return Option(name, Int(low, high), default, where, section, ENGINE, aliases=(alias,) if alias else (),
                       idle=True)
 
     return [
-        size("hash-max-listpack-entries", "512", alias="hash-max-ziplist-entries"),
-        size("hash-max-listpack-value", "64", alias="hash-max-ziplist-value"),
+        Option("hash-max-listpack-entries", Int(0, INT64_MAX), "512", "Fields of a packed hash.", section, ENGINE,
+               aliases=("hash-max-ziplist-entries",)),
+        Option("hash-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed hash's longest field or value.",
+               section, ENGINE, aliases=("hash-max-ziplist-value",)),
         size("list-max-listpack-size", "-2", -INT_MAX - 1, INT_MAX, alias="list-max-ziplist-size"),
         size("list-compress-depth", "0", 0, INT_MAX),
         size("set-max-intset-entries", "512"),

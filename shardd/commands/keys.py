@@ -21,12 +21,13 @@ Does not own where keys are kept (keyspace/database.py) or their times to live (
 import random
 
 import cython
-from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memcmp, strlen
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
+from cython.cimports.shardd.commands.gather import arg_cursor
 from cython.cimports.shardd.commands.keys import Found, Pick
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, Keyspace, key_init, lfu_decayed
@@ -418,37 +419,6 @@ def keys_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
 
 @cython.cfunc
 @cython.nogil
-@cython.overflowcheck(False)
-@cython.exceptval(check=False)
-def _parse_cursor(arg: argv_p, cursor: cython.pointer(uint64_t)) -> cython.bint:
-    """Whether the argument is a cursor, as C's strtoul takes it: nothing, or a sign and digits, up to a NUL."""
-    i: cython.Py_ssize_t = 0
-    n: cython.Py_ssize_t = 0
-    total: uint64_t = 0
-    digit: uint32_t
-    negative: cython.bint = False
-    while n < arg.n and arg.p[n] != 0:
-        n += 1
-    cursor[0] = 0
-    if n == 0:
-        return True
-    if arg.p[0] == 43 or arg.p[0] == 45:
-        negative = arg.p[0] == 45
-        i = 1
-    if i == n:
-        return False
-    while i < n:
-        digit = cython.cast(uint32_t, arg.p[i]) - 48
-        if digit > 9 or total > UINT64_MAX // 10 or (total == UINT64_MAX // 10 and digit > 5):
-            return False
-        total = total * 10 + digit
-        i += 1
-    cursor[0] = 0 - total if negative else total
-    return True
-
-
-@cython.cfunc
-@cython.nogil
 @cython.exceptval(check=False)
 def _type_number(arg: argv_p) -> cython.int:
     """The type of that name; NO_TYPE where there is none."""
@@ -529,7 +499,7 @@ def scan_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
     pattern: argv_p = cython.NULL
     type: cython.int = ANY_TYPE
     i: cython.int = 2
-    if not _parse_cursor(cython.address(argv[1]), cython.address(cursor)):
+    if not arg_cursor(cython.address(argv[1]), cython.address(cursor)):
         return ctx.error(errors.INVALID_CURSOR)
     while i < argc:
         if i + 1 < argc and arg_is(cython.address(argv[i]), b"count", 5):

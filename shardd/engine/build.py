@@ -2,6 +2,7 @@
 from typing import Any
 
 from cython.cimports.shardd.commands.expire import register_expire
+from cython.cimports.shardd.commands.hashes import register_hashes
 from cython.cimports.shardd.commands.keys import register_keys
 from cython.cimports.shardd.commands.lcs import register_lcs
 from cython.cimports.shardd.commands.registry import Registry
@@ -16,6 +17,7 @@ def build_registry(server: Any) -> None:
     """Register every family with `server.registry` and tell the server what it can. server: engine.server.Server."""
     registry: Registry = server.registry
     register_strings(registry)
+    register_hashes(registry)
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)

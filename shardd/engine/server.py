@@ -9,6 +9,7 @@ first attributes, so that shared handlers (commands/connection.py, introspect.py
 import os
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from shardd.base import errors, limits
@@ -119,6 +120,9 @@ class Server:
         follow("lfu-decay-time", set_keyspace("lfu_decay_minutes"))
         follow("proto-max-bulk-len", self._set_bulk_max)
         follow("lazyfree-lazy-user-del", lambda value: setattr(self.context, "lazy_delete", value))
+        for option, field in (("hash-max-listpack-entries", "hash_max_entries"),
+                              ("hash-max-listpack-value", "hash_max_value")):
+            follow(option, partial(setattr, self.context, field))
         follow("loglevel", self.log.set_level)
 
     def _set_slowlog_max(self, entries: int) -> None:

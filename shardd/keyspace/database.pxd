@@ -44,6 +44,7 @@ cdef class Database:
     cdef bytep open_heap(self, Key* k, bytep e, Py_ssize_t size)        # as a HeapString with room for `size` bytes
     cdef bytep add_collection(self, Key* k, uint32_t type, uint32_t encoding, void* body)
     cdef int set_int(self, Key* k, bytep e, int64_t value) except -1    # e: the live entry or NULL; keeps its expiry
+    cdef int drop_empty(self, Key* k) except -1                 # a collection that was made and got no element
     cdef int remove(self, Key* k) except -1                     # 1 where a live key went
     cdef bytep take(self, Key* k)                  # the live entry, out of the table and the caller's
     cdef int set_expiry(self, Key* k, bytep e, int64_t expiry) except -1    # -1: persist

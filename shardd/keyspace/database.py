@@ -284,6 +284,15 @@ class Database:
         return 1
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def drop_empty(self, k: key_p) -> cython.int:
+        """Take back a collection that was added and got no element: as if it had never been, so not `touched`."""
+        e: bytep = self.take(k)
+        if e != cython.NULL:
+            entry_free(e)
+        return 0
+
+    @cython.cfunc
     def take(self, k: key_p) -> bytep:
         """The live entry of a key, out of the table and the caller's; NULL where there is none."""
         place: place_p

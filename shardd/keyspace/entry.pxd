@@ -87,10 +87,10 @@ cdef inline void entry_set_encoding(bytep e, uint32_t encoding) noexcept nogil:
 cdef bytep entry_new(const uint8_t* key, Py_ssize_t key_len, Py_ssize_t value_len, int64_t expiry,
                      uint32_t type, uint32_t encoding, uint32_t access) noexcept nogil
 cdef size_t entry_size(const uint8_t* e) noexcept nogil         # of the blob itself
-cdef size_t entry_bytes(bytep e) noexcept nogil                 # all memory it holds, as used_memory counts it
-cdef void entry_free(bytep e) noexcept nogil                    # with everything it owns
+cdef size_t entry_bytes(bytep e) noexcept                 # all memory it holds, as used_memory counts it
+cdef void entry_free(bytep e) noexcept                    # with everything it owns
 cdef void entry_free_shell(bytep e) noexcept nogil              # the blob alone: its value lives on elsewhere
 cdef void entry_view(bytep e, View* view) noexcept nogil
 cdef bytep entry_rebuilt(bytep e, const uint8_t* key, Py_ssize_t key_len, int64_t expiry) noexcept nogil
-cdef bytep entry_copy(bytep e, const uint8_t* key, Py_ssize_t key_len, int64_t expiry) noexcept nogil
+cdef bytep entry_copy(bytep e, const uint8_t* key, Py_ssize_t key_len, int64_t expiry) noexcept
 cdef void entry_set_expiry_inplace(bytep e, int64_t expiry) noexcept nogil

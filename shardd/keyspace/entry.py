@@ -81,7 +81,6 @@ def entry_size(e: const_bytes) -> cython.size_t:
 
 
 @cython.cfunc
-@cython.nogil
 @cython.exceptval(check=False)
 def entry_bytes(e: bytep) -> cython.size_t:
     """Bytes that the entry and what it owns really take."""
@@ -104,7 +103,6 @@ def entry_free_shell(e: bytep) -> cython.void:
 
 
 @cython.cfunc
-@cython.nogil
 @cython.exceptval(check=False)
 def entry_free(e: bytep) -> cython.void:
     """Free the block and everything it owns."""
@@ -153,7 +151,6 @@ def entry_rebuilt(e: bytep, key: const_bytes, key_len: cython.Py_ssize_t, expiry
 
 
 @cython.cfunc
-@cython.nogil
 @cython.exceptval(check=False)
 def entry_copy(e: bytep, key: const_bytes, key_len: cython.Py_ssize_t, expiry: int64_t) -> bytep:
     """A new entry with this key and expiry and a copy of the value, owning nothing of `e`'s. NULL without memory."""

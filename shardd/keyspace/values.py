@@ -56,7 +56,6 @@ def value_ops(type: uint32_t, encoding: uint32_t) -> ops_p:
 
 
 @cython.cfunc
-@cython.nogil
 @cython.exceptval(check=False)
 def value_dispose(type: uint32_t, encoding: uint32_t, body: cython.p_void) -> cython.void:
     """Free a body that no entry has any more: now where it is small, else in steps."""

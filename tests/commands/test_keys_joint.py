@@ -149,3 +149,17 @@ def test_nobody_sees_a_half(r):
         thread.join(60)
     assert failures == [] and len(wins) == 4 and sum(wins) > 0
     assert [value for value in r("MGET", *NAMES) if value is not None] == [b"token"]
+
+
+@pytest.mark.parametrize("one, other", PAIRS[:6])
+def test_a_hash_moves_as_a_whole(r, one, other):
+    flat = [word for n in range(2500) for word in (f"field:{n}", n)]
+    r("HSET", one, *flat)
+    r("EXPIRE", one, "1000")
+    r("SET", other, "old")
+    assert r("COPY", one, other) == 0 and r("COPY", one, other, "REPLACE") == 1
+    assert r("HLEN", other) == r("HLEN", one) == 2500 and r("HGET", other, "field:2499") == b"2499"
+    assert 900 < r("TTL", other) <= 1000
+    assert r("HSET", other, "field:1", "x") == 0 and r("HGET", one, "field:1") == b"1"
+    assert r("RENAME", one, other) == OK
+    assert r("HGET", other, "field:1") == b"1" and r("EXISTS", one) == 0

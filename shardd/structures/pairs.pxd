@@ -1,0 +1,29 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
+from shardd.base.native cimport bytep
+from shardd.structures.table cimport EntryVisitor, Table, pair_head, pair_key_len, pair_value_len
+
+# The body of a large hash or set: a table of pairs.
+ctypedef struct Pairs:
+    Table t
+    uint64_t swept          # chains that pairs_free has emptied
+
+cdef enum PutPair:
+    PAIR_NO_MEMORY = -1
+    PAIR_REPLACED = 0
+    PAIR_ADDED = 1
+
+cdef inline const uint8_t* pair_key(const uint8_t* pair) noexcept nogil:
+    return pair + pair_head(pair)
+
+cdef inline const uint8_t* pair_value(const uint8_t* pair) noexcept nogil:
+    return pair + pair_head(pair) + pair_key_len(pair)
+
+cdef Pairs* pairs_new() noexcept nogil                                          # NULL without memory
+cdef bint pairs_free(void* body, int64_t elements) noexcept               # a ValueOps.free
+cdef void* pairs_copy(void* body) noexcept
+cdef size_t pairs_bytes(void* body) noexcept
+cdef uint64_t pairs_length(void* body) noexcept nogil
+cdef int pairs_check(void* body) except -1
+cdef bytep pairs_find(Pairs* m, const uint8_t* key, Py_ssize_t n) noexcept nogil        # the pair, or NULL
+cdef int pairs_put(Pairs* m, const uint8_t* key, Py_ssize_t n, const uint8_t* value, Py_ssize_t value_n) noexcept nogil
+cdef bint pairs_remove(Pairs* m, const uint8_t* key, Py_ssize_t n) noexcept nogil       # whether it was there
