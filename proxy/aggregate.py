@@ -10,8 +10,12 @@ possible. What is shared out (maxmemory) is the tree's here, and each engine get
 told, for the other proxies and for children that start later. REWRITE (commands.server) brings the user's own file up
 to date, not the engines', which are made anew for each start.
 
-SLOWLOG. Entries of all engines, newest first. An entry's id is id * n + i of engine i of n, so that it stays unique.
+SLOWLOG. Entries of all engines, newest first. An entry's id is id * n + i of engine i of n, so that it stays unique. An
+engine knows the proxy's link alone, so it tells the proxy, in front of the reply of a command that went into its slow
+log, the entry's token, and the proxy keeps whose command that was (server.slow_clients). All proxies are asked. What
+none of them remembers has the link's address.
 """
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -114,11 +118,14 @@ async def slowlog_get(server: Any, client: Any, args: list[bytes]) -> Any:
         if number is None or number < -1:
             raise CommandError(errors.SLOWLOG_COUNT)
         count = number
-    replies = checked(await every(server, b"SLOWLOG", b"GET", b"%d" % count))
+    replies = checked(await every(server, b"SHARDD", b"SLOWLOG", b"%d" % count))
+    known = server.slow_clients.copy()
+    for told in await server.peers.ask([b"SLOW"], complete=False):
+        known |= json.loads(told)
     entries = []
     for place, reply in enumerate(replies):
-        for entry in reply:
-            entries.append([entry[0] * len(replies) + place, *entry[1:]])
+        for number, second, us, words, peer, name, token in reply:
+            entries.append([number * len(replies) + place, second, us, words, *known.get(token.decode(), (peer, name))])
     entries.sort(key=lambda entry: (entry[1], entry[0]), reverse=True)
     return entries if count < 0 else entries[:count]
 

@@ -130,6 +130,11 @@ class Chain(Receiver):
         return False
 
     @cython.cfunc
+    def asker(self) -> object:
+        """The client on whose behalf; None where there is none (any more)."""
+        return self.queue.asker()
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def detour(self) -> cython.int:
         return self.queue.detour()

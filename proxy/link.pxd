@@ -50,6 +50,7 @@ cdef class Switch:
     cdef public object schedule             # schedule(delay_ms, callback)
     cdef public object on_warning           # called with a line of text
     cdef public object on_moved             # called when an engine disagrees with our topology
+    cdef public object on_slow              # called with a slow log entry's token and the client whose command it was
     cdef public str password
     cdef public int64_t retry_ms            # option proxy-retry-ms
     cdef readonly uint64_t redirected, lost_replies, rotations
@@ -106,6 +107,7 @@ cdef class Link(Protocol):
     cdef int select(self, int db) except -1
     cdef int greeted(self, uint8_t* p, Py_ssize_t n) except -1
     cdef int deliver(self, uint8_t* p, Py_ssize_t n) except -1
+    cdef int pushed(self, uint8_t* p, Py_ssize_t n) except -1
     cdef Py_ssize_t pass_on(self, uint8_t* p, Py_ssize_t n) except -1
     cdef bint is_large(self, Py_ssize_t n) noexcept
     cdef bint must_wait(self) except -1

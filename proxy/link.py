@@ -341,10 +341,12 @@ class Link(Protocol):
                 return n
             if self.greeting > 0:
                 self.greeted(p + pos, used)
-            elif self.passed > 0 or p[pos] != _PUSH:     # nobody subscribes yet, so a push is nobody's
+            elif self.passed > 0 or p[pos] != _PUSH:
                 self.deliver(p + pos, used)
                 if self.transport is None or self.transport.closing:
                     return n
+            else:
+                self.pushed(p + pos, used)
             pos += used
         return n
 
@@ -424,6 +426,19 @@ class Link(Protocol):
             self.scan.pos -= n
             owner.piece(entry.seq, p, n)
         return n
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def pushed(self, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        """An engine says that the command whose reply comes next is in its slow log."""
+        owner: PyObjectP
+        words: list = cython.cast(bytes, cython.cast(cython.p_char, p)[:n]).split(b"\r\n")
+        if self.head == self.tail or self.engine.switch.on_slow is None or len(words) != 6 or words[2] != b"slow":
+            return 0
+        owner = self.ring[self.head & (self.cap - 1)].owner
+        if owner != cython.NULL:
+            self.engine.switch.on_slow(words[4], cython.cast(Receiver, owner).asker())
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -128,6 +128,11 @@ class Join(Receiver):
         return True
 
     @cython.cfunc
+    def asker(self) -> object:
+        """The client on whose behalf; None where there is none (any more)."""
+        return self.queue.asker()
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def detour(self) -> cython.int:
         return self.queue.detour()
@@ -395,6 +400,11 @@ class Task(Receiver):
                       cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), db, 0)
         self.asking = False
         return self.missing
+
+    @cython.cfunc
+    def asker(self) -> object:
+        """The client on whose behalf; None where there is none (any more)."""
+        return self.queue.asker()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -9,6 +9,7 @@ sockets is trusted. A proxy answers from what it has, at once, so that nobody wa
     SHARDD PEER <index> <last id> <clients>     [last id, clients]             news, both ways
     SHARDD CLIENT LIST ...                      the reply of that command, for the clients of this process alone
     SHARDD FIGURES                              a JSON object: what INFO adds up over the proxies
+    SHARDD SLOW                                 a JSON object: slow log entry's token -> [address, name] of its client
     SHARDD RESETSTAT                            +OK: CONFIG RESETSTAT, for this process alone
 
 News go out when a proxy starts, within limits.PROXY_CRON_MS after a client has come or gone, and every

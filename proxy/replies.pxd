@@ -9,6 +9,7 @@ cdef class Receiver:
     cdef bint broken(self, uint64_t seq) except -1      # no more pieces; whether an error can stand for all of it
     cdef bint takes(self, uint64_t seq, Transport source) except -1                     # no: it resumes `source` later
     cdef int detour(self) except -1                                                     # new commands go another way
+    cdef object asker(self)                                                             # on whose behalf, or None
 
 # One command whose reply is due.
 ctypedef struct Slot:

@@ -77,6 +77,11 @@ class Receiver:
         return True
 
     @cython.cfunc
+    def asker(self) -> object:
+        """The client on whose behalf; None where there is none (any more)."""
+        return None
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def detour(self) -> cython.int:
         """Commands that start from now on go another way than one that is in flight, and could overtake it."""
@@ -275,6 +280,11 @@ class ReplyQueue(Receiver):
             else:
                 self.sources.append((seq, source))
         return 0
+
+    @cython.cfunc
+    def asker(self) -> object:
+        """The client on whose behalf; None where there is none (any more)."""
+        return self.transport.protocol if self.transport is not None else None
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -114,6 +114,8 @@ class ProxyServer:
         self.on_drain: Callable[[int], object] = lambda grace_ms: None
         self.draining = False
         self.on_configured: Callable[[dict[str, str]], object] = lambda values: False
+        self.slow_clients: dict[str, tuple[str, str]] = {}      # slow log entry's token -> its client's address, name
+        self.backends.on_slow = self._note_slow
         self._asked_commands = False
         self._turn = 0
         self.backends.retry_ms = config["proxy-retry-ms"]
@@ -228,6 +230,14 @@ class ProxyServer:
         return (self.stats.closed_bytes_in + sum(one.bytes_in for one in transports),
                 self.stats.closed_bytes_out + sum(one.bytes_out for one in transports))
 
+    def _note_slow(self, token: bytes, client: Any) -> None:
+        """An engine has put a command of this client into its slow log; None: of one that has gone, or of nobody."""
+        if client is None or client.transport is None:
+            return
+        self.slow_clients[token.decode("latin-1")] = (client.transport.peer, client.name.decode("latin-1"))
+        while len(self.slow_clients) > limits.PROXY_SLOW_CLIENTS_MAX:
+            del self.slow_clients[next(iter(self.slow_clients))]
+
     def reset_counters(self) -> None:
         """CONFIG RESETSTAT."""
         self.stats.reset()
@@ -259,6 +269,8 @@ class ProxyServer:
         if word == b"resetstat" and len(args) == 2:
             self.reset_counters()
             return OK
+        if word == b"slow" and len(args) == 2:
+            return json.dumps(self.slow_clients)
         if word == b"client" and len(args) > 2:
             return clients.of_this_process(self, client, args[1:])
         if word == b"status" and len(args) == 2:

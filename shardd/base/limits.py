@@ -274,6 +274,9 @@ PROXY_PARSE_MAX: Final = 256
 PROXY_OUT_BYTES: Final = 16 * KIB
 """Reply bytes collected for one client before they are sent: a pipeline of small replies is one write."""
 
+PROXY_SLOW_CLIENTS_MAX: Final = 4096
+"""Slow commands whose clients a proxy remembers: many times the entries of a slow log by default, under 1 MiB."""
+
 PROXY_SLOTS_KEPT: Final = 64
 """Places in line (24 bytes each) that an idle client keeps, so that 10,000 idle ones cost little."""
 

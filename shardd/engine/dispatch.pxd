@@ -58,6 +58,7 @@ cdef class Dispatcher:
     cdef int wrong_slot(self, Command* c, Client client, uint32_t slot) except -1
     cdef int run_plain(self, Client client, Command* c, Arg* argv, int argc) except -1
     cdef int account(self, Client client, Planned* p, Arg* argv, int argc) except -1
+    cdef int tell_slow(self) except -1
     cdef int count_slots(self, Client client, Planned* p, Arg* argv, int argc, uint64_t spent) except -1
     cdef int fail(self, Client client, int number, bytes text) except -1
     cdef int reject(self, Command* c, bytes text) except -1

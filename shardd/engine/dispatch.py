@@ -309,11 +309,21 @@ class Dispatcher:
             count_latency(c, stats.ns(spent))
         if self.context.failed:
             c.failed += 1
-        if spent > stats.slow_ticks:
-            stats.note_slow(client, c, argv, argc, spent)
         if self.slot_stats.enabled:
             self.count_slots(client, p, argv, argc, spent)
+        if spent > stats.slow_ticks and stats.note_slow(client, c, argv, argc, spent) \
+                and client.flags & ClientFlag.PROXY:
+            self.tell_slow()
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def tell_slow(self) -> cython.int:
+        """Tell a proxy, in front of the reply, that this command is the slow log's last entry: it alone knows whose
+        command it was."""
+        log: object = self.stats.slowlog
+        token: bytes = log.token(log.next_id - 1)
+        return self.reply.insert(self.reply_start, b">2\r\n$4\r\nslow\r\n$%d\r\n%b\r\n" % (len(token), token))
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -2,7 +2,10 @@
 
     SHARDD TOPOLOGY [json]      install, or show, the slot map
     SHARDD STATUS               a JSON object of figures
-    SHARDD PROXY                +OK; the connection is a proxy's (control connections are internal already)
+    SHARDD PROXY                +OK; the connection is a proxy's (control connections are internal already): from here
+                                on a push `slow`, token comes in front of the reply of each command that went into the
+                                slow log, whatever the protocol's version
+    SHARDD SLOWLOG count        the entries of SLOWLOG GET, each with its token behind its six fields
     SHARDD CONFIG name text ... CONFIG SET by the supervisor, which may also change what is protected
     SHARDD COMMANDS             the names of all commands that this engine has
     SHARDD LATENCIES            a JSON object: command -> the histogram of its calls (structures.histogram, dump)
@@ -14,6 +17,7 @@ They are not rows of Redis's table and not part of COMMAND.
 """
 import json
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from shardd.base import errors
@@ -48,7 +52,15 @@ def status(server: Any, client: Any, args: list[bytes]) -> Any:
 
 def proxy(server: Any, client: Any, args: list[bytes]) -> Any:
     """SHARDD PROXY"""
+    client.flags |= ClientFlag.PROXY
     return OK
+
+
+def slowlog(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD SLOWLOG count"""
+    log = server.stats.slowlog
+    count = len(log.entries) if args[2] == b"-1" else int(args[2])
+    return [[*entry, log.token(entry[0])] for entry in islice(log.entries, count)]
 
 
 def commands(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -100,7 +112,7 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     """The container and its subcommands, with their handlers, for the registry."""
     container = _row(PREFIX, -2)
     pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
-    for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
+    for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy), ("slowlog", 3, slowlog),
                                  ("commands", 2, commands), ("config", -4, config), ("latencies", 2, latencies),
                                  ("hold", 3, hold), ("release", 2, release), ("read", 3, read)):
         row = _row(f"{PREFIX}|{name}", arity, _KEY if handler is read else "-")

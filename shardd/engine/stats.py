@@ -3,6 +3,7 @@
 Owns: what INFO stats and SLOWLOG show, and what becomes of a command that took long. Does not own the counts per command (commands/registry.py) and per key look-up
 (keyspace/database.py), which are kept where they are counted.
 """
+import secrets
 from collections import deque
 
 import cython
@@ -24,9 +25,13 @@ ARGUMENT_BYTES_MAX = cython.declare(cython.Py_ssize_t, limits.SLOWLOG_ARGUMENT_B
 
 
 class SlowLog:
-    """The last commands that took long: newest first, at most `entries_max`, their arguments cut as Redis cuts them."""
+    """The last commands that took long: newest first, at most `entries_max`, their arguments cut as Redis cuts them.
+
+    nonce: with an entry's id it names the entry among those of all engines, at all times.
+    """
 
     def __init__(self) -> None:
+        self.nonce = secrets.token_hex(8)
         self.entries: deque = deque()
         self.entries_max = 128
         self.next_id = 0
@@ -36,6 +41,10 @@ class SlowLog:
         self.entries.appendleft((self.next_id, unix_ms() // 1000, duration_us, shown, peer, name))
         self.next_id += 1
         self.trim()
+
+    def token(self, number: int) -> bytes:
+        """The name of the entry with this id."""
+        return b"%b-%d" % (self.nonce.encode(), number)
 
     def trim(self) -> None:
         """Forget the oldest beyond `entries_max`."""
@@ -102,11 +111,12 @@ class Stats:
     @cython.exceptval(-1, check=False)
     def note_slow(self, client: object, c: command_p, argv: arg_p, argc: cython.int,
                   ticks: uint64_t) -> cython.int:
-        """A command took so many ticks, which is more than slow_ticks."""
+        """A command took so many ticks, which is more than slow_ticks; 1 where that is in the slow log now."""
         duration_us: int = int(ticks / ticks_per_us())
         self.latency.note("fast-command" if c.flags & CMD_FAST else "command", duration_us)
         if ticks > self.slowlog_ticks and not c.flags & CMD_SKIP_SLOWLOG:
             self.slowlog.add(duration_us, _shown(argv, argc), client.transport.peer, client.name)
+            return 1
         return 0
 
     def sample(self, cycles: int, busy_us: int) -> None:

@@ -12,6 +12,7 @@ cpdef enum ClientFlag:
     CLOSE_AFTER_REPLY = 128
     INTERNAL = 256          # the supervisor's or a proxy's own connection
     HOLD_LOST = 512         # held the engine for too long: nothing but SHARDD RELEASE is run
+    PROXY = 1024            # a proxy's link: it is told which of its commands went into the slow log
 
 # Who is at the other end. The engine's and the proxy's sessions derive from it, so that the connection commands
 # (HELLO, CLIENT, AUTH, SELECT ...) are written once for both.

@@ -23,6 +23,7 @@ cdef class Reply:
     cdef int error(self, bytes text) except -1                          # no dash; CR and LF become spaces
     cdef int simple(self, bytes text) except -1
     cdef int value(self, object value) except -1                        # any plain handler's return value
+    cdef int insert(self, Py_ssize_t at, bytes data) except -1          # bytes that are RESP, in front of what is there
     cdef int truncate(self, Py_ssize_t n) except -1                     # forget what came after the first n bytes
     cdef int clear(self) except -1                                      # forget all, and give back a giant buffer
     cdef int grow(self, Py_ssize_t n) except -1

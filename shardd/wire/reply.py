@@ -22,7 +22,7 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringA
 from cython.cimports.cpython.long import PyLong_AsLongLongAndOverflow
 from cython.cimports.libc.stdint import int64_t, uint8_t
 from cython.cimports.libc.stdlib import free
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.number import format_double, format_int
@@ -78,6 +78,18 @@ class Reply:
         """Forget what came after the first n bytes."""
         assert 0 <= n <= self.len
         self.len = n
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def insert(self, at: cython.Py_ssize_t, data: bytes) -> cython.int:
+        """Put bytes that are RESP already in front of what was written from `at` on."""
+        n: cython.Py_ssize_t = len(data)
+        assert 0 <= at <= self.len
+        self.room(n)
+        memmove(self.buf + at + n, self.buf + at, self.len - at)
+        memcpy(self.buf + at, cython.cast(cython.p_char, data), n)
+        self.len += n
         return 0
 
     @cython.cfunc

@@ -257,7 +257,6 @@ def test_time(c):
 
 
 @pytest.mark.not_on("cluster", reason=ONE_CONFIG)
-@pytest.mark.not_on("proxy", reason="its engines log the proxy's connections; test_slowlog_through_the_proxy")
 def test_slowlog(r):
     c = r.conn()
     with r.config(slowlog_log_slower_than=0):
@@ -269,7 +268,7 @@ def test_slowlog(r):
         mine = [entry for entry in entries if entry[5] == b"slow" and entry[3][0] in (b"SET", b"GET")]
         assert [entry[3] for entry in mine] == [[b"GET", b"{s}k"], [b"SET", b"{s}k", b"value"]], "newest first"
         number, at, micros, words, address, name = mine[0]
-        assert number == mine[1][0] + 1
+        assert number == mine[1][0] + r.engines
         assert abs(at - time.time()) < 60 and micros >= 0
         host, port = c.sock.getsockname()
         assert address == f"{host}:{port}".encode()
@@ -295,6 +294,33 @@ def test_slowlog_through_the_proxy(r):
     assert len({entry[0] for entry in entries}) == len(entries), "ids are unique"
     assert [entry[1] for entry in entries] == sorted((entry[1] for entry in entries), reverse=True)
     assert all(len(entry) == 6 for entry in entries)
+
+
+@pytest.mark.only_on("proxy", reason="clients of several engines")
+@pytest.mark.parametrize("resp", [2, 3])
+def test_slowlog_through_the_proxy_names_the_client(r, resp):
+    clients = [r.conn(resp=resp) for _ in range(3)]
+    who = {}
+    for number, conn in enumerate(clients):
+        conn.must("CLIENT", "SETNAME", f"client-{number}")
+        who[f"client-{number}".encode()] = b"%s:%d" % (conn.sock.getsockname()[0].encode(), conn.sock.getsockname()[1])
+    with r.config(slowlog_log_slower_than=0):
+        clients[0].must("SLOWLOG RESET")
+        for number, conn in enumerate(clients):
+            conn.must("SET", f"key:{number}", "v")
+            conn.must("MSET", f"a{number}", 1, f"b{number}", 2, f"c{number}", 3)     # parts
+            conn.must("RANDOMKEY")                                                  # a task
+            assert conn("INCR", f"key:{number}").code == "ERR"
+            assert len(conn.many(*["GET key:1"] * 5)) == 5
+        entries = clients[0]("SLOWLOG GET -1")
+    seen = {}
+    for _, _, _, words, peer, name in entries:
+        if words[0] in (b"SET", b"MSET", b"INCR", b"RANDOMKEY", b"GET"):
+            assert who[name] == peer
+            seen.setdefault(words[0], set()).add(name)
+        if words[0] == b"SET":
+            assert name == b"client-" + words[1][-1:]
+    assert all(len(names) == 3 for names in seen.values()) and len(seen) == 5
 
 
 @pytest.mark.not_on("cluster", reason=ONE_CONFIG)

@@ -1,9 +1,10 @@
 """What an engine counts: commands, errors, the slow log, rates; and which command a name means."""
 import pytest
 
-from harness.resp import encode
+from harness.resp import OK, Error, encode
+from shardd.net.client import ClientFlag
 from unit.engine.raw import Raw
-from unit.inproc import Engine
+from unit.inproc import Caller, Engine
 
 
 @pytest.fixture
@@ -173,3 +174,24 @@ def test_slots_cost_nothing_where_there_is_no_cluster():
     assert not engine.server.dispatcher.slot_stats.enabled
     engine = Engine("--cluster-slot-stats-enabled", "yes", "--cluster-enabled", "yes")
     assert engine.server.dispatcher.slot_stats.enabled
+
+
+def test_a_proxy_is_told_which_of_its_commands_were_slow():
+    engine = Engine("--slowlog-log-slower-than", "0")
+    link = Caller(engine)
+    link.session.flags |= ClientFlag.INTERNAL
+    link("SET k v")
+    assert link("SHARDD PROXY") == OK
+    link.send(encode("GET", "k") + encode("GETRANGE", "k", "x", "1") + encode("GET", "k"))
+    entries = {}
+    for reply in (b"v", Error("ERR value is not an integer or out of range"), b"v"):
+        kind, token = link.read()
+        assert kind == b"slow"
+        entries[token] = reply
+        assert link.read() == reply
+    engine("CONFIG SET slowlog-log-slower-than -1")
+    assert link("GET k") == b"v"
+    told = {entry[6]: entry for entry in link("SHARDD SLOWLOG 100")}
+    assert [told[token][3][0] for token in entries] == [b"GET", b"GETRANGE", b"GET"]
+    assert [entry[:6] for entry in told.values()] == engine("SLOWLOG GET -1")
+    assert len(link("SHARDD SLOWLOG 2")) == 2 and len(link("SHARDD SLOWLOG -1")) == len(told)

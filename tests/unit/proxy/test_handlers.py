@@ -6,7 +6,7 @@ import pytest
 from harness.resp import OK, Error, Status, encode
 from proxy import info
 from proxy.handlers import next_cursor, parse_cursor, run_end
-from shardd.base import digest
+from shardd.base import digest, limits
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import EngineInfo, Topology
 from shardd.commands import info as facts
@@ -265,7 +265,8 @@ def test_a_new_password_counts_for_new_clients_and_new_links(rig):
 
 
 def entry(number: int, at: int) -> bytes:
-    return b"*6\r\n:%d\r\n:%d\r\n:5\r\n" % (number, at) + array([b"GET", b"k"]) + bulk(b"x:1") + bulk(b"")
+    return (b"*7\r\n:%d\r\n:%d\r\n:5\r\n" % (number, at) + array([b"GET", b"k"]) + bulk(b"link:0") + bulk(b"")
+            + bulk(b"t%d" % number))
 
 
 def test_slow_logs_become_one(rig):
@@ -278,6 +279,46 @@ def test_slow_logs_become_one(rig):
     assert len({e[0] for e in found}) == 3
     assert len(c("SLOWLOG", "GET", 2)) == 2
     assert c("SLOWLOG", "GET", "x") == Error("ERR count should be greater than or equal to -1")
+
+
+def slow(token: bytes) -> bytes:
+    return b">2\r\n" + bulk(b"slow") + bulk(token)
+
+
+def test_an_engine_tells_whose_command_was_slow(rig):
+    a, b, _ = rig.engines
+    first, second = rig.client(), rig.client()
+    second("CLIENT", "SETNAME", "two")
+    second.send("SELECT", 1)
+    assert second.read() == OK
+    first.send("GET", rig.key(0))
+    second.send("MGET", rig.key(0), rig.key(1))
+    pieces = (bulk(b"v") + b"+OK\r\n" + slow(b"t6") + b"*1\r\n" + bulk(b"x"))
+    for at in range(len(pieces)):       # however it is cut
+        a.reply(pieces[at:at + 1])
+        rig.turn()
+    assert first.read() == b"v" and set(rig.server.slow_clients) == {"t6"}
+    b.reply(b"+OK\r\n*1\r\n" + bulk(b"y"))
+    assert second.read() == [b"x", b"y"]
+    first.send("GET", rig.key(0))
+    first.close()
+    a.reply(b"+OK\r\n" + slow(b"t7") + bulk(b"v"))       # a SELECT, and of one that has gone
+    rig.turn()
+    a.auto = lambda request: b"*2\r\n" + entry(6, 90) + entry(7, 100)
+    b.auto = rig.engines[2].auto = lambda request: b"*0\r\n"
+    newest, oldest = second("SLOWLOG GET")
+    peer = second.session.transport.peer.encode()
+    assert newest[3:] == [[b"GET", b"k"], b"link:0", b""], "nobody knows: the link's"
+    assert oldest[3:] == [[b"GET", b"k"], peer, b"two"]
+
+
+def test_clients_of_slow_commands_are_not_kept_for_ever(rig, monkeypatch):
+    monkeypatch.setattr(limits, "PROXY_SLOW_CLIENTS_MAX", 3)
+    c = rig.client()
+    for number in range(5):
+        rig.engines[0].auto = lambda request, number=number: slow(b"t%d" % number) + bulk(b"v")
+        assert c("GET", rig.key(0)) == b"v"
+    assert list(rig.server.slow_clients) == ["t2", "t3", "t4"]
 
 
 def stats(keys: int, total: int, startup: int, peak: int, db: int) -> bytes:
