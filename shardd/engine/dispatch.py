@@ -390,6 +390,8 @@ class Dispatcher:
         start: cython.Py_ssize_t = 0
         due: list = self.due
         client: Client
+        if self.context.journal.active:     # an effect is with its readers before its reply is on the way
+            self.context.journal.flush()
         if not due:
             return 0
         try:

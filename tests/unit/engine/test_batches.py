@@ -161,3 +161,22 @@ def test_keys_that_were_looked_at_ahead_are_each_clients_own(engine):
             for at, client in enumerate(chosen):
                 got[at] += client.turn()
         assert got == expected
+
+
+def test_readers_have_an_effect_before_its_reply_leaves(engine):
+    """Once per turn, for all clients of the turn."""
+    client, other = Raw(engine), Raw(engine)
+    fed: list[bytes] = []
+
+    class Reader:
+        def feed(self, data: bytes) -> None:
+            fed.append(data)
+            for one in (client, other):
+                with pytest.raises(BlockingIOError):
+                    one.sock.recv(1)
+
+    engine.server.journal.add_reader(Reader())
+    client.sock.sendall(encode(b"SET", b"k", b"1") + encode(b"INCR", b"k"))
+    other.sock.sendall(encode(b"GET", b"k") + encode(b"APPEND", b"k", b"x"))
+    assert client.turn() + other.turn() == b"+OK\r\n:2\r\n$1\r\n2\r\n:2\r\n"
+    assert len(fed) == 1 and [fed[0].count(word) for word in (b"SELECT", b"SET", b"INCR", b"APPEND")] == [1, 1, 1, 1]
