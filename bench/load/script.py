@@ -94,7 +94,8 @@ class Script:
     commands: a list of dicts with weight (above 0); pieces, a list of (TEXT, bytes), (DIGITS, source),
     (HEADER, bytes besides the data, how often the data) and (DATA,); key, None or (bytes before the number, bytes
     behind it, or None where the key has no number). data: bytes values are cut from; data_sizes: the
-    smallest and the largest value. serial, serial_step: where SERIAL begins and how far it goes each time. Raises ValueError, MemoryError.
+    smallest and the largest value. serial, serial_step: where SERIAL begins and how far it goes each time. Raises
+    ValueError, MemoryError.
     """
 
     def __cinit__(self):

@@ -34,8 +34,8 @@ from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.sockets import address_of, os_error, socket_error
 from cython.cimports.shardd.net.sys import (
-    EPOLL_CTL_MOD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_NOSIGNAL, epoll_ctl, epoll_event, recv, send, sys_close,
-    sys_write)
+    EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CTL_MOD, MSG_NOSIGNAL, epoll_ctl, epoll_event,
+    recv, send, sys_close, sys_write)
 
 from shardd.base import limits
 
