@@ -1,7 +1,7 @@
 """CONFIG, SLOWLOG and MEMORY through the proxy.
 
-Owns: which part of a configuration is the proxy's and which the engines', slow logs and memory figures as one. Does not own the
-options (base.options) or INFO (info).
+Owns: which part of a configuration is the proxy's and which the engines', slow logs and memory figures as one. Does not
+own the options (base.options) or INFO (info).
 
 CONFIG. The supervisor gives a proxy every option, so a value is looked up here, except where engines alone read the
 option: then one engine is asked. CONFIG SET checks and applies all pairs here first, then sends every engine those that

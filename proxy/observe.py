@@ -74,7 +74,7 @@ async def doctor(server: Any, client: Any, args: list[bytes]) -> Any:
 # --- all calls ----------------------------------------------------------------------------------------------------
 
 def joined_histograms(replies: Iterable[Any]) -> dict[str, Histogram]:
-    """The engines' replies to SHARDD LATENCIES as one: command -> the distribution of its calls; errors are left out."""
+    """The engines' replies to SHARDD LATENCIES as one: command -> distribution of its calls; errors are left out."""
     total: dict[str, Histogram] = {}
     for reply in replies:
         if isinstance(reply, CommandError):

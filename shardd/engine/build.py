@@ -9,7 +9,8 @@ from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.strings import register_strings
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
 
-from shardd.commands import acl, cluster, connection, debug, facts, introspect, latency, memory, server as server_commands
+from shardd.commands import acl, cluster, connection, debug, facts, introspect, latency, memory
+from shardd.commands import server as server_commands
 from shardd.engine import internal
 
 

@@ -112,9 +112,10 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     """The container and its subcommands, with their handlers, for the registry."""
     container = _row(PREFIX, -2)
     pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
-    for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy), ("slowlog", 3, slowlog),
-                                 ("commands", 2, commands), ("config", -4, config), ("latencies", 2, latencies),
-                                 ("hold", 3, hold), ("release", 2, release), ("read", 3, read)):
+    for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
+                                 ("slowlog", 3, slowlog), ("commands", 2, commands), ("config", -4, config),
+                                 ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release),
+                                 ("read", 3, read)):
         row = _row(f"{PREFIX}|{name}", arity, _KEY if handler is read else "-")
         container.subcommands[name] = row
         pairs.append((row, _internal(handler)))

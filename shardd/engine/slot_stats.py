@@ -117,7 +117,7 @@ def _sift(heap: ranked_p, place: cython.int, n: cython.int) -> cython.void:
 @cython.cfunc
 @cython.exceptval(check=False)
 def _first_of(all_of_them: ranked_p, n: cython.int, wanted: cython.int) -> cython.void:
-    """Put the first `wanted` of the n entries in order at the front: a heap of the best so far, then sorted in place."""
+    """Put the first `wanted` of the n entries in order at the front: a heap of the best so far, then sorted."""
     i: cython.int
     swapped: Ranked
     for i in range(wanted // 2 - 1, -1, -1):

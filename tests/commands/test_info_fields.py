@@ -1,4 +1,4 @@
-"""INFO's fields: all that the real Redis has, in its sections and its order, of the same kind; and figures that move."""
+"""INFO's fields: all that the real Redis has, in its sections and order, of the same kind; and figures that move."""
 import re
 
 import pytest

@@ -36,7 +36,8 @@ def ask(c: Client, *words: object) -> object:
 @pytest.mark.parametrize("line", [
     "DBSIZE", "KEYS *", "RANDOMKEY", "SWAPDB 0 1", "MEMORY STATS", "MEMORY DOCTOR", "MEMORY MALLOC-STATS",
     "SLOWLOG GET", "SLOWLOG LEN", "LATENCY LATEST", "LATENCY HISTORY command", "LATENCY GRAPH command",
-    "LATENCY DOCTOR", "LATENCY HISTOGRAM", "CLUSTER SLOT-STATS SLOTSRANGE 0 16383", "CLUSTER SLOT-STATS ORDERBY key-count"])
+    "LATENCY DOCTOR", "LATENCY HISTOGRAM", "CLUSTER SLOT-STATS SLOTSRANGE 0 16383",
+    "CLUSTER SLOT-STATS ORDERBY key-count"])
 def test_refused(rig, line):
     assert ask(rig.client(), line) == DOWN
 
