@@ -57,6 +57,7 @@ def test_a_proxy_is_killed_under_load(start):
 def test_one_of_several_proxies_is_killed(start):
     """Clients of the others notice nothing; nobody waits for it to come back."""
     tree = start("tree", engines=2, proxies=2)
+    eventually(lambda: whole(tree))
     workers = workers_of(12, tree.conn)
     for worker in workers:
         worker.start()
