@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from *:
@@ -21,6 +22,8 @@ cdef inline int tally_index(Tally* t, int64_t value) noexcept nogil:
     cdef int level = 63 - leading_zeros(<uint64_t>value | ((<uint64_t>2 << t.shift) - 1)) - t.shift
     return (level << t.shift) + <int>(value >> level)
 
+# The sum of very large values wraps, as a checked build must let it.
+@cython.overflowcheck(False)
 cdef inline void tally_record_n(Tally* t, int64_t value, uint64_t n) noexcept nogil:
     if value > t.highest:
         value = t.highest

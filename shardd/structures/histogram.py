@@ -227,6 +227,7 @@ class Histogram:
 
     # --- several --------------------------------------------------------------------------------------------------
 
+    @cython.overflowcheck(False)
     def merge(self, other: Histogram) -> None:
         """Count all that `other` has counted. Raises ValueError where its digits or its highest differ."""
         i: cython.int
