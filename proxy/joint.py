@@ -11,7 +11,8 @@ came (session). Does not own what is split and joined without being one step (me
 
 From HOLD to RELEASE an engine runs commands of our link only, so nobody sees half of the command, and what was read is
 true when it is acted on. A hold ends by itself after limits.PROXY_HOLD_MS, or with our link: then the engine refuses
-what we send after it, and goes on with the others.
+what we send after it, and goes on with the others. A large collection is written in pieces, and the holds renewed with
+each, so that its size does not end them half-way.
 
 What is one step, and what is not:
 
@@ -20,7 +21,7 @@ What is one step, and what is not:
 - An engine that dies, or runs out of memory, between the writes:
       MSETNX            what the others have set is deleted again (none of it was there before)
       RENAME, RENAMENX  the new key is written before the old one is deleted: both may be there, none is lost
-      COPY              has one write
+      COPY              has one write; of a large collection a part may be there
       SWAPDB            those that have swapped swap back
   Where the engine that died had executed its write, and brings it back from its disk, that write stays.
 - An engine that is down when the reply is due has done all or nothing of its part; the error says that it is not known.
@@ -78,6 +79,10 @@ class Held:
         self.has_written = True
         return (await self.ask([(engine, words)], db=db))[0]
 
+    async def renew(self) -> None:
+        """Hold the engines for limits.PROXY_HOLD_MS from now on; CommandError where a hold is over already."""
+        await self.ask([(engine, [b"SHARDD", b"HOLD", b"%d" % limits.PROXY_HOLD_MS]) for engine in self.taken])
+
     async def ask(self, parts: list[tuple[Engine, list[Any]]], timeout_ms: int = 0, db: int | None = None) -> list[Any]:
         """A command for each of some engines, at once. Their replies; CommandError: the first that is an error."""
         replies = await Ask([(self.links[engine], words) for engine, words in parts], timeout_ms, db)
@@ -130,13 +135,19 @@ _WRITERS: Final[dict[bytes, Callable[[bytes, Any, int], list[list[Any]]]]] = {
 """Kind -> the commands that make a key of it, the first of which replaces whatever was there."""
 
 
+_WRITES_AT_ONCE: Final = 2
+"""Commands for a value before the holds are renewed with each: small values need no more."""
+
+
 async def _move(held: Held, value: list[Any], engine: Engine, key: bytes, db: int | None = None) -> None:
     """Write what SHARDD READ gave of another key. CommandError."""
     kind, content, expire_at_ms = value
     writer = _WRITERS.get(bytes(kind))
     if writer is None:
         raise CommandError(errors.not_between_engines(bytes(kind)))
-    for words in writer(key, content, expire_at_ms):
+    for number, words in enumerate(writer(key, content, expire_at_ms)):
+        if number >= _WRITES_AT_ONCE:       # many of them may take longer than a hold lasts
+            await held.renew()
         await held.write(engine, words, db)
 
 

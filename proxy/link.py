@@ -700,7 +700,7 @@ class Link(Protocol):
                 waiting.append((owner, entry.seq))
                 Py_DECREF(owner)
             self.head += 1
-        self.start = self.written = self.end = 0
+        self.free_buf()         # the link may be gone with this, and then nobody else would take it off the account
         self.db = 0
         self.untrace()
         for owner, seq in waiting:

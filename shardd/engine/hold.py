@@ -4,7 +4,7 @@ A proxy needs it for a command whose keys lie on several engines (MSETNX, RENAME
 them, in ascending order, so that two proxies never wait for each other; reads, decides, writes; and releases.
 
     SHARDD HOLD ms     +OK; from then on what other connections sent stays where it is, unread or not yet run
-    ...                commands of the holder
+    ...                commands of the holder, HOLD among them: so long from then on
     SHARDD RELEASE     +OK, or an error where the hold was over before
 
 Owns: who holds, who was held back, and the end of a hold: the release, the holder's connection lost, or its time over.

@@ -81,6 +81,20 @@ def test_its_check_lets_a_hold_live_that_has_time(engine):
     assert silent(other)
 
 
+def test_the_holder_may_hold_on(engine, monkeypatch):
+    holder, other = proxy(engine), Caller(engine)
+    assert holder("SHARDD", "HOLD", "50") == OK
+    now = hold.mono_ms()
+    monkeypatch.setattr(hold, "mono_ms", lambda: now + 40)
+    assert holder("SHARDD", "HOLD", "50") == OK
+    monkeypatch.setattr(hold, "mono_ms", lambda: now + 80)
+    engine.server.dispatcher.hold.check()
+    other.send(encode(b"PING"))
+    assert silent(other)
+    assert holder("SHARDD", "RELEASE") == OK
+    assert other.read() == PONG
+
+
 @pytest.mark.parametrize("time_ms", ["0", "5001", "x", "-1", ""])
 def test_the_time_of_a_hold_is_bounded(engine, time_ms):
     holder, other = proxy(engine), Caller(engine)

@@ -64,6 +64,11 @@ class Store:
             if request[2] not in table:
                 return b"$-1\r\n"
             value, at = table[request[2]]
+            if value.startswith(b"hash "):
+                fields = int(value[5:])
+                return (b"*3\r\n$4\r\nhash\r\n*%d\r\n" % fields
+                        + b"".join(b"*3\r\n%b%b:-1\r\n" % (bulk(b"f%d" % n), bulk(b"v")) for n in range(fields))
+                        + b":%d\r\n" % at)
             return b"*3\r\n$6\r\nstring\r\n%b:%d\r\n" % (bulk(value), at)
         if name == b"EXISTS":
             return b":%d\r\n" % sum(key in table for key in request[1:])
@@ -124,6 +129,21 @@ def test_rename(rig, keys):
         (0, b"HOLD"), (1, b"HOLD"), (0, b"READ"), (1, b"SET"), (0, b"DEL"), (0, b"RELEASE"), (1, b"RELEASE")]
     assert c("RENAME", b, a) == OK, "holds are taken in the same order the other way round"
     assert [entry for entry in rig.log if entry[1] == b"HOLD"] == [(0, b"HOLD"), (1, b"HOLD")] * 2
+    assert rig.calm()
+
+
+def test_a_large_collection_keeps_its_holds_until_it_is_written(rig, keys):
+    """Each piece renews them, at both engines: else a hold would end in the middle of what is one step."""
+    a, b = keys
+    c = rig.client()
+    rig.put(0, a, b"hash %d" % (3 * limits.PROXY_MOVED_ELEMENTS))
+    assert c("RENAME", a, b) == OK
+    entries = [entry for entry in rig.log if entry[1] != b"PING"]
+    both = [(0, b"HOLD"), (1, b"HOLD")]
+    piece = (1, b"HSET")
+    assert entries[:5] == [*both, (0, b"READ"), (1, b"DEL"), piece]
+    assert sorted(entries[5:7]) == both and entries[7] == piece
+    assert sorted(entries[8:10]) == both and entries[10:12] == [piece, (0, b"DEL")]
     assert rig.calm()
 
 

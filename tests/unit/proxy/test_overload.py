@@ -110,6 +110,22 @@ def test_what_is_held_is_counted_to_the_byte_and_given_back(rig):
     assert rig.server.outbox.held_bytes == 0 and rig.server.reactor.buffer_bytes == 0
 
 
+def test_commands_that_no_engine_took_leave_nothing_on_the_account(rig):
+    """A link is borrowed for each, and never stands."""
+    a, b = rig.engines
+    c = rig.client()
+    b.auto = lambda request: b"+PONG\r\n"
+    a.die()
+    rig.turn()
+    before = rig.server.shared.held_bytes
+    for _ in range(5):
+        c.send("RENAME", rig.key(0), rig.key(1))
+        rig.turn()
+        rig.server.backends.check(mono_ms() + 4 * limits.PROXY_RETRY_MS)
+        assert c.read() == NOT_SENT
+    assert rig.server.shared.held_bytes - before <= 16 * 1024       # the other engine's idle link
+
+
 def test_what_was_not_sent_waits_as_long_as_the_option_says(rig):
     limit(rig, proxy_retry_ms="5000")
     a, c = rig.engines[0], rig.client()
