@@ -130,8 +130,16 @@ def _hash(key: bytes, content: list[Any], expire_at_ms: int) -> list[list[Any]]:
     return commands + ([[b"PEXPIREAT", key, expire_at_ms]] if expire_at_ms >= 0 else [])
 
 
+def _set(key: bytes, content: list[Any], expire_at_ms: int) -> list[list[Any]]:
+    """In pieces, too; one that fits a packed form is one piece, which decides the form as it was."""
+    commands: list[list[Any]] = [[b"DEL", key]]
+    for start in range(0, len(content), limits.PROXY_MOVED_ELEMENTS):
+        commands.append([b"SADD", key, *content[start:start + limits.PROXY_MOVED_ELEMENTS]])
+    return commands + ([[b"PEXPIREAT", key, expire_at_ms]] if expire_at_ms >= 0 else [])
+
+
 _WRITERS: Final[dict[bytes, Callable[[bytes, Any, int], list[list[Any]]]]] = {
-    b"string": _string, b"raw": _raw, b"embstr": _float, b"hash": _hash}
+    b"string": _string, b"raw": _raw, b"embstr": _float, b"hash": _hash, b"set": _set}
 """Kind -> the commands that make a key of it, the first of which replaces whatever was there."""
 
 

@@ -292,6 +292,12 @@ PROXY_STREAM_BYTES_MIN: Final = 32 * KIB
 LISTPACK_BYTES_MAX: Final = 1 << 30
 """Largest listpack, as in Redis: its size is a field of 32 bits."""
 
+EFFECT_ELEMENTS: Final = 1_024
+"""Elements that one command names where the journal tells what was removed at random, as in Redis."""
+
+RANDOM_REPLY_BYTES_MAX: Final = 256 * MIB
+"""Longest reply of members that may come again (a negative count): what 2^63 asks for would take all memory."""
+
 PROXY_MOVED_ELEMENTS: Final = 1_000
 """Elements of a collection in one command, where a proxy makes it anew on another engine: below what stalls that one."""
 

@@ -215,7 +215,7 @@ def _memory() -> list[Option]:
 
 def _encodings() -> list[Option]:
     section = "encodings"
-    where = "Thresholds of lists, sets, sorted sets and streams; no effect before these types exist."
+    where = "Thresholds of lists, sorted sets and streams; no effect before these types exist."
 
     def size(name: str, default: str, low: int = 0, high: int = INT64_MAX, alias: str = "") -> Option:
         return Option(name, Int(low, high), default, where, section, ENGINE, aliases=(alias,) if alias else (),
@@ -228,9 +228,11 @@ def _encodings() -> list[Option]:
                section, ENGINE, aliases=("hash-max-ziplist-value",)),
         size("list-max-listpack-size", "-2", -INT_MAX - 1, INT_MAX, alias="list-max-ziplist-size"),
         size("list-compress-depth", "0", 0, INT_MAX),
-        size("set-max-intset-entries", "512"),
-        size("set-max-listpack-entries", "128"),
-        size("set-max-listpack-value", "64"),
+        Option("set-max-intset-entries", Int(0, INT64_MAX), "512", "Members of a set kept as sorted integers.", section,
+               ENGINE),
+        Option("set-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of another packed set.", section, ENGINE),
+        Option("set-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed set's longest member.", section,
+               ENGINE),
         size("zset-max-listpack-entries", "128", alias="zset-max-ziplist-entries"),
         size("zset-max-listpack-value", "64", alias="zset-max-ziplist-value"),
         size("hll-sparse-max-bytes", "3000"),

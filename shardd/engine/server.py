@@ -121,7 +121,10 @@ class Server:
         follow("proto-max-bulk-len", self._set_bulk_max)
         follow("lazyfree-lazy-user-del", lambda value: setattr(self.context, "lazy_delete", value))
         for option, field in (("hash-max-listpack-entries", "hash_max_entries"),
-                              ("hash-max-listpack-value", "hash_max_value")):
+                              ("hash-max-listpack-value", "hash_max_value"),
+                              ("set-max-intset-entries", "set_max_intset"),
+                              ("set-max-listpack-entries", "set_max_entries"),
+                              ("set-max-listpack-value", "set_max_value")):
             follow(option, partial(setattr, self.context, field))
         follow("loglevel", self.log.set_level)
 

@@ -45,6 +45,8 @@ AT_ONCE = cython.declare(uint32_t, 8)           # buckets: such a table is resiz
 STEP_BUCKETS = cython.declare(cython.int, 2)    # old buckets moved by each insertion and removal
 DISCARD_BUCKETS = cython.declare(uint32_t, 4096)        # emptied buckets whose pages go back at a time: 256 KiB
 MAPPED_BUCKETS = cython.declare(uint32_t, 16384)        # an array of so many is mapped by itself: 1 MiB
+CHAIN_PLACES = cython.declare(uint64_t, 28)             # slots of a chain that are drawn from: four buckets
+PLACES_TRIED = cython.declare(cython.int, 64)
 FILL = cython.declare(uint32_t, 6)              # entries a bucket, on average, before the array doubles
 
 bucket_p = cython.typedef(cython.pointer(Bucket))
@@ -538,13 +540,33 @@ def _chain_pick(b: bucket_p, random: uint64_t) -> bytep:
 
 @cython.cfunc
 @cython.nogil
+@cython.exceptval(check=False)
+def _chain_place(b: bucket_p, place: cython.uint) -> bytep:
+    """What is in the slot of that number, counted along the chain; NULL where it is empty or beyond."""
+    while place >= 7 and b.meta & 128:
+        b = cython.cast(bucket_p, b.entry[6])
+        place -= 7
+    if place >= 7 or not b.meta & (1 << place):
+        return cython.NULL
+    return b.entry[place]
+
+
+@cython.cfunc
+@cython.nogil
 @cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def table_random(t: table_p, random: uint64_t) -> bytep:
-    """A random entry by 64 random bits: of a random chain that is not empty. NULL where there is none."""
+    """A random entry by 64 random bits; NULL where there is none.
+
+    Each is as likely as any other: slots are drawn until one is in use. Only where PLACES_TRIED were empty, or beyond
+    CHAIN_PLACES, an entry of a random chain is taken.
+    """
     e: bytep
     index: uint64_t
     buckets: uint64_t
+    tried: cython.int = 0
+    places: uint64_t = CHAIN_PLACES if t.children else 7
+    b: bucket_p
     if t.used == 0:
         return cython.NULL
     buckets = cython.cast(uint64_t, t.mask) + 1
@@ -553,10 +575,13 @@ def table_random(t: table_p, random: uint64_t) -> bytep:
     while True:
         random = random * _LCG_A + _LCG_C
         index = (random >> 33) % buckets
-        if index <= t.mask:
-            e = _chain_pick(cython.address(t.b[index]), random >> 40)
+        b = cython.address(t.b[index]) if index <= t.mask else cython.address(t.old[index - t.mask - 1])
+        random = random * _LCG_A + _LCG_C
+        if tried < PLACES_TRIED:
+            e = _chain_place(b, cython.cast(cython.uint, (random >> 33) % places))
+            tried += 1
         else:
-            e = _chain_pick(cython.address(t.old[index - t.mask - 1]), random >> 40)
+            e = _chain_pick(b, random >> 40)
         if e != cython.NULL:
             return e
 

@@ -163,3 +163,18 @@ def test_a_hash_moves_as_a_whole(r, one, other):
     assert r("HSET", other, "field:1", "x") == 0 and r("HGET", one, "field:1") == b"1"
     assert r("RENAME", one, other) == OK
     assert r("HGET", other, "field:1") == b"1" and r("EXISTS", one) == 0
+
+
+@pytest.mark.parametrize("one, other", PAIRS[:6])
+@pytest.mark.parametrize("members", [range(-3, 400), ["a", *range(20)], [f"m{n}" for n in range(2500)]])
+def test_a_set_moves_as_a_whole(r, one, other, members):
+    r("SADD", one, *members)
+    r("EXPIRE", one, "1000")
+    r("SET", other, "old")
+    encoding = r("OBJECT", "ENCODING", one)
+    assert r("COPY", one, other) == 0 and r("COPY", one, other, "REPLACE") == 1
+    assert sorted(r("SMEMBERS", other)) == sorted(r("SMEMBERS", one)) == sorted(str(n).encode() for n in members)
+    assert 900 < r("TTL", other) <= 1000 and r("OBJECT", "ENCODING", other) == encoding
+    assert r("SADD", other, "x") == 1 and r("SISMEMBER", one, "x") == 0
+    assert r("RENAME", one, other) == OK
+    assert r("SCARD", other) == len(members) and r("EXISTS", one) == 0

@@ -215,6 +215,38 @@ def _keys(g: Generator) -> list:
     return [g.rng.choice([b"*", b"a*", b"{*}1", b"?", b"[a-c]", b"[^a]*", b"nothing", b"*\\", b"{?}[12]", b"*\xff"])]
 
 
+def _members(g: Generator) -> list:
+    """Words that often meet again: small integers, a few texts, sometimes more than a packed set holds."""
+    rng = g.rng
+    if rng.random() < 0.04:
+        start = rng.randrange(300)
+        return [b"%s%d" % (rng.choice([b"", b"m"]), n) for n in range(start, start + rng.choice([100, 130, 300, 520]))]
+    count = rng.choice([1, 1, 2, 3, 8])
+    return [g.value() if rng.random() < 0.2 else b"%d" % rng.randint(-5, 12) for _ in range(count)]
+
+
+def _with_members(g: Generator) -> list:
+    return [g.key(), *_members(g)]
+
+
+def _sets(*first: str) -> Callable[[Generator], list]:
+    def make(g: Generator) -> list:
+        return [getattr(g, pick)() for pick in first] + [g.key() for _ in range(g.rng.choice([1, 2, 2, 2, 3, 5]))]
+
+    return make
+
+
+def _sintercard(g: Generator) -> list:
+    keys = [g.key() for _ in range(g.rng.choice([1, 2, 2, 3]))]
+    limit = [] if g.rng.random() < 0.6 else [b"LIMIT", g.rng.choice([b"0", b"1", b"3", b"1000", b"-1"])]
+    return [Key(b"%d" % len(keys)), *keys, *limit]      # the number of keys stays, or there are other keys
+
+
+def _sscan(g: Generator) -> list:
+    tail = g.rng.choice([[], [b"COUNT", b"1000"], [b"MATCH", b"*1"], [b"COUNT", b"0"], [b"BOGUS", b"1"]])
+    return [g.key(), Key(g.rng.choice([b"0", b"0", b"abc"])), *tail]
+
+
 def _scan(g: Generator) -> list:
     tail = g.rng.choice([[], [b"COUNT", b"100"], [b"MATCH", b"*"], [b"TYPE", b"string"], [b"COUNT", b"0"],
                          [b"COUNT", b"x"],
@@ -246,7 +278,15 @@ MAKERS = [
     ("PTTL", _one, 2), ("EXPIRETIME", _one, 2), ("PEXPIRETIME", _one, 2), ("PERSIST", _one, 3),
     ("OBJECT", lambda g: [g.rng.choice([b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"]), g.key()], 3),
     ("MEMORY", lambda g: [b"USAGE", g.key()], 1), ("ECHO", lambda g: [g.value()], 1), ("PING", lambda g: [], 1),
+    ("SADD", _with_members, 16), ("SREM", _with_members, 8), ("SISMEMBER", lambda g: [g.key(), _members(g)[0]], 3),
+    ("SMISMEMBER", _with_members, 2), ("SCARD", _one, 2), ("SMEMBERS", _one, 4), ("SINTER", _sets(), 3),
+    # which member a smaller count would take is chance, and what follows would differ
+    ("SPOP", lambda g: [g.key(), Key(g.rng.choice([b"100000", b"0"]))], 1),
+    ("SRANDMEMBER", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 2),
+    ("SMOVE", lambda g: [g.key(), g.key(), _members(g)[0]], 4), ("SSCAN", _sscan, 1), ("SINTERCARD", _sintercard, 3),
+    ("SINTERSTORE", _sets("key"), 3), ("SUNION", _sets(), 3), ("SUNIONSTORE", _sets("key"), 3), ("SDIFF", _sets(), 3),
+    ("SDIFFSTORE", _sets("key"), 3),
     ("HELLO", lambda g: [g.rng.choice([b"2", b"3"])], 1), ("FLUSHDB", lambda g: [], 1),
 ]
-# a broken form of it would end the comparison of shapes
-WHOLE = {"HELLO"}
+# broken forms of these would end the comparison of shapes, or let chance decide
+WHOLE = {"HELLO", "SPOP"}
