@@ -23,7 +23,10 @@ cdef class Dispatcher:
     cdef readonly SlotStats slot_stats
     cdef Keyspace keyspace
     cdef Planned* planned
-    cdef Key foreseen                   # a key of the next batch that is hashed already; p is NULL where there is none
+    cdef Key[512] foreseen              # keys of requests to come, hashed already, in the order of the read buffer
+    cdef int foreseen_n
+    cdef int foreseen_at, foreseen_end  # those of the running client
+    cdef uint64_t turn                  # counts how often `foreseen` was begun anew
     cdef int next                       # request of the parser's batch that runs next
     cdef Py_ssize_t reply_start         # where the running command's reply begins
     cdef uint64_t started               # when it began, or the last one ended

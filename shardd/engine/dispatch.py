@@ -192,6 +192,7 @@ class Dispatcher:
         word: uint64_t
         db: Database = self.context.db
         n: cython.Py_ssize_t
+        new: cython.int = 0             # keys that nobody has looked at ahead
         for i in range(count):
             r = cython.address(self.parser.requests[first + i])
             p = cython.address(self.planned[i])
@@ -211,16 +212,20 @@ class Dispatcher:
             p.keyed = p.command != cython.NULL and 0 < p.command.first_key < r.argc
             if p.keyed:
                 key = argv + p.command.first_key
-                if key.p == self.foreseen.p and key.n == self.foreseen.n:
-                    p.key = self.foreseen
+                while self.foreseen_at < self.foreseen_end and self.foreseen[self.foreseen_at].p < key.p:
+                    self.foreseen_at += 1
+                if (self.foreseen_at < self.foreseen_end and self.foreseen[self.foreseen_at].p == key.p
+                        and self.foreseen[self.foreseen_at].n == key.n):
+                    p.key = self.foreseen[self.foreseen_at]
                 else:
                     key_init(cython.address(p.key), key.p, key.n)
-                if db.slots != cython.NULL:
-                    prefetch(cython.address(db.slots[p.key.slot]))
+                    new += 1
+                    if db.slots != cython.NULL:
+                        prefetch(cython.address(db.slots[p.key.slot]))
             else:
                 # or Context.other_key could take an argument at the same place for a key of an earlier batch
                 p.key.p = cython.NULL
-        if count < 2 or db.slots == cython.NULL:
+        if new < 2 or db.slots == cython.NULL:
             return 0
         for i in range(count):
             p = cython.address(self.planned[i])
@@ -390,6 +395,8 @@ class Dispatcher:
         start: cython.Py_ssize_t = 0
         due: list = self.due
         client: Client
+        self.foreseen_n = 0
+        self.turn += 1
         if self.context.journal.active:     # an effect is with its readers before its reply is on the way
             self.context.journal.flush()
         if not due:

@@ -10,7 +10,7 @@ import cython
 from cython.cimports.libc.stdint import uint8_t
 from cython.cimports.shardd.base.native import prefetch
 from cython.cimports.shardd.engine.dispatch import Dispatcher
-from cython.cimports.shardd.keyspace.database import Database, key_init
+from cython.cimports.shardd.keyspace.database import Database, Key, key_init
 from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
 from cython.cimports.shardd.structures.table import table_prefetch_bucket, table_prefetch_entry
 from cython.cimports.shardd.wire.request import input_state_clear
@@ -18,6 +18,8 @@ from cython.cimports.shardd.wire.request import input_state_clear
 from shardd.base import limits
 
 REQUESTS_MAX = cython.declare(cython.int, 1024)         # parsed at a time: bounds the argument array, not the client
+AHEAD_MAX = cython.declare(cython.int, 64)              # requests of one client that are looked at ahead
+FORESEEN_MAX = cython.declare(cython.int, 512)          # of all: their lines of memory fit the second-level cache
 LARGE_INPUT = cython.declare(cython.Py_ssize_t, limits.QUERY_BUFFER_BYTES_MIN)      # below it no limit has to be asked
 
 
@@ -60,8 +62,9 @@ class Session(Client):
         paused: cython.bint
         self.active_ms = self.transport.reactor.now_ms
         dispatcher.stats.bytes_in += n - self.transport.in_len
-        dispatcher.foreseen = self.next_key
-        self.next_key.p = cython.NULL
+        dispatcher.foreseen_at = self.ahead_at if self.ahead_turn == dispatcher.turn else 0
+        dispatcher.foreseen_end = self.ahead_end if self.ahead_turn == dispatcher.turn else 0
+        self.ahead_end = self.ahead_at = 0
         if dispatcher.holder is not None and dispatcher.holder is not self:
             dispatcher.hold.hold_back(self)
             return 0
@@ -108,38 +111,75 @@ class Session(Client):
     @cython.cfunc
     @cython.exceptval(check=False)
     def ahead(self, p: cython.pointer(uint8_t), n: cython.Py_ssize_t, step: cython.int) -> cython.bint:
-        """Prefetch for the first request, taking its first argument for a key: slot table, bucket, entry."""
-        db: Database = self.dispatcher.keyspace.databases[self.db]
-        name_n: cython.Py_ssize_t
-        key_n: cython.Py_ssize_t
+        """Prefetch for the keys of the first requests: slot tables, then buckets, then entries."""
+        dispatcher: Dispatcher = self.dispatcher
+        db: Database = dispatcher.keyspace.databases[self.db]
+        i: cython.int
+        key: cython.pointer(Key)
         if db.slots == cython.NULL:
             return False
-        if step > 0:
-            if self.next_key.p == cython.NULL:
-                return False
-            if step == 1:
-                table_prefetch_bucket(cython.address(db.slots[self.next_key.slot].t), self.next_key.hash)
+        if step == 0:
+            self.ahead_turn = dispatcher.turn
+            self.ahead_at = dispatcher.foreseen_n
+            self.ahead_end = self.foresee(p, n)
+        for i in range(self.ahead_at, self.ahead_end):
+            key = cython.address(dispatcher.foreseen[i])
+            if step == 0:
+                prefetch(cython.address(db.slots[key.slot]))
+            elif step == 1:
+                table_prefetch_bucket(cython.address(db.slots[key.slot].t), key.hash)
             else:
-                table_prefetch_entry(cython.address(db.slots[self.next_key.slot].t), self.next_key.hash)
-            return True
-        #        *2\r\n$3\r\nGET\r\n$16\r\n0123456789012345\r\n
-        if n < 16 or p[0] != 42 or p[2] != 13 or p[4] != 36 or p[6] != 13:
-            return False
-        name_n = p[5] - 48
-        if not 0 < name_n < 10 or n < 16 + name_n:
-            return False
-        p += 11 + name_n
-        n -= 11 + name_n
-        key_n = p[0] - 48
-        p += 1
-        if p[0] != 13:
-            key_n = key_n * 10 + p[0] - 48
-            p += 1
-        if p[0] != 13 or not 0 < key_n < 100 or n < key_n + 4:
-            return False
-        key_init(cython.address(self.next_key), p + 2, key_n)
-        prefetch(cython.address(db.slots[self.next_key.slot]))
-        return True
+                table_prefetch_entry(cython.address(db.slots[key.slot].t), key.hash)
+        return self.ahead_end > self.ahead_at
+
+    @cython.cfunc
+    @cython.overflowcheck(False)        # pointers are subtracted
+    @cython.exceptval(check=False)
+    def foresee(self, p: cython.pointer(uint8_t), n: cython.Py_ssize_t) -> cython.int:
+        """Hash the first argument of each request, taking it for a key, as long as requests are short and plain.
+
+            *2 $3 GET $16 0123456789012345        or, with a value of less than 1,000 bytes,
+            *3 $3 SET $16 0123456789012345 $32 ...
+
+        It goes to dispatcher.foreseen; returns where that ends. What looks different ends it, and costs nothing but time.
+        """
+        dispatcher: Dispatcher = self.dispatcher
+        end: cython.pointer(uint8_t) = p + n
+        count: cython.int = dispatcher.foreseen_n
+        most: cython.int = min(count + AHEAD_MAX, FORESEEN_MAX)
+        argc: cython.int
+        size: cython.Py_ssize_t
+        digits: cython.int
+        while count < most and end - p >= 20 and p[0] == 42 and p[2] == 13 and p[4] == 36 and p[6] == 13:
+            argc = p[1] - 48
+            size = p[5] - 48
+            if not 0 < size < 10 or end - p < 20 + size:
+                break
+            p += 10 + size                  # behind the command's name: the '$' of the first argument
+            size = 0
+            digits = 1
+            while digits < 3 and 48 <= p[digits] <= 57:
+                size = size * 10 + p[digits] - 48
+                digits += 1
+            if p[digits] != 13 or size < 1 or end - p < digits + size + 4:
+                break
+            p += digits + 2
+            key_init(cython.address(dispatcher.foreseen[count]), p, size)
+            count += 1
+            p += size + 2
+            if argc == 3 and end - p >= 8:
+                size = 0
+                digits = 1
+                while digits < 4 and 48 <= p[digits] <= 57:
+                    size = size * 10 + p[digits] - 48
+                    digits += 1
+                if p[digits] != 13 or end - p < digits + 4 + size:
+                    break
+                p += digits + 4 + size
+            elif argc != 2:
+                break
+        dispatcher.foreseen_n = count
+        return count
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
