@@ -21,7 +21,7 @@ What is one step, and what is not:
 - An engine that dies, or runs out of memory, between the writes:
       MSETNX            what the others have set is deleted again (none of it was there before)
       RENAME, RENAMENX  the new key is written before the old one is deleted: both may be there, none is lost
-      COPY              has one write; of a large collection a part may be there
+      COPY              the new key is there or not; like RENAME's, it is deleted where it cannot be written as a whole
       SWAPDB            those that have swapped swap back
   Where the engine that died had executed its write, and brings it back from its disk, that write stays.
 - An engine that is down when the reply is due has done all or nothing of its part; the error says that it is not known.
@@ -51,7 +51,8 @@ class Held:
     def __init__(self) -> None:
         self.links: dict[Engine, Link] = {}
         self.taken: list[Engine] = []
-        self.has_written = False
+        self.has_written = False        # something was sent that changes data
+        self.has_changed = False        # and it did
 
     async def take(self, engines: list[Engine]) -> None:
         """Hold the engines; CommandError where one cannot be held, and then nothing is done yet."""
@@ -77,7 +78,9 @@ class Held:
     async def write(self, engine: Engine, words: list[Any], db: int | None = None) -> Any:
         """A command that changes something, on one engine. Its reply; CommandError."""
         self.has_written = True
-        return (await self.ask([(engine, words)], db=db))[0]
+        reply = (await self.ask([(engine, words)], db=db))[0]
+        self.has_changed = True
+        return reply
 
     async def renew(self) -> None:
         """Hold the engines for limits.PROXY_HOLD_MS from now on; CommandError where a hold is over already."""
@@ -91,6 +94,9 @@ class Held:
                 if isinstance(reply, CommandError) and reply.text in (
                         errors.engine_lost(engine.index), errors.engine_silent(engine.index)):
                     raise CommandError(errors.engine_unreachable(engine.index))
+        if self.has_changed and any(isinstance(reply, CommandError) and reply.text == errors.HOLD_OVER
+                                    for reply in replies):      # "not executed" is true of this one only
+            raise CommandError(errors.EXECUTED_IN_PART)
         return checked(replies)
 
 
@@ -153,10 +159,15 @@ async def _move(held: Held, value: list[Any], engine: Engine, key: bytes, db: in
     writer = _WRITERS.get(bytes(kind))
     if writer is None:
         raise CommandError(errors.not_between_engines(bytes(kind)))
-    for number, words in enumerate(writer(key, content, expire_at_ms)):
-        if number >= _WRITES_AT_ONCE:       # many of them may take longer than a hold lasts
-            await held.renew()
-        await held.write(engine, words, db)
+    try:
+        for number, words in enumerate(writer(key, content, expire_at_ms)):
+            if number >= _WRITES_AT_ONCE:       # many of them may take longer than a hold lasts
+                await held.renew()
+            await held.write(engine, words, db)
+    except CommandError:
+        if held.has_changed:        # half a value is worse than none
+            await Ask([(held.links[engine], [b"DEL", key])], db=db)
+        raise
 
 
 # --- the commands -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.resp import OK, Error, encode
-from shardd.base import limits
+from shardd.base import errors, limits
 from unit.proxy.rig import Engine, Rig
 
 DOWN = Error("ERR engine 1 is down, the command may or may not have been executed")
@@ -27,6 +27,7 @@ class Store:
         self.waiting: list[tuple[object, list[bytes]]] = []
         self.deaf_to: bytes = b""
         self.refuses: bytes = b""
+        self.refusal = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
         self.dies_at: bytes = b""
         engine.auto = self.got
 
@@ -49,7 +50,7 @@ class Store:
         if name == self.deaf_to:
             return None
         if name == self.refuses:
-            return b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+            return self.refusal
         if name == b"SELECT":
             self.db[link] = int(request[1])
         if name == b"HOLD":
@@ -144,6 +145,30 @@ def test_a_large_collection_keeps_its_holds_until_it_is_written(rig, keys):
     assert entries[:5] == [*both, (0, b"READ"), (1, b"DEL"), piece]
     assert sorted(entries[5:7]) == both and entries[7] == piece
     assert sorted(entries[8:10]) == both and entries[10:12] == [piece, (0, b"DEL")]
+    assert rig.calm()
+
+
+def test_half_a_value_does_not_stay(rig, keys):
+    a, b = keys
+    c = rig.client()
+    rig.put(0, a, b"hash 5", 1_900_000_000_000)
+    rig.put(1, b, b"old")
+    rig.stores[1].refuses = b"PEXPIREAT"
+    assert c("COPY", a, b, "REPLACE") == Error("OOM command not allowed when used memory > 'maxmemory'.")
+    assert [name for index, name in rig.log if index == 1 and name != b"HOLD"] == [
+        b"PING", b"DEL", b"HSET", b"PEXPIREAT", b"DEL", b"RELEASE"]
+    assert rig.calm()
+
+
+def test_what_a_lost_hold_leaves_half_done_is_not_called_undone(rig, keys):
+    a, b = keys
+    c = rig.client()
+    rig.put(0, a, b"v")
+    rig.stores[0].refuses, rig.stores[0].refusal = b"DEL", b"-%b\r\n" % errors.HOLD_OVER
+    assert c("RENAME", a, b) == Error(errors.EXECUTED_IN_PART.decode())
+    assert rig.table(0) == {a: (b"v", -1)} and rig.table(1) == {b: (b"v", -1)}
+    rig.stores[1].refuses, rig.stores[1].refusal = b"SET", b"-%b\r\n" % errors.HOLD_OVER
+    assert c("RENAME", a, b) == Error(errors.HOLD_OVER.decode()), "nothing was written"
     assert rig.calm()
 
 
