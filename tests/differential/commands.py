@@ -28,7 +28,7 @@ class Profile(NamedTuple):
     without: frozenset[str] = frozenset()  # commands that the target does not have
 
 
-ENGINE = Profile("engine", ((b"a", b"b", b"c", b"", b"{t}1", b"{t}2", b"bin\0\xff", b"k" * 70),))
+ENGINE = Profile("engine", ((b"a", b"b", b"c", b"", b"{t}1", b"{t}2", b"{t}3", b"bin\0\xff", b"k" * 70),))
 TAGGED = Profile("tagged", ((b"{a}1", b"{a}2", b"{a}3"), (b"{b}1", b"{b}2"), (b"{foo}\0\xff", b"{foo}2"),
                            (b"x", b"{x}2")))
 
@@ -68,6 +68,8 @@ class Generator:
         junk = self.rng.choice(JUNK[:JUNK.index(b"1")] + JUNK[JUNK.index(b"1") + 1:])
         places = [at for at in range(1, len(command)) if not isinstance(command[at], Key)]
         kind = self.rng.randrange(4)
+        if kind == 1 and command[0].decode() in KEYS_TO_THE_END:
+            kind = 0
         if kind == 0 and len(command) > 1:
             command.pop()
         elif kind == 1:
@@ -86,6 +88,15 @@ class Generator:
     def any_key(self) -> "Key":
         """A key of any group, for commands that are split."""
         return Key(self.rng.choice(self.rng.choice(self.profile.groups)))
+
+    def family(self) -> list["Key"]:
+        """Keys of the command's group that lie in one slot, if possible several: for what engines do not share."""
+        for _ in range(3):
+            tag = _tag(self.key())
+            keys = [Key(key) for key in self.group if _tag(key) == tag]
+            if len(keys) > 1:
+                break
+        return keys
 
     def value(self) -> bytes:
         rng = self.rng
@@ -144,6 +155,13 @@ class Generator:
 
 class Key(bytes):
     """A word that is a key."""
+
+
+def _tag(key: bytes) -> bytes:
+    """What decides the slot of a key."""
+    start = key.find(b"{")
+    end = key.find(b"}", start + 1)
+    return key[start + 1:end] if 0 <= start < end - 1 else key
 
 
 def _set(g: Generator) -> list:
@@ -229,15 +247,23 @@ def _with_members(g: Generator) -> list:
     return [g.key(), *_members(g)]
 
 
-def _sets(*first: str) -> Callable[[Generator], list]:
-    def make(g: Generator) -> list:
-        return [getattr(g, pick)() for pick in first] + [g.key() for _ in range(g.rng.choice([1, 2, 2, 2, 3, 5]))]
+def _sets(g: Generator) -> list:
+    keys = g.family()
+    return [g.rng.choice(keys) for _ in range(g.rng.choice([1, 2, 2, 2, 3, 5]))]
 
-    return make
+
+def _store_sets(g: Generator) -> list:
+    keys = g.family()
+    return [g.rng.choice(keys) for _ in range(g.rng.choice([2, 3, 3, 4, 5]))]
+
+
+def _smove(g: Generator) -> list:
+    keys = g.family()
+    return [g.rng.choice(keys), g.rng.choice(keys), _members(g)[0]]
 
 
 def _sintercard(g: Generator) -> list:
-    keys = [g.key() for _ in range(g.rng.choice([1, 2, 2, 3]))]
+    keys = _sets(g)
     limit = [] if g.rng.random() < 0.6 else [b"LIMIT", g.rng.choice([b"0", b"1", b"3", b"1000", b"-1"])]
     return [Key(b"%d" % len(keys)), *keys, *limit]      # the number of keys stays, or there are other keys
 
@@ -279,14 +305,16 @@ MAKERS = [
     ("OBJECT", lambda g: [g.rng.choice([b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"]), g.key()], 3),
     ("MEMORY", lambda g: [b"USAGE", g.key()], 1), ("ECHO", lambda g: [g.value()], 1), ("PING", lambda g: [], 1),
     ("SADD", _with_members, 16), ("SREM", _with_members, 8), ("SISMEMBER", lambda g: [g.key(), _members(g)[0]], 3),
-    ("SMISMEMBER", _with_members, 2), ("SCARD", _one, 2), ("SMEMBERS", _one, 4), ("SINTER", _sets(), 3),
+    ("SMISMEMBER", _with_members, 2), ("SCARD", _one, 2), ("SMEMBERS", _one, 4), ("SINTER", _sets, 3),
     # which member a smaller count would take is chance, and what follows would differ
     ("SPOP", lambda g: [g.key(), Key(g.rng.choice([b"100000", b"0"]))], 1),
     ("SRANDMEMBER", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 2),
-    ("SMOVE", lambda g: [g.key(), g.key(), _members(g)[0]], 4), ("SSCAN", _sscan, 1), ("SINTERCARD", _sintercard, 3),
-    ("SINTERSTORE", _sets("key"), 3), ("SUNION", _sets(), 3), ("SUNIONSTORE", _sets("key"), 3), ("SDIFF", _sets(), 3),
-    ("SDIFFSTORE", _sets("key"), 3),
+    ("SMOVE", _smove, 4), ("SSCAN", _sscan, 1), ("SINTERCARD", _sintercard, 3),
+    ("SINTERSTORE", _store_sets, 3), ("SUNION", _sets, 3), ("SUNIONSTORE", _store_sets, 3), ("SDIFF", _sets, 3),
+    ("SDIFFSTORE", _store_sets, 3),
     ("HELLO", lambda g: [g.rng.choice([b"2", b"3"])], 1), ("FLUSHDB", lambda g: [], 1),
 ]
+# a word more would be a key, of another slot
+KEYS_TO_THE_END = {"SINTER", "SINTERSTORE", "SUNION", "SUNIONSTORE", "SDIFF", "SDIFFSTORE"}
 # broken forms of these would end the comparison of shapes, or let chance decide
 WHOLE = {"HELLO", "SPOP"}
