@@ -23,8 +23,8 @@ from cython.cimports.shardd.keyspace.entry import (
     ENC_LISTPACK, ENC_TABLE, TYPE_HASH, View, entry_body, entry_encoding, entry_set_body, entry_set_encoding)
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops, value_register
 from cython.cimports.shardd.structures.listpack import (
-    LP_REPLACE, lp_append, lp_copy, lp_delete, lp_find, lp_first, lp_free, lp_length, lp_memory, lp_new, lp_next,
-    lp_seek, lp_text, lp_valid, lp_bytes, lp_insert)
+    LP_REPLACE, lp_append_pair, lp_bytes, lp_copy, lp_delete, lp_find, lp_first, lp_free, lp_insert, lp_length,
+    lp_memory, lp_new, lp_next, lp_seek, lp_text, lp_valid)
 from cython.cimports.shardd.structures.number import format_int, format_long_double, parse_int64, parse_long_double
 from cython.cimports.shardd.structures.pairs import (
     PAIR_ADDED, PAIR_NO_MEMORY, Pairs, pair_key, pair_value, pairs_bytes, pairs_check, pairs_copy, pairs_find,
@@ -141,14 +141,8 @@ def _put(ctx: Context, e: bytep, field: arg_p, value: const_bytes, n: cython.Py_
     if lp_length(lp) // 2 >= ctx.hash_max_entries:
         _to_table(e)
         return _put(ctx, e, field, value, n)
-    lp = lp_append(lp, field.p, field.n)
+    lp = lp_append_pair(lp, field.p, field.n, value, n)
     if lp == cython.NULL:
-        raise MemoryError
-    entry_set_body(e, lp)
-    lp = lp_append(lp, value, n)
-    if lp == cython.NULL:
-        lp = _lp(e)
-        entry_set_body(e, lp_delete(lp, lp_seek(lp, -1), 1, cython.NULL))
         raise MemoryError
     entry_set_body(e, lp)
     return True

@@ -449,10 +449,7 @@ def lp_insert(lp: bytep, p: bytep, where: cython.int, text: const_bytes, n: cyth
             return cython.NULL
     p = lp + offset
     memmove(p + new_n, p + old_n, size - offset - old_n)
-    memcpy(p, e.head, e.head_n)
-    if e.data_n > 0:
-        memcpy(p + e.head_n, text, e.data_n)
-    memcpy(p + e.head_n + e.data_n, e.back, e.back_n)
+    _write(p, cython.address(e), text)
     store32(lp, cython.cast(uint32_t, total))
     if total < size:
         lp = _shrunk(lp, size, total, block)
@@ -491,6 +488,40 @@ def _shrunk(lp: bytep, size: cython.size_t, total: cython.size_t, block: bytep) 
 def lp_append(lp: bytep, text: const_bytes, n: cython.Py_ssize_t) -> bytep:
     """`lp_insert` at the end."""
     return lp_insert(lp, lp + load32(lp) - 1, LP_BEFORE, text, n, cython.NULL)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _write(p: bytep, e: cython.pointer(Encoded), text: const_bytes) -> bytep:
+    """Write an element; behind it."""
+    memcpy(p, e.head, e.head_n)
+    if e.data_n > 0:
+        memcpy(p + e.head_n, text, e.data_n)
+    memcpy(p + e.head_n + e.data_n, e.back, e.back_n)
+    return p + e.head_n + e.data_n + e.back_n
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lp_append_pair(lp: bytep, first: const_bytes, n: cython.Py_ssize_t, second: const_bytes,
+                   m: cython.Py_ssize_t) -> bytep:
+    """Both at the end, or, without memory, neither (NULL)."""
+    e: Encoded
+    other: Encoded
+    size: cython.size_t = load32(lp)
+    total: cython.size_t = size + _encode(cython.address(e), first, n) + _encode(cython.address(other), second, m)
+    if total > BYTES_MAX:
+        return cython.NULL
+    lp = cython.cast(bytep, resize(lp, size, total))
+    if lp == cython.NULL:
+        return cython.NULL
+    _write(_write(lp + size - 1, cython.address(e), first), cython.address(other), second)[0] = END
+    store32(lp, cython.cast(uint32_t, total))
+    _recount(lp, 2)
+    return lp
 
 
 @cython.cfunc
@@ -628,6 +659,12 @@ class Probe:
         self.address = _kept(lp_insert(
             lp, p, where, cython.cast(bytep, cython.cast(cython.p_char, text)), len(text), cython.address(at)))
         return _text(at)
+
+    def append_pair(self, first: bytes, second: bytes) -> None:
+        """lp_append_pair."""
+        self.address = _kept(lp_append_pair(
+            _at(self.address), cython.cast(bytep, cython.cast(cython.p_char, first)), len(first),
+            cython.cast(bytep, cython.cast(cython.p_char, second)), len(second)))
 
     def delete(self, index: int, count: int) -> bytes | None:
         """lp_delete; what is at that index then."""

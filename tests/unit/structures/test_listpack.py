@@ -109,6 +109,25 @@ def test_without_memory_nothing_changes(probe):
     assert probe.items() == [content[0], content[-1]]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(texts, texts), max_size=12))
+def test_pairs_are_appended_whole(pairs):
+    probe = Probe()
+    try:
+        for first, second in pairs:
+            probe.append_pair(first, second)
+            assert listpack.valid(probe.raw())
+        assert probe.items() == [text for pair in pairs for text in pair]
+        raw = probe.raw()
+        alloc.set_limit(alloc.used_memory())
+        with pytest.raises(MemoryError):
+            probe.append_pair(b"a", b"b" * 100_000)
+        assert probe.raw() == raw
+    finally:
+        alloc.set_limit(0)
+        probe.close()
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(texts, max_size=8), st.data())
 def test_damaged_bytes_are_found_or_harmless(items, data):
