@@ -32,13 +32,15 @@ from cython.cimports.shardd.structures.pairs import (
 from cython.cimports.shardd.structures.table import pair_key_len, pair_value_len, table_random, table_walk
 from cython.cimports.shardd.wire.request import Arg
 
-from shardd.base import errors
+from shardd.base import errors, limits
 
 arg_p = cython.typedef(cython.pointer(Arg))
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 pairs_p = cython.typedef(cython.pointer(Pairs))
 view_p = cython.typedef(cython.pointer(View))
 
+REPEATED_MAX = cython.declare(int64_t, limits.RANDOM_REPLY_BYTES_MAX)
+BULK_BYTES_MIN = cython.declare(int64_t, 6)     # of a reply of one field
 SAMPLE_WHOLE = cython.declare(int64_t, 3)       # above a third of the fields, HRANDFIELD picks from a list of all
 
 
@@ -608,10 +610,16 @@ def hrandfield_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.in
         for item in items:
             _reply_item(ctx, item, with_values)
         return 0
+    if -count > REPEATED_MAX // BULK_BYTES_MIN:
+        return ctx.error(errors.OUT_OF_RANGE)
+    start: cython.Py_ssize_t = ctx.reply.len
     _random_head(ctx, -count, with_values)
     while count < 0:
         _reply_item(ctx, _random_item(e), with_values)
         count += 1
+        if ctx.reply.len - start > REPEATED_MAX:
+            ctx.reply.truncate(start)
+            return ctx.error(errors.OUT_OF_RANGE)
     return 0
 
 

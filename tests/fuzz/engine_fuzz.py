@@ -19,7 +19,7 @@ CONNECTIONS = 6
 CHECK_EVERY = 40        # rounds
 ROUND_COMMANDS_MAX = 60
 # what would end or stop the process, or leave it: the rest of the list is fair game
-SPARED = {"shutdown", "debug", "config|rewrite", "config|set", "shardd", "replicaof", "slaveof"}
+SPARED = {"client|pause", "shutdown", "debug", "config|rewrite", "config|set", "shardd", "replicaof", "slaveof"}
 
 KEYS = [b"", b"a", b"b", b"{t}a", b"{t}b", b"{t}c", b"k" * 255, b"k" * 256, b"k" * 5000, b"\x00\r\n", b"*3\r\n$3\r\n"]
 NUMBERS = [b"0", b"1", b"-1", b"7", b"15", b"16383", b"-0", b"00", b"+1", b"9223372036854775807",

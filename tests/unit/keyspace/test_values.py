@@ -65,3 +65,9 @@ def test_without_memory_a_hash_stays_as_it_is(engine):
         alloc.set_limit(0)
     assert sorted(engine("HGETALL", "small")) == content and engine("EXISTS", "new") == 0 and engine("EXISTS", "copy") == 0
     assert engine.check() > 0
+
+
+@pytest.mark.parametrize("count", ["-9223372036854775807", "-4294967296"])
+def test_a_giant_number_of_random_fields_is_refused(engine, count):
+    assert str(engine("HRANDFIELD", "small", count)) == "ERR value is out of range"
+    assert len(engine("HRANDFIELD", "small", "-1000")) == 1000
