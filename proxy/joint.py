@@ -127,21 +127,22 @@ def _float(key: bytes, value: bytes, expire_at_ms: int) -> list[list[Any]]:
     return [*_string(key, value, expire_at_ms), [b"INCRBYFLOAT", key, 0]]
 
 
-def _hash(key: bytes, content: list[Any], expire_at_ms: int) -> list[list[Any]]:
-    """In pieces, as a client's command would be too long otherwise."""
+def _in_pieces(command: bytes, key: bytes, elements: list[Any], expire_at_ms: int) -> list[list[Any]]:
+    """A collection, by a command that takes elements (tuples of words). In pieces, as a command for all could be too long;
+    what fits a packed form is one piece, which decides the form as it was."""
     commands: list[list[Any]] = [[b"DEL", key]]
-    for start in range(0, len(content), limits.PROXY_MOVED_ELEMENTS):
-        piece = content[start:start + limits.PROXY_MOVED_ELEMENTS]
-        commands.append([b"HSET", key, *(word for field, value, _ in piece for word in (field, value))])
+    for start in range(0, len(elements), limits.PROXY_MOVED_ELEMENTS):
+        piece = elements[start:start + limits.PROXY_MOVED_ELEMENTS]
+        commands.append([command, key, *(word for element in piece for word in element)])
     return commands + ([[b"PEXPIREAT", key, expire_at_ms]] if expire_at_ms >= 0 else [])
+
+
+def _hash(key: bytes, content: list[Any], expire_at_ms: int) -> list[list[Any]]:
+    return _in_pieces(b"HSET", key, [(field, value) for field, value, _ in content], expire_at_ms)
 
 
 def _set(key: bytes, content: list[Any], expire_at_ms: int) -> list[list[Any]]:
-    """In pieces, too; one that fits a packed form is one piece, which decides the form as it was."""
-    commands: list[list[Any]] = [[b"DEL", key]]
-    for start in range(0, len(content), limits.PROXY_MOVED_ELEMENTS):
-        commands.append([b"SADD", key, *content[start:start + limits.PROXY_MOVED_ELEMENTS]])
-    return commands + ([[b"PEXPIREAT", key, expire_at_ms]] if expire_at_ms >= 0 else [])
+    return _in_pieces(b"SADD", key, [(member,) for member in content], expire_at_ms)
 
 
 _WRITERS: Final[dict[bytes, Callable[[bytes, Any, int], list[list[Any]]]]] = {

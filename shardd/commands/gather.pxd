@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, int64_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, int64_t, uint64_t
 from shardd.base.native cimport bytep
 from shardd.commands.context cimport Context
 from shardd.structures.table cimport Table
@@ -17,6 +17,8 @@ ctypedef struct ScanOptions:
     Py_ssize_t pattern_n
 
 cdef bint arg_cursor(const Arg* arg, uint64_t* cursor) noexcept nogil   # as C's strtoul reads it
-cdef bint scan_options(Context ctx, Arg* argv, int argc, ScanOptions* o) except -1      # False: an error was replied
+# HSCAN and its like: what to scan, or NULL where the reply is made. Then scan_table for a table.
+cdef bytep scan_begin(Context ctx, Arg* argv, int argc, uint32_t type, ScanOptions* o)
+cdef int scan_table(Context ctx, Table* t, ScanOptions* o, bint values) except -1
 cdef bint scan_wants(ScanOptions* o, const uint8_t* text, Py_ssize_t n) noexcept nogil
 cdef int gather_scan(Table* t, ScanOptions* o, Gathered* found) except -1   # moves o.cursor on; free found.pairs

@@ -1,18 +1,19 @@
-"""HSCAN, SSCAN, ZSCAN: what they share. Their options, and a step of a scan over a table of pairs.
+"""HSCAN, SSCAN, ZSCAN: what they share. Their options, and a step of a scan over a table of pairs, with its reply.
 
 As in Redis, a collection in a listpack is returned as a whole with cursor 0, whatever COUNT says; one in a table by
 chains, until COUNT pairs were seen or ten times as many chains.
 """
 import cython
 from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import realloc
+from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.commands.args import arg_int64, arg_is
+from cython.cimports.shardd.commands.args import arg_int64, arg_is, of_type
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.gather import Gathered, ScanOptions
 from cython.cimports.shardd.structures.glob import glob_match
-from cython.cimports.shardd.structures.table import Table, table_scan
+from cython.cimports.shardd.structures.pairs import pair_key, pair_value
+from cython.cimports.shardd.structures.table import Table, pair_key_len, pair_value_len, table_scan
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors
@@ -28,7 +29,7 @@ CHAINS_PER_PAIR = cython.declare(int64_t, 10)
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def scan_options(ctx: Context, argv: arg_p, argc: cython.int, o: options_p) -> cython.bint:
+def _options(ctx: Context, argv: arg_p, argc: cython.int, o: options_p) -> cython.bint:
     """[MATCH pattern] [COUNT count] from argv[3] on (the cursor has been read); False where an error was replied."""
     i: cython.int = 3
     o.count = COUNT
@@ -49,6 +50,55 @@ def scan_options(ctx: Context, argv: arg_p, argc: cython.int, o: options_p) -> c
             return False
         i += 2
     return True
+
+
+@cython.cfunc
+def scan_begin(ctx: Context, argv: cython.pointer(Arg), argc: cython.int, type: uint32_t,
+               o: cython.pointer(ScanOptions)) -> bytep:
+    """HSCAN key cursor [MATCH pattern] [COUNT count]: the entry, and what is wanted of it. NULL: the reply is made, an
+    error or that of an absent key, whose options are not looked at, as in Redis.
+    """
+    e: bytep
+    if not arg_cursor(argv + 2, cython.address(o.cursor)):
+        ctx.error(errors.INVALID_CURSOR)
+        return cython.NULL
+    e = ctx.db.read(cython.address(ctx.key))
+    if not of_type(ctx, e, type):
+        return cython.NULL
+    if e == cython.NULL:
+        ctx.reply.array(2)
+        ctx.reply.bulk(b"0", 1)
+        ctx.reply.array(0)
+        return cython.NULL
+    return e if _options(ctx, argv, argc, o) else cython.NULL
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def scan_table(ctx: Context, t: cython.pointer(Table), o: options_p, values: cython.bint) -> cython.int:
+    """The reply to a step of a scan over pairs: their keys, or keys and values."""
+    found: Gathered
+    pair: bytep
+    i: int64_t
+    wanted: int64_t = 0
+    try:
+        gather_scan(t, o, cython.address(found))
+        for i in range(found.n):
+            pair = found.pairs[i]
+            if scan_wants(o, pair_key(pair), pair_key_len(pair)):
+                found.pairs[wanted] = pair
+                wanted += 1
+        ctx.reply.array(2)
+        ctx.reply.bulk_int(cython.cast(int64_t, o.cursor))
+        ctx.reply.array(2 * wanted if values else wanted)
+        for i in range(wanted):
+            pair = found.pairs[i]
+            ctx.reply.bulk(pair_key(pair), pair_key_len(pair))
+            if values:
+                ctx.reply.bulk(pair_value(pair), pair_value_len(pair))
+    finally:
+        free(found.pairs)
+    return 0
 
 
 @cython.cfunc

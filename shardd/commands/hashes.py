@@ -11,20 +11,19 @@ Invariants: a hash has a field; the command that takes the last one deletes the 
 import random
 
 import cython
-from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is, of_type
 from cython.cimports.shardd.commands.context import Context
-from cython.cimports.shardd.commands.gather import (
-    Gathered, ScanOptions, arg_cursor, gather_scan, scan_options, scan_wants)
+from cython.cimports.shardd.commands.gather import ScanOptions, scan_begin, scan_table, scan_wants
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.entry import (
     ENC_LISTPACK, ENC_TABLE, TYPE_HASH, View, entry_body, entry_encoding, entry_set_body, entry_set_encoding)
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops, value_register
 from cython.cimports.shardd.structures.listpack import (
-    LP_REPLACE, lp_append_pair, lp_bytes, lp_copy, lp_delete, lp_find, lp_first, lp_free, lp_insert, lp_length,
-    lp_memory, lp_new, lp_next, lp_seek, lp_text, lp_valid)
+    LP_REPLACE, lp_append_pair, lp_body_bytes, lp_body_copy, lp_body_free, lp_bytes, lp_delete, lp_find, lp_first,
+    lp_free, lp_insert, lp_length, lp_new, lp_next, lp_seek, lp_text, lp_valid)
 from cython.cimports.shardd.structures.number import format_int, format_long_double, parse_int64, parse_long_double
 from cython.cimports.shardd.structures.pairs import (
     PAIR_ADDED, PAIR_NO_MEMORY, Pairs, pair_key, pair_value, pairs_bytes, pairs_check, pairs_copy, pairs_find,
@@ -454,71 +453,46 @@ def _reply_all(ctx: Context, e: bytep, fields: cython.bint, values: cython.bint)
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def hgetall_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
+def _walk(ctx: Context, fields: cython.bint, values: cython.bint) -> cython.int:
+    """HGETALL, HKEYS, HVALS"""
     e: bytep = ctx.db.read(cython.address(ctx.key))
     if not of_type(ctx, e, TYPE_HASH):
         return 0
-    ctx.reply.map(_length(e))
-    return _reply_all(ctx, e, True, True)
+    if fields and values:
+        ctx.reply.map(_length(e))
+    else:
+        ctx.reply.array(_length(e))
+    return _reply_all(ctx, e, fields, values)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def hgetall_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
+    return _walk(ctx, True, True)
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def hkeys_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
-    e: bytep = ctx.db.read(cython.address(ctx.key))
-    if not of_type(ctx, e, TYPE_HASH):
-        return 0
-    ctx.reply.array(_length(e))
-    return _reply_all(ctx, e, True, False)
+    return _walk(ctx, True, False)
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def hvals_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
-    e: bytep = ctx.db.read(cython.address(ctx.key))
-    if not of_type(ctx, e, TYPE_HASH):
-        return 0
-    ctx.reply.array(_length(e))
-    return _reply_all(ctx, e, False, True)
+    return _walk(ctx, False, True)
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def hscan_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
-    """HSCAN key cursor [MATCH pattern] [COUNT count]. As in Redis, options of an absent key are not looked at."""
     o: ScanOptions
-    found: Gathered
-    i: int64_t
-    e: bytep
-    if not arg_cursor(argv + 2, cython.address(o.cursor)):
-        return ctx.error(errors.INVALID_CURSOR)
-    e = ctx.db.read(cython.address(ctx.key))
-    if not of_type(ctx, e, TYPE_HASH):
-        return 0
+    e: bytep = scan_begin(ctx, argv, argc, TYPE_HASH, cython.address(o))
     if e == cython.NULL:
-        ctx.reply.array(2)
-        ctx.reply.bulk(b"0", 1)
-        return ctx.reply.array(0)
-    if not scan_options(ctx, argv, argc, cython.address(o)):
         return 0
-    if entry_encoding(e) == ENC_LISTPACK:
-        return _scan_small(ctx, _lp(e), cython.address(o))
-    try:
-        gather_scan(cython.address(_pairs(e).t), cython.address(o), cython.address(found))
-        ctx.reply.array(2)
-        ctx.reply.bulk_int(cython.cast(int64_t, o.cursor))
-        wanted: int64_t = 0
-        for i in range(found.n):
-            if scan_wants(cython.address(o), pair_key(found.pairs[i]), pair_key_len(found.pairs[i])):
-                found.pairs[wanted] = found.pairs[i]
-                wanted += 1
-        ctx.reply.array(2 * wanted)
-        for i in range(wanted):
-            ctx.reply.bulk(pair_key(found.pairs[i]), pair_key_len(found.pairs[i]))
-            ctx.reply.bulk(pair_value(found.pairs[i]), pair_value_len(found.pairs[i]))
-    finally:
-        free(found.pairs)
-    return 0
+    if entry_encoding(e) == ENC_TABLE:
+        return scan_table(ctx, cython.address(_pairs(e).t), cython.address(o), True)
+    return _scan_small(ctx, _lp(e), cython.address(o))
 
 
 @cython.cfunc
@@ -662,25 +636,6 @@ def _small_length(body: cython.p_void) -> uint64_t:
 
 
 @cython.cfunc
-@cython.exceptval(check=False)
-def _small_bytes(body: cython.p_void) -> cython.size_t:
-    return lp_memory(cython.cast(bytep, body))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _small_copy(body: cython.p_void) -> cython.p_void:
-    return lp_copy(cython.cast(bytep, body))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _small_free(body: cython.p_void, elements: int64_t) -> cython.bint:
-    lp_free(cython.cast(bytep, body))
-    return True
-
-
-@cython.cfunc
 def _small_items(body: cython.p_void) -> object:
     lp: bytep = cython.cast(bytep, body)
     p: bytep = lp_first(lp)
@@ -723,12 +678,14 @@ def _register_forms() -> cython.int:
     large: ValueOps
     small.name = b"listpack"
     small.length = _small_length
-    small.bytes = _small_bytes
-    small.copy = _small_copy
-    small.free = _small_free
+    small.packed = True
+    small.bytes = lp_body_bytes
+    small.copy = lp_body_copy
+    small.free = lp_body_free
     small.items = _small_items
     small.check = _small_check
     large.name = b"hashtable"
+    large.packed = False
     large.length = pairs_length
     large.bytes = pairs_bytes
     large.copy = pairs_copy

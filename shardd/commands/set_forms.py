@@ -30,11 +30,11 @@ from cython.cimports.shardd.keyspace.entry import (
     entry_set_encoding)
 from cython.cimports.shardd.keyspace.values import ValueOps, value_dispose, value_ops, value_register
 from cython.cimports.shardd.structures.intset import (
-    intset_bytes, intset_copy, intset_delete, intset_find, intset_free, intset_get, intset_insert, intset_length,
-    intset_memory, intset_new, intset_valid)
+    intset_body_bytes, intset_body_copy, intset_body_free, intset_bytes, intset_delete, intset_find, intset_get,
+    intset_insert, intset_length, intset_new, intset_valid)
 from cython.cimports.shardd.structures.listpack import (
-    LpValue, lp_append, lp_bytes, lp_copy, lp_delete, lp_find, lp_first, lp_free, lp_get, lp_length, lp_memory, lp_new,
-    lp_next, lp_seek, lp_valid)
+    LpValue, lp_append, lp_body_bytes, lp_body_copy, lp_body_free, lp_bytes, lp_delete, lp_find, lp_first, lp_get,
+    lp_length, lp_new, lp_next, lp_seek, lp_valid)
 from cython.cimports.shardd.structures.number import format_int, parse_int64
 from cython.cimports.shardd.structures.pairs import (
     PAIR_ADDED, PAIR_NO_MEMORY, Pairs, pair_key, pairs_bytes, pairs_check, pairs_copy, pairs_find, pairs_free,
@@ -344,18 +344,6 @@ def _put(encoding: uint32_t, body: cython.pp_void, v: value_p) -> cython.bint:
 
 
 @cython.cfunc
-@cython.exceptval(check=False)
-def _free(encoding: uint32_t, body: cython.p_void) -> cython.void:
-    """Free a body: a packed one, which is one block, at once."""
-    if encoding == ENC_TABLE:
-        value_dispose(TYPE_SET, encoding, body)
-    elif encoding == ENC_INTSET:
-        intset_free(cython.cast(bytep, body))
-    else:
-        lp_free(cython.cast(bytep, body))
-
-
-@cython.cfunc
 @cython.exceptval(-1, check=False)
 def set_convert(e: bytep, encoding: uint32_t) -> cython.int:
     """Give a set another form, which must be able to hold its members; MemoryError, and nothing is changed then."""
@@ -376,10 +364,10 @@ def set_convert(e: bytep, encoding: uint32_t) -> cython.int:
     finally:
         members_end(cython.address(m))
         if not done:
-            _free(encoding, body)
+            value_dispose(TYPE_SET, encoding, body)
     entry_set_body(e, body)
     entry_set_encoding(e, encoding)
-    _free(old_encoding, old)
+    value_dispose(TYPE_SET, old_encoding, old)
     return 0
 
 
@@ -492,25 +480,6 @@ def _intset_length(body: cython.p_void) -> uint64_t:
 
 
 @cython.cfunc
-@cython.exceptval(check=False)
-def _intset_bytes(body: cython.p_void) -> cython.size_t:
-    return intset_memory(cython.cast(bytep, body))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _intset_copy(body: cython.p_void) -> cython.p_void:
-    return intset_copy(cython.cast(bytep, body))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _intset_free(body: cython.p_void, elements: int64_t) -> cython.bint:
-    intset_free(cython.cast(bytep, body))
-    return True
-
-
-@cython.cfunc
 def _intset_items(body: cython.p_void) -> object:
     return _items(ENC_INTSET, body)
 
@@ -528,25 +497,6 @@ def _intset_check(body: cython.p_void) -> cython.int:
 @cython.exceptval(check=False)
 def _packed_length(body: cython.p_void) -> uint64_t:
     return lp_length(cython.cast(bytep, body))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _packed_bytes(body: cython.p_void) -> cython.size_t:
-    return lp_memory(cython.cast(bytep, body))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _packed_copy(body: cython.p_void) -> cython.p_void:
-    return lp_copy(cython.cast(bytep, body))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _packed_free(body: cython.p_void, elements: int64_t) -> cython.bint:
-    lp_free(cython.cast(bytep, body))
-    return True
 
 
 @cython.cfunc
@@ -575,21 +525,23 @@ def register_set_forms() -> cython.int:
     ops: ValueOps
     ops.name = b"intset"
     ops.length = _intset_length
-    ops.bytes = _intset_bytes
-    ops.copy = _intset_copy
-    ops.free = _intset_free
+    ops.packed = True
+    ops.bytes = intset_body_bytes
+    ops.copy = intset_body_copy
+    ops.free = intset_body_free
     ops.items = _intset_items
     ops.check = _intset_check
     value_register(TYPE_SET, ENC_INTSET, cython.address(ops))
     ops.name = b"listpack"
     ops.length = _packed_length
-    ops.bytes = _packed_bytes
-    ops.copy = _packed_copy
-    ops.free = _packed_free
+    ops.bytes = lp_body_bytes
+    ops.copy = lp_body_copy
+    ops.free = lp_body_free
     ops.items = _packed_items
     ops.check = _packed_check
     value_register(TYPE_SET, ENC_LISTPACK, cython.address(ops))
     ops.name = b"hashtable"
+    ops.packed = False
     ops.length = pairs_length
     ops.bytes = pairs_bytes
     ops.copy = pairs_copy

@@ -9,12 +9,10 @@ import random
 
 import cython
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t
-from cython.cimports.libc.stdlib import free
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, of_type
 from cython.cimports.shardd.commands.context import Context
-from cython.cimports.shardd.commands.gather import (
-    Gathered, ScanOptions, arg_cursor, gather_scan, scan_options, scan_wants)
+from cython.cimports.shardd.commands.gather import ScanOptions, scan_begin, scan_table, scan_wants
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.set_forms import (
     member_bytes, member_of, register_set_forms, reply_member, reply_members, set_add, set_body_new, set_fit,
@@ -22,8 +20,7 @@ from cython.cimports.shardd.commands.set_forms import (
 from cython.cimports.shardd.keyspace.database import Key
 from cython.cimports.shardd.keyspace.entry import ENC_TABLE, TYPE_SET, entry_body, entry_encoding
 from cython.cimports.shardd.structures.listpack import LpValue
-from cython.cimports.shardd.structures.pairs import Pairs, pair_key
-from cython.cimports.shardd.structures.table import pair_key_len
+from cython.cimports.shardd.structures.pairs import Pairs
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors, limits
@@ -189,33 +186,13 @@ def smembers_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def sscan_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
-    """SSCAN key cursor [MATCH pattern] [COUNT count]. As in Redis, options of an absent key are not looked at."""
     o: ScanOptions
-    found: Gathered
-    wanted: list
-    i: int64_t
-    e: bytep
-    if not arg_cursor(argv + 2, cython.address(o.cursor)):
-        return ctx.error(errors.INVALID_CURSOR)
-    e = ctx.db.read(cython.address(ctx.key))
-    if not of_type(ctx, e, TYPE_SET):
+    e: bytep = scan_begin(ctx, argv, argc, TYPE_SET, cython.address(o))
+    if e == cython.NULL:
         return 0
-    if e != cython.NULL and not scan_options(ctx, argv, argc, cython.address(o)):
-        return 0
-    ctx.reply.array(2)
-    if e == cython.NULL or entry_encoding(e) != ENC_TABLE:
-        ctx.reply.bulk(b"0", 1)
-        return ctx.reply.array(0) if e == cython.NULL else _scan_small(ctx, e, cython.address(o))
-    try:
-        gather_scan(cython.address(cython.cast(pairs_p, entry_body(e)).t), cython.address(o), cython.address(found))
-        ctx.reply.bulk_int(cython.cast(int64_t, o.cursor))
-        wanted = []
-        for i in range(found.n):
-            if scan_wants(cython.address(o), pair_key(found.pairs[i]), pair_key_len(found.pairs[i])):
-                wanted.append(cython.cast(cython.p_char, pair_key(found.pairs[i]))[:pair_key_len(found.pairs[i])])
-        return ctx.reply.value(wanted)
-    finally:
-        free(found.pairs)
+    if entry_encoding(e) == ENC_TABLE:
+        return scan_table(ctx, cython.address(cython.cast(pairs_p, entry_body(e)).t), cython.address(o), False)
+    return _scan_small(ctx, e, cython.address(o))
 
 
 @cython.cfunc
@@ -227,6 +204,8 @@ def _scan_small(ctx: Context, e: bytep, o: cython.pointer(ScanOptions)) -> cytho
     for member in set_items(e):
         if scan_wants(o, cython.cast(bytep, cython.cast(cython.p_char, member)), len(member)):
             wanted.append(member)
+    ctx.reply.array(2)
+    ctx.reply.bulk(b"0", 1)
     return ctx.reply.value(wanted)
 
 

@@ -4,6 +4,7 @@ from shardd.base.native cimport bytep
 # What can be done with the body of a collection, whatever it is made of. One per type and encoding.
 ctypedef struct ValueOps:
     const char* name                                            # what OBJECT ENCODING says
+    bint packed                                                 # one block, however many elements it has
     uint64_t (*length)(void* body) noexcept nogil               # elements: a hash's fields, a sorted set's members
     size_t (*bytes)(void* body) noexcept                  # all memory it holds, as used_memory counts it
     void* (*copy)(void* body) noexcept                    # another one of the same content; NULL without memory

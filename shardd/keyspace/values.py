@@ -9,7 +9,7 @@
 
 A structure (a listpack, a hash table ...) registers its operations for the types that use it when its family is built;
 the keyspace calls them where an entry is freed, measured, copied or checked. It owns the bodies of entries that are
-gone and too large to be freed on the spot: those are freed a step at a time (value_free_step), so that no deletion
+gone and of too many blocks to be freed on the spot: those are freed a step at a time (value_free_step), so that no deletion
 stalls the loop, whatever it deletes and whoever asked for it.
 
 Invariants: a body belongs to one entry or to the list of those to be freed. An operation is registered before the first
@@ -63,7 +63,7 @@ def value_dispose(type: uint32_t, encoding: uint32_t, body: cython.p_void) -> cy
     ops: ops_p = value_ops(type, encoding)
     cap: cython.size_t
     grown: cython.p_void
-    if ops.length(body) > AT_ONCE:
+    if not ops.packed and ops.length(body) > AT_ONCE:
         if _doomed_n == _doomed_cap:
             cap = 2 * _doomed_cap + 16
             grown = realloc(_doomed, cap * cython.sizeof(Doomed))

@@ -1,5 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t
 
+cdef size_t SMALL_MAX                                   # bytes; above it, blocks are libc's
+
 # All return NULL where the memory cannot be had, and change nothing then. `n` of release and resize is the size that
 # was asked for.
 cdef void* allocate(size_t n) noexcept nogil

@@ -13,3 +13,8 @@ cdef bint intset_find(const uint8_t* s, int64_t value, uint32_t* index) noexcept
 cdef bytep intset_insert(bytep s, uint32_t index, int64_t value) noexcept nogil # absent; index: as intset_find says
 cdef bytep intset_delete(bytep s, uint32_t index) noexcept nogil
 cdef bint intset_valid(const uint8_t* s, size_t size) noexcept nogil    # whether these bytes are an intset
+
+# The same as the keyspace wants it of a body (ValueOps).
+cdef size_t intset_body_bytes(void* body) noexcept
+cdef void* intset_body_copy(void* body) noexcept
+cdef bint intset_body_free(void* body, int64_t elements) noexcept

@@ -17,13 +17,12 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.shardd.base.native import bytep, load16, load32, load64, store16, store32, store64
-from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release, resize
+from cython.cimports.shardd.structures.alloc import SMALL_MAX, allocate, block_bytes, release, resize
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
 HEAD = cython.declare(cython.size_t, 8)
 NARROWEST = cython.declare(uint32_t, 2)
-SMALL_MAX = cython.declare(cython.size_t, 2048)         # alloc's: above it, blocks are malloc's
 
 
 @cython.cfunc
@@ -254,6 +253,28 @@ def intset_valid(s: const_bytes, size: cython.size_t) -> cython.bint:
     for i in range(1, load32(s + 4)):
         if intset_get(s, i - 1) >= intset_get(s, i):
             return False
+    return True
+
+
+# ---- what the keyspace wants of a body
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def intset_body_bytes(body: cython.p_void) -> cython.size_t:
+    return intset_memory(cython.cast(bytep, body))
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def intset_body_copy(body: cython.p_void) -> cython.p_void:
+    return intset_copy(cython.cast(bytep, body))
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def intset_body_free(body: cython.p_void, elements: int64_t) -> cython.bint:
+    """It is one block, so all goes at once."""
+    intset_free(cython.cast(bytep, body))
     return True
 
 

@@ -35,3 +35,8 @@ cdef bytep lp_prepend(bytep lp, const uint8_t* text, Py_ssize_t n) noexcept nogi
 cdef bytep lp_delete(bytep lp, bytep p, uint32_t count, bytep* at) noexcept nogil
 cdef Py_ssize_t lp_entry_bytes(const uint8_t* text, Py_ssize_t n) noexcept nogil        # what an element would take
 cdef bint lp_valid(const uint8_t* lp, size_t size) noexcept nogil       # whether these bytes are a listpack
+
+# The same as the keyspace wants it of a body (ValueOps).
+cdef size_t lp_body_bytes(void* body) noexcept
+cdef void* lp_body_copy(void* body) noexcept
+cdef bint lp_body_free(void* body, int64_t elements) noexcept

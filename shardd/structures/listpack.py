@@ -26,7 +26,7 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memmove
 from cython.cimports.shardd.base.native import bytep, load16, load32, load64, store16, store32, store64
-from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release, resize
+from cython.cimports.shardd.structures.alloc import SMALL_MAX, allocate, block_bytes, release, resize
 from cython.cimports.shardd.structures.listpack import LP_AFTER, LP_BEFORE, LP_REPLACE, LpValue
 from cython.cimports.shardd.structures.number import format_int, parse_int64
 
@@ -37,7 +37,6 @@ value_p = cython.typedef(cython.pointer(LpValue))
 
 HEAD = cython.declare(cython.int, 6)
 END = cython.declare(uint8_t, 255)
-SMALL_MAX = cython.declare(cython.size_t, 2048)         # alloc's: above it, blocks are malloc's
 COUNT_UNKNOWN = cython.declare(uint32_t, 65535)
 BYTES_MAX = cython.declare(cython.size_t, limits.LISTPACK_BYTES_MAX)
 INT_TEXT_MAX = cython.declare(cython.Py_ssize_t, 20)
@@ -597,6 +596,28 @@ def lp_valid(lp: const_bytes, size: cython.size_t) -> cython.bint:
         at += body + back
         count += 1
     return load16(lp + 4) == (count if count < COUNT_UNKNOWN else COUNT_UNKNOWN) or load16(lp + 4) == COUNT_UNKNOWN
+
+
+# ---- what the keyspace wants of a body
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def lp_body_bytes(body: cython.p_void) -> cython.size_t:
+    return lp_memory(cython.cast(bytep, body))
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def lp_body_copy(body: cython.p_void) -> cython.p_void:
+    return lp_copy(cython.cast(bytep, body))
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def lp_body_free(body: cython.p_void, elements: int64_t) -> cython.bint:
+    """It is one block, so all goes at once."""
+    lp_free(cython.cast(bytep, body))
+    return True
 
 
 class Probe:
