@@ -38,6 +38,7 @@ COMPILED = [
     "shardd.structures.number",
     "shardd.structures.names",
     "shardd.structures.histogram",
+    "shardd.structures.random",
     "shardd.structures.table",
     "shardd.structures.pairs",
     "shardd.structures.intset",

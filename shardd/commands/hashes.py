@@ -28,6 +28,7 @@ from cython.cimports.shardd.structures.number import format_int, format_long_dou
 from cython.cimports.shardd.structures.pairs import (
     PAIR_ADDED, PAIR_NO_MEMORY, Pairs, pair_key, pair_value, pairs_bytes, pairs_check, pairs_copy, pairs_find,
     pairs_free, pairs_length, pairs_new, pairs_put, pairs_remove)
+from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.table import pair_key_len, pair_value_len, table_random, table_walk
 from cython.cimports.shardd.wire.request import Arg
 
@@ -530,9 +531,9 @@ def _random_item(e: bytep) -> tuple:
     pair: bytep
     p: bytep
     if entry_encoding(e) == ENC_TABLE:
-        pair = table_random(cython.address(_pairs(e).t), random.getrandbits(64))
+        pair = table_random(cython.address(_pairs(e).t), random_bits())
         return _pair_item(pair)
-    p = lp_seek(_lp(e), 2 * random.randrange(_length(e)))
+    p = lp_seek(_lp(e), 2 * cython.cast(int64_t, random_bits() % _length(e)))
     return (_text(p), _text(lp_next(_lp(e), p)), -1)
 
 

@@ -26,7 +26,6 @@ cdef bint member_number(LpValue* v, int64_t* number) noexcept nogil     # whethe
 cdef int64_t set_length(bytep e) noexcept                               # 0 for NULL
 cdef bint set_has(bytep e, LpValue* v) noexcept                         # NULL has none
 cdef void set_random(bytep e, LpValue* v) noexcept                      # of a set that has members
-cdef uint64_t random_bits() noexcept nogil
 cdef uint32_t set_form_for(Context ctx, LpValue* first, int64_t count) noexcept  # a new set's
 cdef void* set_body_new(uint32_t encoding) noexcept                     # NULL without memory
 cdef bytep set_entry_new(Context ctx, const uint8_t* key, Py_ssize_t n, uint32_t encoding)   # MemoryError

@@ -15,7 +15,6 @@ SADD names many members, the number of arguments decides at once, as in Redis 7.
 Functions take the entry, which need not be in a database. Invariant: a member is in a set once; it is an integer in an
 intset or a listpack where it is one in canonical form.
 """
-import random
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
@@ -39,6 +38,7 @@ from cython.cimports.shardd.structures.number import format_int, parse_int64
 from cython.cimports.shardd.structures.pairs import (
     PAIR_ADDED, PAIR_NO_MEMORY, Pairs, pair_key, pairs_bytes, pairs_check, pairs_copy, pairs_find, pairs_free,
     pairs_length, pairs_new, pairs_put, pairs_remove)
+from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.table import pair_key_len, table_random
 from cython.cimports.shardd.wire.request import Arg
 
@@ -149,29 +149,6 @@ def set_has(e: bytep, v: value_p) -> cython.bint:
     if entry_encoding(e) == ENC_LISTPACK:
         return lp_find(_block(e), lp_first(_block(e)), text.p, text.n, 0) != cython.NULL
     return pairs_find(_pairs(e), text.p, text.n) != cython.NULL
-
-
-_random_state = cython.declare(uint64_t, random.getrandbits(64))
-
-
-@cython.cfunc
-@cython.nogil
-@cython.overflowcheck(False)
-@cython.exceptval(check=False)
-def random_bits() -> uint64_t:
-    """64 random bits (splitmix64, Sebastiano Vigna, 2015): to choose members by, not for secrets."""
-    global _random_state
-    bits: uint64_t
-    _random_state += cython.cast(uint64_t, _GOLDEN)
-    bits = _random_state
-    bits = (bits ^ (bits >> 30)) * _MIX_1
-    bits = (bits ^ (bits >> 27)) * _MIX_2
-    return bits ^ (bits >> 31)
-
-
-_GOLDEN = cython.declare(uint64_t, 0x9E3779B97F4A7C15)
-_MIX_1 = cython.declare(uint64_t, 0xBF58476D1CE4E5B9)
-_MIX_2 = cython.declare(uint64_t, 0x94D049BB133111EB)
 
 
 @cython.cfunc

@@ -30,6 +30,7 @@ from cython.cimports.shardd.keyspace.values import value_dispose, value_free_ste
 from cython.cimports.shardd.structures.alloc import allocate, allocate_lines, real_size, release, release_lines, resize
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.number import parse_int64
+from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.structures.table import (
     Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove, table_sweep,
@@ -635,7 +636,7 @@ class Keyspace:
         base: uint64_t
         if counter < 255:
             base = (counter - LFU_INIT if counter > LFU_INIT else 0) * cython.cast(uint64_t, self.lfu_log_factor) + 1
-            if _next_random() % base == 0:
+            if random_bits() % base == 0:
                 counter += 1
         entry_set_access(e, ((minutes & 0xFFFF) << 8) | counter)
         return 0
@@ -705,19 +706,3 @@ class Keyspace:
         self.lazy_pending -= freed
         self.lazy_freed += cython.cast(uint64_t, freed)
         return bool(self.doomed or value_pending())
-
-
-_random_state = cython.declare(uint64_t, 88172645463325252)
-
-
-@cython.cfunc
-@cython.inline
-@cython.overflowcheck(False)
-@cython.exceptval(check=False)
-def _next_random() -> uint64_t:
-    """xorshift64 (Marsaglia, 2003): for sampling, not for secrets."""
-    global _random_state
-    _random_state ^= _random_state << 13
-    _random_state ^= _random_state >> 7
-    _random_state ^= _random_state << 17
-    return _random_state
