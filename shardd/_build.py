@@ -52,6 +52,7 @@ COMPILED = [
     "shardd.net.client",
     "shardd.journal.stream",
     "shardd.keyspace.values",
+    "shardd.keyspace.events",
     "shardd.keyspace.entry",
     "shardd.keyspace.database",
     "shardd.keyspace.expiry",

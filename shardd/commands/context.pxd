@@ -24,6 +24,8 @@ cdef class Context:
     cdef public bint cluster            # answers redirects
     cdef int error(self, bytes text) except -1
     cdef int effect(self, tuple words) except -1
+    cdef inline int notify(self, unsigned int kind, bytes name, Key* k) except -1:
+        return self.db.notify(kind, name, k)
     cdef Key* other_key(self, Key* k, Arg* arg) noexcept
 
 ctypedef int (*Handler)(Context ctx, Arg* argv, int argc) except -1

@@ -2,6 +2,14 @@
 
 There is one Context in an engine. Handlers keep nothing of it: the slices they get, and `key`, die with the command.
 A hot handler is `handler(ctx, argv, argc)` in C and writes its reply itself; a plain one is Python (see registry.py).
+
+Keyspace events are the handler's to tell, at the place and in the order in which Redis's own handler does:
+`ctx.notify(NOTIFY_LIST, b"lpush", cython.address(ctx.key))`, the class from keyspace.events, the key any `Key` (its
+slot and hash are not looked at, so that p and n suffice), in the selected database; `db.notify(...)` is the same for
+another one and for what no command asked for. It costs one test while nobody asks for that class, so there is nothing
+to guard. "new", "keymiss" and "expired" come from the keyspace itself (Database.add, read and peek, expiry), and no
+handler tells them. An event is told after the change it is about, and while the key's bytes are still there: they must
+not be those of an entry that has gone.
 """
 import cython
 from cython.cimports.shardd.keyspace.database import Key, key_init

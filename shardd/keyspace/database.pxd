@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.base.native cimport bytep
+from shardd.keyspace.events cimport EventSink
 from shardd.structures.table cimport Table
 
 cdef enum:
@@ -50,6 +51,11 @@ cdef class Database:
     cdef int set_expiry(self, Key* k, bytep e, int64_t expiry) except -1    # -1: persist
     cdef int expire_now(self, Key* k, bytep e) except -1
     cdef int touched(self, Key* k) except -1
+    cdef inline int notify(self, unsigned int kind, bytes name, Key* k) except -1:
+        """A keyspace event of class `kind` (keyspace.events), where somebody asks for such."""
+        if self.keyspace.notify_mask & kind:
+            self.keyspace.event_sink.event(self.id, kind, name, k.p, k.n)
+        return 0
     cdef SlotTable* slot_of(self, Key* k) noexcept
     cdef int open_slots(self) except -1
     cdef bytep* place_of(self, Key* k) noexcept
@@ -61,6 +67,8 @@ cdef class Database:
 cdef class Keyspace:
     cdef readonly list databases
     cdef public EffectSink sink
+    cdef readonly unsigned int notify_mask      # the classes of events that are asked for; then there is a sink of them
+    cdef EventSink event_sink
     cdef public int64_t now_ms          # unix time of the running command; the reactor's loop sets it
     cdef public uint32_t access_clock   # what a touched entry is stamped with (LRU: minutes or seconds, 24 bits)
     cdef public bint lfu, no_touch

@@ -9,6 +9,8 @@ Whatever must happen whenever a key is read or changed happens here, so that no 
     read              hit and miss counters
     read/write        the access clock (LRU) or counter (LFU) of the entry
     touched           every change of a key passes through it: `dirty` counts it
+    notify            keyspace events: "keymiss" (read, peek), "new" (add) and "expired" are made here, all others by
+                      the handlers, which alone know what happened
     add/drop          key counts, expiry counts, used_memory (by the allocator)
 
 Invariants: an entry lies in the table of its key's slot, and nowhere else. `used` and `volatile_keys` are sums over the
@@ -26,6 +28,7 @@ from cython.cimports.shardd.keyspace.entry import (
     entry_bytes, entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key,
     entry_key_len, entry_new, entry_rebuilt, entry_set_access, entry_set_body, entry_set_expiry_inplace, entry_size,
     entry_type, entry_value, entry_value_len, entry_view)
+from cython.cimports.shardd.keyspace.events import NOTIFY_EXPIRED, NOTIFY_KEY_MISS, NOTIFY_NEW, EventSink
 from cython.cimports.shardd.keyspace.values import value_dispose, value_free_step, value_ops, value_pending
 from cython.cimports.shardd.structures.alloc import allocate, allocate_lines, real_size, release, release_lines, resize
 from cython.cimports.shardd.structures.keyhash import hash_key
@@ -165,6 +168,7 @@ class Database:
         e: bytep = self.find(k)
         if e == cython.NULL:
             keyspace.misses += 1
+            self.notify(NOTIFY_KEY_MISS, b"keymiss", k)
             return cython.NULL
         keyspace.hits += 1
         keyspace.touch_entry(e)
@@ -176,6 +180,7 @@ class Database:
         e: bytep = self.find(k)
         if e == cython.NULL:
             self.keyspace.misses += 1
+            self.notify(NOTIFY_KEY_MISS, b"keymiss", k)
         else:
             self.keyspace.hits += 1
         return e
@@ -234,6 +239,7 @@ class Database:
         self.used += 1
         if entry_expires(entry):
             self.note_expiry(k, -1, entry_expiry(entry))
+        self.notify(NOTIFY_NEW, b"new", k)
         return 0
 
     @cython.cfunc
@@ -318,6 +324,7 @@ class Database:
         self.drop_key(cython.address(key), place)
         table_fit(cython.address(self.slots[key.slot].t))
         self.keyspace.expired += 1
+        self.notify(NOTIFY_EXPIRED, b"expired", cython.address(key))
         self.touched(cython.address(key))
         self.keyspace.dirty -= 1        # no doing of the command that came upon it, which may change nothing itself
         entry_free(e)
@@ -648,6 +655,12 @@ class Keyspace:
             self.access_clock = cython.cast(uint32_t, ((now_ms // 60000) & 0xFFFF) << 8 | LFU_INIT)
         else:
             self.access_clock = cython.cast(uint32_t, (now_ms // 1000) & 0xFFFFFF)
+
+    def set_events(self, mask: int, sink: EventSink | None) -> None:
+        """Which classes of events (keyspace.events) go to `sink` from now on; 0: none."""
+        assert mask == 0 or sink is not None
+        self.notify_mask = mask
+        self.event_sink = sink
 
     def total_keys(self) -> int:
         """Keys over all databases."""

@@ -14,6 +14,7 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Keyspace, SlotTable
 from cython.cimports.shardd.keyspace.entry import (
     entry_expires, entry_expiry, entry_free, entry_key, entry_key_len)
+from cython.cimports.shardd.keyspace.events import NOTIFY_EXPIRED
 from cython.cimports.shardd.structures.table import table_fit, table_step, table_sweep
 
 CHAINS_PER_LOOK = cython.declare(uint64_t, 64)      # chains swept between two looks at the clock: some 10 us
@@ -47,6 +48,8 @@ def _condemn(context: cython.p_void, e: bytep) -> cython.int:
     db.volatile_keys -= 1
     db.slots[expirer.slot].volatile_keys -= 1
     db.keyspace.expired += 1
+    if db.keyspace.notify_mask & NOTIFY_EXPIRED:
+        db.keyspace.event_sink.event(db.id, NOTIFY_EXPIRED, b"expired", entry_key(e), entry_key_len(e))
     expirer.removed += 1
     entry_free(e)
     return 1
