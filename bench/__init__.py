@@ -3,6 +3,7 @@
     python -m bench cost      CPU time per command and memory per key, beside other servers in the same run
     python -m bench compare   all of it beside other servers, through proxies too, latencies, clients; RESULTS.md
     python -m bench proxy | latency | memory | idle | burst | loader      one part of compare each
+    python -m bench collections   CPU time and memory of hashes, sets, lists and sorted sets, beside another server
     python -m bench pauses    the longest pause of an engine under a load that could cause one
 
 Method, and why:
@@ -24,6 +25,7 @@ Method, and why:
     compare     everything in one run               page        RESULTS.md and its plots
     plan        what compare measures and found     shots       loads by shardd-bench, and their proof
     connections idle ones, and many at once         behind      nutcracker in front of our engines
+    collections commands on collections, their data
     load        shardd-bench: a load generator of our own
 
 bench stands outside the servers: it talks to them over sockets and /proc alone.

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import compare, cost, pauses
+from bench import collections, compare, cost, pauses
 from bench.load.control import LoadError
 from bench.servers import BenchError
 
@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
               functools.partial(compare.run_part, part="burst")),
     "loader": ("CPU time of shardd-bench per command, beside another load generator's", compare.options,
                functools.partial(compare.run_part, part="loader")),
+    "collections": ("CPU time per command on collections and memory per element, beside another server",
+                    collections.options, collections.run),
     "pauses": ("the longest pause of an engine's event loop", pauses.options, pauses.run),
 }
 

@@ -19,7 +19,8 @@ RUN_S = 600.0
 @dataclass(frozen=True)
 class Shot:
     """What to send: `requests` commands, or at `rate` per second for `seconds`. path: a Unix socket, instead of the
-    port. sequential: each key once, instead of evenly drawn ones."""
+    port. sequential: each key once, instead of evenly drawn ones. commands: a mix of them, instead of the test of that
+    name."""
 
     test: str
     pipeline: int
@@ -31,11 +32,13 @@ class Shot:
     seconds: float | None = None
     path: str | None = None
     sequential: bool = False
+    commands: tuple[str, ...] = ()
 
     def argv(self, port: int, cores: Iterable[int] | None) -> list[str]:
         """The words to run."""
-        words = ["-t", self.test, "-P", str(self.pipeline), "-c", str(self.clients), "-r", str(self.keys),
-                 "-d", str(self.value_bytes), "--json", "-", "--no-progress"]
+        words = [word for command in self.commands for word in ("--command", command)] or ["-t", self.test]
+        words += ["-P", str(self.pipeline), "-c", str(self.clients), "-r", str(self.keys),
+                  "-d", str(self.value_bytes), "--json", "-", "--no-progress"]
         words += ["-s", self.path] if self.path else ["-p", str(port)]
         if self.requests is not None:
             words += ["-n", str(self.requests)]

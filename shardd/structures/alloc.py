@@ -10,9 +10,9 @@ It owns `used_memory`, which is exact: the sum of what the blocks in use really 
     +--------+-------+-------+-------+- - -+-------+
     free list threads freed blocks; `fresh` counts those never handed out yet
 
-Up to 2,048 bytes a request is rounded up to one of 48 size classes (steps of 8 bytes up to 128, then an eighth of
-the power of two below), so the waste is at most 7 bytes for a typical key and 11 % above 128. Blocks have no
-header of their own: the caller knows the size and says it again on release. Above that libc's malloc serves, and for
+Up to 2,048 bytes a request is rounded up to one of 74 size classes: steps of 8 bytes up to 128, of 16 up to 512 and of
+32 up to 1,024; above that, what a page holds 62, 60, ... 32 or 31 of, as a page with 31 blocks of 2,048 would waste the
+32nd. So the waste is at most 7 bytes for a typical key and some 6 % above 256. Blocks have no header of their own: the caller knows the size and says it again on release. Above that libc's malloc serves, and for
 the bucket arrays of tables (`lines`: zeroed, aligned, powers of two) the buddy allocator in arrays. A page
 that becomes empty goes back to a pool, whose memory is given back to the system beyond `POOL_PAGES_MAX` pages.
 
@@ -34,7 +34,7 @@ PAGE = cython.declare(cython.size_t, 65536)
 CHUNK_PAGES = cython.declare(cython.int, 64)            # of a chunk
 POOL_PAGES_MAX = cython.declare(cython.int, 64)         # empty pages kept warm: 4 MiB
 LINES_MAP_MIN = cython.declare(cython.size_t, 1 << 20)  # bytes from which an array is mapped by itself
-CLASSES = cython.declare(cython.int, 49)
+CLASSES = cython.declare(cython.int, 74)
 
 Page = cython.struct(
     free=cython.p_void,             # list of freed blocks, threaded through their first word
@@ -51,8 +51,8 @@ Page = cython.struct(
 page_p = cython.typedef(cython.pointer(Page))
 
 _class_of = cython.declare(uint8_t[257])        # (n + 7) >> 3 -> class
-_class_size = cython.declare(uint32_t[49])
-_heads = cython.declare(page_p[49])
+_class_size = cython.declare(uint32_t[74])
+_heads = cython.declare(page_p[74])
 _pool = cython.declare(cython.pp_void, cython.NULL)
 _pool_len = cython.declare(cython.int, 0)
 _pool_cap = cython.declare(cython.size_t, 0)
@@ -63,9 +63,8 @@ _limit = cython.declare(cython.size_t, 0)       # 0: none
 
 def _fill_classes() -> None:
     size: int
-    sizes: list = [0] + list(range(8, 129, 8))
-    for power in (128, 256, 512, 1024):
-        sizes += [power + power // 8 * step for step in range(1, 9)]
+    sizes: list = [0] + list(range(8, 129, 8)) + list(range(144, 513, 16)) + list(range(544, 1025, 32))
+    sizes += [(PAGE - cython.sizeof(Page)) // blocks // 8 * 8 for blocks in [*range(62, 31, -2), 31]]
     assert len(sizes) == CLASSES and cython.sizeof(Page) == 64
     klass: int = 0
     for eighth in range(257):

@@ -7,11 +7,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shardd.structures import alloc, chunks
 
-CLASS_SIZES = [*range(8, 129, 8), *(p + p // 8 * k for p in (128, 256, 512, 1024) for k in range(1, 9))]
-
 
 def class_of(n: int) -> int:
-    return next(size for size in CLASS_SIZES if size >= max(n, 1))
+    """What a request of n bytes takes: steps of 8, 16 and 32 bytes, then a whole fraction of a page without its head."""
+    for limit, step in ((128, 8), (512, 16), (1024, 32)):
+        if n <= limit:
+            return max(8, -(-n // step) * step)
+    return next(size for size in (65472 // blocks // 8 * 8 for blocks in [*range(62, 31, -2), 31]) if size >= n)
 
 
 @pytest.fixture
