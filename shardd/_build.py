@@ -70,6 +70,7 @@ COMPILED = [
     "shardd.commands.lcs",
     "shardd.commands.keys",
     "shardd.commands.expire",
+    "shardd.commands.sort",
     "shardd.engine.stats",
     "shardd.engine.slot_stats",
     "shardd.engine.dispatch",

@@ -67,6 +67,12 @@ DECR_OVERFLOW = b"ERR decrement would overflow"
 INCR_NAN_ARGUMENT = b"ERR value is NaN or Infinity"
 HASH_NOT_INTEGER = b"ERR hash value is not an integer"
 HASH_NOT_FLOAT = b"ERR hash value is not a float"
+SORT_NOT_DOUBLE = b"ERR One or more scores can't be converted into double"
+SORT_WITHOUT_LISTS = b"ERR SORT with STORE makes a list, and this server has none yet"
+SORT_BY_ELSEWHERE = (b"ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different"
+                     b" slots.")
+SORT_GET_ELSEWHERE = (b"ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in"
+                      b" different slots.")
 INCR_NAN = b"ERR increment would produce NaN or Infinity"
 MUST_BE_POSITIVE = b"ERR value is out of range, must be positive"
 NUMKEYS_NOT_POSITIVE = b"ERR numkeys should be greater than 0"

@@ -91,6 +91,13 @@ def _find(e: bytep, field: arg_p, value: view_p) -> cython.bint:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def hash_value(e: bytep, field: arg_p, value: view_p) -> cython.bint:
+    """What HGET finds, for SORT."""
+    return _find(e, field, value)
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _to_table(e: bytep) -> cython.int:
     """Make a small hash a large one; MemoryError, and nothing is changed then."""

@@ -3,6 +3,7 @@ from shardd.base.native cimport bytep
 from shardd.commands.registry cimport Registry
 
 cdef int register_keys(Registry registry) except -1
+cdef int pattern_slot(const uint8_t* p, Py_ssize_t n) noexcept nogil     # the only slot that can match, or -1
 
 # Entries on their way from the tables into a reply. A visitor fills it in, and may neither raise nor change a table.
 ctypedef struct Found:

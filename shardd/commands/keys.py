@@ -370,7 +370,7 @@ def _reply_found(ctx: Context, found: found_p) -> cython.int:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _pattern_slot(p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+def pattern_slot(p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
     """The only slot whose keys can match the pattern; -1 where they may be in any.
 
     That is so where no wildcard comes before the end of the hash tag, or where there is none at all.
@@ -397,7 +397,7 @@ def keys_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
     """KEYS leaves what is due to others: it only passes it over."""
     found: Found
     db: Database = ctx.db
-    slot: cython.int = _pattern_slot(argv[1].p, argv[1].n)
+    slot: cython.int = pattern_slot(argv[1].p, argv[1].n)
     last: cython.int = slot
     if slot < 0:
         slot, last = 0, SLOT_COUNT - 1
@@ -520,7 +520,7 @@ def scan_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
         if ctx.db.slots == cython.NULL:
             cursor = 0
         else:
-            cursor = _walk_on(ctx.db, cursor, _pattern_slot(pattern.p, pattern.n) if pattern != cython.NULL else -1,
+            cursor = _walk_on(ctx.db, cursor, pattern_slot(pattern.p, pattern.n) if pattern != cython.NULL else -1,
                               count, cython.address(found))
         if found.out_of_memory:
             raise MemoryError
