@@ -262,6 +262,12 @@ def protected_command(name: str, option: str) -> bytes:
 PROTECTED_DEBUG = protected_command("DEBUG", "enable-debug-command")
 
 
+def only_when_not_subscribed(name: str) -> bytes:
+    """What a RESP2 client in subscribed mode may not call. name: the command's full one."""
+    return (b"ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+            b"context" % name.encode())
+
+
 def hello_syntax(option: bytes) -> bytes:
     return one_line(b"ERR Syntax error in HELLO option '%s'" % option.split(b"\0", 1)[0])
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from shardd.base import limits
 from shardd.base.limits import PORT_MAX
 from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName,
-                                      HostName, Int, Kind, Memory, Octal, Percentiles, Save, SocketPath, String, Words)
+                                      HostName, Int, KeyEvents, Kind, Memory, Octal, Percentiles, Save, SocketPath, String, Words)
 
 INT_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
@@ -85,7 +85,7 @@ def _network() -> list[Option]:
                "unfinished requests kept for one client.", section, SERVERS),
         Option("client-output-buffer-limit", BufferLimits(), "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
                "Unsent reply bytes at which a client is closed: class, hard limit, soft limit, seconds above the soft "
-               "limit. All clients are normal ones yet.", section, SERVERS),
+               "limit.", section, SERVERS),
         Option("tls-port", Int(0, PORT_MAX), "0", "TCP port for TLS clients.", section, SERVERS, mutable=False,
                only=("0",), reason=NOT_YET + "there is no TLS listener"),
     ]
@@ -208,8 +208,8 @@ def _memory() -> list[Option]:
                SERVERS, only=("0",), reason=NOT_YET + "client eviction does not exist"),
         Option("tracking-table-max-keys", Int(0, INT64_MAX), "1000000", "Keys remembered for client-side caching; no "
                "effect before it exists.", section, ENGINE, idle=True),
-        Option("notify-keyspace-events", String(), "", "Which keyspace events are published.", section, ENGINE,
-               only=("",), reason=NOT_YET + "there is no pub/sub"),
+        Option("notify-keyspace-events", KeyEvents(), "", "Which keyspace events are published, as letters.", section,
+               ENGINE),
     ]
 
 
@@ -298,7 +298,7 @@ def _cluster() -> list[Option]:
         Option("cluster-announce-bus-port", Int(0, PORT_MAX), "0", no_bus, section, SERVERS, idle=True),
         Option("cluster-link-sendbuf-limit", Memory(0), "0", no_bus, section, SERVERS, idle=True),
         Option("cluster-allow-pubsubshard-when-down", Bool(), "yes", "Sharded pub/sub while the cluster is down.",
-               section, SERVERS, idle=True),
+               section, ENGINE),
         Option("cluster-migration-barrier", Int(), "1", no_replicas, section, SERVERS, idle=True),
         Option("cluster-allow-replica-migration", Bool(), "yes", no_replicas, section, SERVERS, idle=True),
         Option("cluster-replica-validity-factor", Int(), "10", no_replicas, section, SERVERS,

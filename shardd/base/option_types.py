@@ -175,6 +175,29 @@ class String(Kind):
         return words[0]
 
 
+class KeyEvents(Kind):
+    """notify-keyspace-events: letters, each once, in Redis's order."""
+
+    classes = "g$lshzxetdn"
+    all_classes = frozenset("g$lshzxetd")
+    """What A stands for."""
+
+    def parse(self, words: list[str]) -> str:
+        letters = set(words[0])
+        if not letters <= set(self.classes) | set("AKEm"):
+            raise ConfigError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+        if "A" in letters or letters >= self.all_classes:
+            letters = letters - self.all_classes | {"A"}
+        return "".join(letter for letter in "A" + self.classes + "KEm" if letter in letters)
+
+    def text(self, value: Value) -> str:
+        """As Redis, which does not show n beside A; a file gets it."""
+        return value.replace("n", "") if "A" in value else value
+
+    def lines(self, value: Value) -> list[str]:
+        return [quoted(value)]
+
+
 class HostName(String):
     """A host name to announce, empty for none."""
 

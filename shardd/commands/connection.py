@@ -5,7 +5,7 @@ run them before AUTH (the rows' no_auth flag, dispatch), dropping replies and cl
 `client.flags`), or any data.
 
 What the handlers use of `server`: `config` (base.options.Config), `clients` (net.client.Clients), `mode` ("standalone"
-or "cluster"), `databases` (int) and `pause` (net.pause.Pause). A subcommand of CLIENT that is not listed here does not exist.
+or "cluster"), `databases` (int), `pause` (net.pause.Pause) and, where a client can listen to any, `channels` (net.channels.Channels). A subcommand of CLIENT that is not listed here does not exist.
 
 The one user is `default`: without requirepass any password is right for it, as in Redis.
 """
@@ -23,13 +23,14 @@ from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.net.client import ClientFlag
 from shardd.net.pause import PAUSE_ALL, PAUSE_WRITE
+from shardd.net.policy import kind_of
 from shardd.wire.values import NO_REPLY, OK, Simple, Verbatim
 
 DEFAULT_USER: Final = b"default"
 
 CLIENT_TYPES: Final = {b"normal": "normal", b"master": "master", b"slave": "replica", b"replica": "replica",
                        b"pubsub": "pubsub"}
-"""The names of CLIENT LIST TYPE. Every client is normal until replication and pub/sub exist."""
+"""The names of CLIENT LIST TYPE. No client is a replica or a primary until replication exists."""
 
 _RESET_FLAGS: Final = ~int(ClientFlag.ASKING | ClientFlag.READONLY | ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP
                            | ClientFlag.REPLY_SKIP_NEXT | ClientFlag.NO_TOUCH | ClientFlag.NO_EVICT) & 0xFFFF_FFFF
@@ -41,6 +42,8 @@ def ping(server: Any, client: Any, args: list[bytes]) -> Any:
     """PING [message]"""
     if len(args) > 2:
         raise CommandError(errors.wrong_arity("ping"))
+    if client.flags & ClientFlag.PUBSUB and client.resp == 2:
+        return [b"pong", args[1] if len(args) == 2 else b""]      # in the form of a message
     return args[1] if len(args) == 2 else Simple("PONG")
 
 
@@ -70,6 +73,8 @@ def select(server: Any, client: Any, args: list[bytes]) -> Any:
 
 def reset(server: Any, client: Any, args: list[bytes]) -> Any:
     """RESET: back to the state of a new connection; the library's name stays, as in Redis."""
+    if client.subscriptions is not None:
+        server.channels.leave_all(client)
     client.db = 0
     client.resp = 2
     client.name = b""
@@ -288,9 +293,9 @@ def client_unpause(server: Any, client: Any, args: list[bytes]) -> Any:
 # --- CLIENT: looking at all of them -------------------------------------------------------------------------------
 
 def _flag_letters(client: Any) -> str:
-    """Redis's letters, in its order: c closing after the reply, A closing, U Unix socket, r READONLY, e and T for
+    """Redis's letters, in its order: P listens to channels, c closing after the reply, A closing, U Unix socket, r READONLY, e and T for
     NO-EVICT and NO-TOUCH, N none."""
-    letters = ""
+    letters = "P" if client.flags & ClientFlag.PUBSUB else ""
     if client.flags & ClientFlag.CLOSE_AFTER_REPLY:
         letters += "c"
     if client.transport.closing:
@@ -314,12 +319,13 @@ def describe(client: Any) -> str:
     """
     transport = client.transport
     pending = transport.out_len
+    channels, patterns, shard_channels = map(len, client.subscriptions or ((), (), ()))
     used = transport.in_cap + pending + sys.getsizeof(client) + sys.getsizeof(transport)
     events = ("" if transport.reading_paused else "r") + ("w" if pending else "")
     return (f"id={client.id} addr={transport.peer} laddr={transport.local} fd={transport.fd} "
             f"name={client.name.decode()} age={max(0, now_ms() - client.created_ms) // 1000} "
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
-            f"sub=0 psub=0 ssub=0 multi=-1 qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
+            f"sub={channels} psub={patterns} ssub={shard_channels} multi=-1 qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
             f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} "
             f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} "
             f"redir=-1 resp={client.resp} lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
@@ -341,8 +347,8 @@ def client_list(server: Any, client: Any, args: list[bytes]) -> Any:
     """CLIENT LIST [TYPE type] | [ID id ...]"""
     listed: Iterable[Any] = server.clients.by_id.values()
     if len(args) == 4 and args[2].lower() == b"type":
-        if _client_type(args[3]) != "normal":
-            listed = ()
+        kind = _client_type(args[3])
+        listed = [one for one in listed if kind_of(one) == kind]
     elif len(args) > 3 and args[2].lower() == b"id":
         listed = _by_ids(server, args[3:])
     elif len(args) != 2:
@@ -431,7 +437,7 @@ def _max_age(raw: bytes) -> int:
 def _matches(one: Any, wanted: dict[str, Any]) -> bool:
     """Whether a client passes all filters. An unauthenticated client has no user yet."""
     return (("id" not in wanted or one.id == wanted["id"])
-            and ("type" not in wanted or wanted["type"] == "normal")
+            and ("type" not in wanted or wanted["type"] == kind_of(one))
             and ("addr" not in wanted or one.transport.peer == wanted["addr"])
             and ("laddr" not in wanted or one.transport.local == wanted["laddr"])
             and ("user" not in wanted or one.user == wanted["user"])

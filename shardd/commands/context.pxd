@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.keyspace.database cimport Database, Key, Keyspace
 from shardd.journal.stream cimport Stream
+from shardd.net.channels cimport Channels
 from shardd.net.client cimport Client
 from shardd.wire.reply cimport Reply
 from shardd.wire.request cimport Arg
@@ -12,6 +13,7 @@ cdef class Context:
     cdef public Keyspace keyspace
     cdef public Reply reply
     cdef public Stream journal
+    cdef public Channels channels       # publish and subscribe
     cdef public object server           # what plain handlers get as `server`
     cdef Key key                        # the command's first key, ready to look up
     cdef bint rewritten                 # the handler told the journal what happened, in its own words

@@ -16,6 +16,7 @@ from shardd.commands.info import Facts, human, percent
 from shardd.commands.latency import latencystats
 from shardd.commands.plain import Handler
 from shardd.keyspace import inspection
+from shardd.net.channels import Room
 
 ALLOCATOR: Final = "shardd"
 """mem_allocator: small blocks come from pages of our own."""
@@ -90,7 +91,7 @@ def memory(server: Any) -> Facts:
 def stats(server: Any) -> Facts:
     """The section `stats`."""
     counted, keyspace = server.stats, server.keyspace
-    reactor = server.reactor
+    reactor, rooms = server.reactor, server.channels.rooms
     ops, bytes_in, bytes_out, cycles, busy_us = counted.rates()
     exceeded_ms, exceeded_now_ms = counted.memory_exceeded_ms()
     return {
@@ -108,7 +109,8 @@ def stats(server: Any) -> Facts:
         "evicted_keys": keyspace.evicted, "evicted_clients": 0,
         "total_eviction_exceeded_time": exceeded_ms, "current_eviction_exceeded_time": exceeded_now_ms,
         "keyspace_hits": keyspace.hits, "keyspace_misses": keyspace.misses,
-        "pubsub_channels": 0, "pubsub_patterns": 0, "pubsubshard_channels": 0, "latest_fork_usec": 0, "total_forks": 0,
+        "pubsub_channels": len(rooms[Room.CHANNEL]), "pubsub_patterns": len(rooms[Room.PATTERN]),
+        "pubsubshard_channels": len(rooms[Room.SHARD_CHANNEL]), "latest_fork_usec": 0, "total_forks": 0,
         "migrate_cached_sockets": 0, "slave_expires_tracked_keys": 0, "active_defrag_hits": 0,
         "active_defrag_misses": 0, "active_defrag_key_hits": 0, "active_defrag_key_misses": 0,
         "total_active_defrag_time": 0, "current_active_defrag_time": 0, "tracking_total_keys": 0,

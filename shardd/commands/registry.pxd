@@ -18,6 +18,8 @@ cdef enum CommandFlag:
     CMD_SKIP_SLOWLOG = 1024
     CMD_PROTECTED = 2048
     CMD_SUBCOMMAND = 4096
+    CMD_PUBSUB = 1048576            # about channels
+    CMD_SUBSCRIBED = 2097152        # what a subscribed RESP2 client may do
 
 ctypedef struct Command:
     int index               # the name's number, and the place in the registry's Python lists

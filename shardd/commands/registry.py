@@ -16,8 +16,8 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.shardd.base.clock import ticks_per_us
 from cython.cimports.shardd.commands.context import Handler
 from cython.cimports.shardd.commands.registry import (
-    CMD_ADMIN, CMD_CONTAINER, CMD_DENYOOM, CMD_FAST, CMD_LOADING, CMD_MOVABLE, CMD_NO_AUTH, CMD_PROTECTED,
-    CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_SUBCOMMAND, CMD_WRITE, LATENCY_DIGITS, Command)
+    CMD_ADMIN, CMD_CONTAINER, CMD_DENYOOM, CMD_FAST, CMD_LOADING, CMD_MOVABLE, CMD_NO_AUTH, CMD_PROTECTED, CMD_PUBSUB,
+    CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, LATENCY_DIGITS, Command)
 from cython.cimports.shardd.structures.histogram import histogram_of, tally_free
 from cython.cimports.shardd.structures.names import NameTable
 from cython.cimports.shardd.wire.request import Arg
@@ -31,8 +31,10 @@ CAPACITY = cython.declare(cython.int, 1024)         # as many as there can be na
 _FLAGS: dict = {
     "write": CMD_WRITE, "readonly": CMD_READONLY, "denyoom": CMD_DENYOOM, "admin": CMD_ADMIN, "no_auth": CMD_NO_AUTH,
     "loading": CMD_LOADING, "stale": CMD_STALE, "fast": CMD_FAST, "skip_slowlog": CMD_SKIP_SLOWLOG,
-    "protected": CMD_PROTECTED,
+    "protected": CMD_PROTECTED, "pubsub": CMD_PUBSUB,
 }
+_SUBSCRIBED: frozenset = frozenset((
+    "subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe", "ping", "quit", "reset"))
 
 
 @cython.final
@@ -67,6 +69,8 @@ class Registry:
         for flag, bit in _FLAGS.items():
             if flag in row.flags:
                 c.flags |= cython.cast(cython.uint, bit)
+        if row.name in _SUBSCRIBED:
+            c.flags |= CMD_SUBSCRIBED
         if row.movablekeys:
             c.flags |= CMD_MOVABLE
         if row.subcommands:

@@ -5,6 +5,7 @@ from cython.cimports.shardd.commands.expire import register_expire
 from cython.cimports.shardd.commands.hashes import register_hashes
 from cython.cimports.shardd.commands.keys import register_keys
 from cython.cimports.shardd.commands.lcs import register_lcs
+from cython.cimports.shardd.commands.pubsub import register_pubsub
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.set_algebra import register_set_algebra
 from cython.cimports.shardd.commands.sets import register_sets
@@ -28,6 +29,7 @@ def build_registry(server: Any) -> None:
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)
+    register_pubsub(registry)
     register_slot_stats(registry)
     for family in (connection, introspect, server_commands, facts, memory, latency, debug, cluster, acl):
         for name, handler in family.HANDLERS.items():

@@ -4,6 +4,7 @@ from shardd.commands.registry cimport Command, Registry
 from shardd.engine.slot_stats cimport SlotStats
 from shardd.engine.stats cimport Stats
 from shardd.keyspace.database cimport Key, Keyspace
+from shardd.net.channels cimport Channels
 from shardd.net.client cimport Client
 from shardd.wire.reply cimport Reply
 from shardd.wire.request cimport Arg, Request, RequestParser
@@ -21,6 +22,7 @@ cdef class Dispatcher:
     cdef readonly RequestParser parser
     cdef readonly Reply reply
     cdef readonly SlotStats slot_stats
+    cdef readonly Channels channels
     cdef Keyspace keyspace
     cdef Planned* planned
     cdef Key[512] foreseen              # keys of requests to come, hashed already, in the order of the read buffer
@@ -45,6 +47,7 @@ cdef class Dispatcher:
     cdef dict postponed                 # id -> client whose next command waits for its end
     cdef public bint cluster            # slots are checked
     cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads
+    cdef public bint channels_when_down # shard channels are served while the cluster is down
     cdef public uint64_t maxmemory      # bytes, 0: none
     cdef uint8_t[16384] owned           # 1 where the slot is ours
     cdef public object topology         # cluster.topology.Topology or None
@@ -68,7 +71,9 @@ cdef class Dispatcher:
     cdef int hand_in(self, Client client) except -1
     cdef int forget(self) except -1
     cpdef int send_all(self) except -1
-    cdef int send(self, Client client, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef int send(self, Client client, const uint8_t* p, Py_ssize_t n) except -1
+    cdef int send_messages(self) except -1
+    cdef int put_messages(self, Client client) except -1
     cdef int settle_flags(self, Client client, unsigned int before) except -1
     cdef int read_clock(self) except -1
     cdef bint is_postponed(self, Client client) noexcept

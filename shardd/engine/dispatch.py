@@ -17,7 +17,7 @@ when all keys of the batch are asked for before the first command runs.
 A handler that raises CommandError, or MemoryError, has its reply replaced by the error; the others are not affected.
 """
 import cython
-from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
@@ -26,11 +26,13 @@ from cython.cimports.shardd.base.native import load64, prefetch, ticks
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import (
-    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_SUBCOMMAND, CMD_WRITE, Command, Registry, count_latency)
+    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_PUBSUB, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, Command,
+    Registry, count_latency)
 from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.slot_stats import SlotStats
 from cython.cimports.shardd.engine.stats import Stats
 from cython.cimports.shardd.keyspace.database import Database, Keyspace, key_init
+from cython.cimports.shardd.net.channels import SHARD_CHANNEL
 from cython.cimports.shardd.net.client import Client, ClientFlag
 from cython.cimports.shardd.structures.alloc import used_bytes
 from cython.cimports.shardd.structures.slots import key_slot
@@ -46,6 +48,7 @@ from shardd.wire.values import NO_REPLY
 command_p = cython.typedef(cython.pointer(Command))
 planned_p = cython.typedef(cython.pointer(Planned))
 arg_p = cython.typedef(cython.pointer(Arg))
+const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
 BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
 LINK_UNSENT_MAX = cython.declare(cython.Py_ssize_t, limits.LINK_UNSENT_BYTES_MAX)
@@ -78,6 +81,7 @@ class Dispatcher:
         self.keyspace = context.keyspace
         self.reply = context.reply
         self.slot_stats = SlotStats()
+        self.channels = context.channels
         self.parser = RequestParser()
         self.due = []
         self.postponed = {}
@@ -94,6 +98,16 @@ class Dispatcher:
         assert len(owned) == 16384
         for slot in range(16384):
             self.owned[slot] = owned[slot]
+
+    def drop_shard_channels(self) -> None:
+        """Who listens to a shard channel whose slot is no longer ours is told that it does not, as in Redis."""
+        client: Client
+        name: bytes
+        for name in self.channels.names(SHARD_CHANNEL):
+            if not self.owned[key_slot(cython.cast(const_bytes, cython.cast(cython.p_char, name)), len(name))]:
+                for client in list(self.channels.rooms[SHARD_CHANNEL][name]):
+                    self.channels.leave(client, SHARD_CHANNEL, name)
+                    self.channels.tell_left(client, SHARD_CHANNEL, b"sunsubscribe", name)
 
     # ---- CLIENT PAUSE
 
@@ -400,10 +414,10 @@ class Dispatcher:
         if self.context.journal.active:     # an effect is with its readers before its reply is on the way
             self.context.journal.flush()
         if not due:
-            return 0
+            return self.send_messages() if self.channels.waiting else 0
         try:
             while i < len(due):
-                self.send(due[i], start, self.due_ends[i])
+                self.send(due[i], self.reply.buf + start, self.due_ends[i] - start)
                 start = self.due_ends[i]
                 i += 1
         except BaseException:
@@ -416,17 +430,43 @@ class Dispatcher:
             due.clear()
             self.mark = 0
             self.reply.clear()
+        return self.send_messages() if self.channels.waiting else 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_messages(self) -> cython.int:
+        """Send what was published: it comes behind all replies, since what came before a reply was put before it."""
+        waiting: list = self.channels.waiting
+        client: Client
+        data: bytes
+        self.channels.waiting = []
+        for client in waiting:
+            data = self.channels.take(client)
+            if data:
+                self.send(client, cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, data)),
+                          len(data))
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def send(self, client: Client, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+    def put_messages(self, client: Client) -> cython.int:
+        """What was published for the running client comes here in the order of its replies."""
+        data: bytes = self.channels.take(client)
+        try:
+            self.reply.raw(cython.cast(cython.p_char, data), len(data))
+        except MemoryError:
+            client.transport.close("no memory for a message")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send(self, client: Client, p: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> cython.int:
         """Send one client its replies. Without the memory to queue them the connection ends: a part may be out."""
         if client.transport.closing:
             return 0
-        self.stats.bytes_out += end - start
+        self.stats.bytes_out += n
         try:
-            client.transport.write(self.reply.buf + start, end - start)
+            client.transport.write(p, n)
         except MemoryError:
             client.transport.close("no memory for replies")
         if client.transport.out_len and not client.transport.closing:
@@ -436,10 +476,13 @@ class Dispatcher:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def settle_flags(self, client: Client, before: cython.uint) -> cython.int:
-        """After a command: drop a reply that CLIENT REPLY silenced, and end ASKING. `before`: the flags it found."""
-        if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
+        """After a command: drop a reply that CLIENT REPLY silenced, let what was published meanwhile follow, and end
+        ASKING. `before`: the flags it found."""
+        if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP) and not client.flags & ClientFlag.PUSHED:
             self.reply.truncate(self.reply_start)
-        client.flags &= ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP)
+        client.flags &= ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP | ClientFlag.PUSHED)
+        if client.flags & ClientFlag.MESSAGES:
+            self.put_messages(client)
         if client.flags & ClientFlag.REPLY_SKIP_NEXT:
             client.flags = ((client.flags & ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP_NEXT))
                             | ClientFlag.REPLY_SKIP)
@@ -470,6 +513,8 @@ class Dispatcher:
             return 1
         if self.maxmemory and c.flags & CMD_DENYOOM and used_bytes() > self.maxmemory:
             return self.reject(c, errors.OOM)
+        if client.flags & ClientFlag.PUBSUB and client.resp == 2 and not c.flags & CMD_SUBSCRIBED:
+            return self.reject(c, errors.only_when_not_subscribed(self.registry.full_names[c.index]))
         return 0
 
     @cython.cfunc
@@ -501,7 +546,9 @@ class Dispatcher:
         i: cython.int = c.first_key
         last: cython.int = c.last_key if c.last_key >= 0 else argc + c.last_key
         slot: uint32_t
-        if self.down and not client.flags & ClientFlag.INTERNAL and (self.down == 1 or c.flags & CMD_WRITE):
+        if c.flags & CMD_PUBSUB and self.channels_when_down:
+            pass
+        elif self.down and not client.flags & ClientFlag.INTERNAL and (self.down == 1 or c.flags & CMD_WRITE):
             return self.reject(c, errors.CLUSTERDOWN if self.down == 1 else errors.CLUSTERDOWN_READ_ONLY)
         if not c.flags & CMD_MOVABLE:
             slot = p.key.slot

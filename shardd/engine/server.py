@@ -20,15 +20,17 @@ from shardd.cluster import view
 from shardd.cluster.outage import Outage
 from shardd.cluster.topology import Topology
 from shardd.commands.context import Context
+from shardd.commands.pubsub import EventPublisher
 from shardd.commands.registry import Registry
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.hold import Hold
 from shardd.engine.stats import Stats
 from shardd.journal.stream import Stream
-from shardd.keyspace import inspection
+from shardd.keyspace import events, inspection
 from shardd.keyspace.database import Keyspace
 from shardd.keyspace.expiry import Expirer
 from shardd.keyspace.rehash import Rehasher
+from shardd.net.channels import Channels
 from shardd.net.client import Client, Clients
 from shardd.net.pause import Pause
 from shardd.net.policy import ConnectionLimits
@@ -72,6 +74,9 @@ class Server:
         self.registry = Registry()
         self.context = Context()
         self.context.keyspace, self.context.journal, self.context.reply = self.keyspace, self.journal, Reply()
+        self.channels = self.context.channels = Channels()
+        self.channels.over_limit = self.limits.cut_off_subscriber
+        self.event_publisher = EventPublisher(self.channels)
         self.context.server, self.context.on_error = self, self.stats.count_error
         self.context.cluster = self.mode == "cluster"
         self.dispatcher = Dispatcher(self.context, self.registry, self.stats)
@@ -127,10 +132,20 @@ class Server:
                               ("set-max-listpack-value", "set_max_value")):
             follow(option, partial(setattr, self.context, field))
         follow("loglevel", self.log.set_level)
+        follow("notify-keyspace-events", self._set_events)
+        follow("client-output-buffer-limit",
+               lambda classes: setattr(self.channels, "unsent_bytes_max", classes["pubsub"][0]))
+        follow("cluster-allow-pubsubshard-when-down",
+               lambda allowed: setattr(self.dispatcher, "channels_when_down", allowed))
 
     def _set_slowlog_max(self, entries: int) -> None:
         self.stats.slowlog.entries_max = entries
         self.stats.slowlog.trim()
+
+    def _set_events(self, letters: str) -> None:
+        mask = events.mask_of(letters)
+        self.event_publisher.mask = mask
+        self.keyspace.set_events(mask, self.event_publisher)
 
     def _set_policy(self, policy: str) -> None:
         self.keyspace.lfu = "lfu" in policy
@@ -161,6 +176,7 @@ class Server:
         for first, last in topology.ranges_of(self.node_id):
             owned[first:last + 1] = b"\x01" * (last + 1 - first)
         self.dispatcher.set_slots(bytes(owned))
+        self.dispatcher.drop_shard_channels()
         self._outage.follow(topology, mono_ms())
         self.check_cluster()
         self.log.notice(f"Topology epoch {topology.epoch}: {sum(owned)} of {limits.SLOTS} slots are ours")

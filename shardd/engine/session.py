@@ -71,6 +71,8 @@ class Session(Client):
         if dispatcher.is_full(self):
             self.transport.pause_reading()
             return 0
+        if self.flags & ClientFlag.MESSAGES:
+            dispatcher.put_messages(self)
         while True:
             # before AUTH the parser is stricter, so nothing is parsed ahead of a command that may be AUTH
             self.input.restricted = not self.authenticated
@@ -227,6 +229,7 @@ class Session(Client):
     @cython.exceptval(-1, check=False)
     def lost(self, reason: object) -> cython.int:
         self.dispatcher.forget_postponed(self)
+        self.dispatcher.channels.leave_all(self)
         input_state_clear(cython.address(self.input))
         if self.registry is not None:
             self.registry.discard(self)

@@ -13,6 +13,9 @@ cpdef enum ClientFlag:
     INTERNAL = 256          # the supervisor's or a proxy's own connection
     HOLD_LOST = 512         # held the engine for too long: nothing but SHARDD RELEASE is run
     PROXY = 1024            # a proxy's link: it is told which of its commands went into the slow log
+    PUBSUB = 65536          # listens to channels (net.channels); with RESP2 it may do little else
+    MESSAGES = 131072       # there is something in its outbox
+    PUSHED = 262144         # the running command's reply is a message, which CLIENT REPLY does not silence
 
 # Who is at the other end. The engine's and the proxy's sessions derive from it, so that the connection commands
 # (HELLO, CLIENT, AUTH, SELECT ...) are written once for both.
@@ -29,6 +32,9 @@ cdef class Client(Protocol):
     cdef public uint64_t commands           # executed so far
     cdef public double over_soft_since      # when its unread replies passed the soft limit, monotonic s; 0: not
     cdef public Clients registry
+    cdef readonly tuple subscriptions       # names of channels, patterns, shard channels: three dicts; None: no names
+    cdef list outbox                        # messages on their way to it (net.channels), None: there are none
+    cdef Py_ssize_t outbox_bytes
 
 cdef class Clients:
     cdef readonly dict by_id                # id -> Client, in order of arrival

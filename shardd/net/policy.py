@@ -25,6 +25,11 @@ def is_local(transport: Any) -> bool:
     return transport.is_unix or transport.peer.startswith(_LOOPBACK)
 
 
+def kind_of(client: Client) -> str:
+    """The client's class, as CLIENT LIST TYPE and client-output-buffer-limit know it."""
+    return "pubsub" if client.flags & ClientFlag.PUBSUB else "normal"
+
+
 class ConnectionLimits:
     """The limits in force. `clients` is the registry they are counted in."""
 
@@ -32,7 +37,7 @@ class ConnectionLimits:
         """stats: has rejected_connections, output_limit_closes (counted here)."""
         self.config, self.clients, self.log, self.stats = config, clients, log, stats
         self.query_buffer_bytes_max = 0
-        self.output_hard_bytes = self.output_soft_bytes = self.output_soft_s = 0
+        self.output_limits: dict[str, tuple[int, int, int]] = {}
         self.idle_timeout_s = 0
         self.elsewhere = 0      # clients of other processes that count towards maxclients, as far as is known
         self._sent: dict[int, int] = {}     # client's id -> bytes it had taken at the last sweep, where more wait
@@ -46,8 +51,7 @@ class ConnectionLimits:
     def _reload(self, _value: object) -> None:
         config = self.config
         self.query_buffer_bytes_max = config["client-query-buffer-limit"]
-        self.output_hard_bytes, self.output_soft_bytes, self.output_soft_s = \
-            config["client-output-buffer-limit"]["normal"]
+        self.output_limits = config["client-output-buffer-limit"]
         self.idle_timeout_s = config["timeout"]
 
     def _make_room(self) -> None:
@@ -108,21 +112,26 @@ class ConnectionLimits:
         queued = client.transport.out_len
         if client.flags & ClientFlag.INTERNAL:
             return
-        if self.output_hard_bytes and queued > self.output_hard_bytes:
-            self._cut_off(client, "hard")
-        elif self.output_soft_bytes and queued > self.output_soft_bytes:
+        hard_bytes, soft_bytes, soft_s = self.output_limits[kind_of(client)]
+        if hard_bytes and queued > hard_bytes:
+            self._cut_off(client, "hard", queued)
+        elif soft_bytes and queued > soft_bytes:
             now = mono_ms() / 1000
             if not client.over_soft_since:
                 client.over_soft_since = now
-            elif now - client.over_soft_since > self.output_soft_s:
-                self._cut_off(client, "soft")
+            elif now - client.over_soft_since > soft_s:
+                self._cut_off(client, "soft", queued)
         else:
             client.over_soft_since = 0
 
-    def _cut_off(self, client: Client, which: str) -> None:
+    def cut_off_subscriber(self, client: Client, queued: int) -> None:
+        """A message takes a subscriber over the hard limit of its class."""
+        self._cut_off(client, "hard", queued)
+
+    def _cut_off(self, client: Client, which: str, queued: int) -> None:
         self.stats.output_limit_closes += 1
         self.log.warning(f"Client id={client.id} addr={client.transport.peer} scheduled to be closed for overcoming of "
-                         f"the {which} output buffer limit ({client.transport.out_len} bytes queued)")
+                         f"the {which} output buffer limit ({queued} bytes queued)")
         client.transport.close("client-output-buffer-limit")
 
     def log_query_buffer(self, client: Client, size: int) -> None:
@@ -144,7 +153,8 @@ class ConnectionLimits:
 
     def sweep(self) -> None:
         """Cut off clients that are idle for longer than `timeout`, or over the soft limit; about once a second."""
-        if not self.idle_timeout_s and not self.output_soft_bytes:
+        any_soft = any(soft for _, soft, _ in self.output_limits.values())
+        if not self.idle_timeout_s and not any_soft:
             return
         now_ms = mono_ms()
         sent: dict[int, int] = {}
@@ -152,7 +162,7 @@ class ConnectionLimits:
             transport = client.transport
             if transport is None or transport.closing or client.flags & ClientFlag.INTERNAL:
                 continue
-            if transport.out_len and self.output_soft_bytes:
+            if transport.out_len and any_soft:
                 self.check_output(client)
             if transport.out_len:
                 # who takes in a long reply is not idle
@@ -161,6 +171,8 @@ class ConnectionLimits:
                     client.active_ms = now_ms
             elif transport.reading_paused:
                 client.active_ms = now_ms       # it waits for us: for an engine, or for the end of CLIENT PAUSE
+            if client.flags & ClientFlag.PUBSUB:
+                continue                        # it listens
             if self.idle_timeout_s and now_ms - client.active_ms > self.idle_timeout_s * 1000:
                 self.log.verbose(f"Closing idle client id={client.id} addr={transport.peer}")
                 transport.close("timeout")

@@ -69,6 +69,10 @@ class Conn:
                 return reply
             self.pushes.append(reply)
 
+    def next(self) -> Any:
+        """The next thing that comes, be it a reply or a push."""
+        return read_reply(self._readline, self._read)
+
     def many(self, *commands: Any) -> list:
         """Sends the commands at once and returns their replies."""
         commands = [words((c,)) if isinstance(c, str) else c for c in commands]
