@@ -13,6 +13,7 @@ from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.entry import entry_expires, entry_expiry
+from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors
@@ -90,11 +91,13 @@ def _expire(ctx: Context, argv: argv_p, argc: cython.int, base_ms: int64_t, unit
         return ctx.reply.integer(0)
     if when <= ctx.keyspace.now_ms:
         ctx.db.remove(cython.address(ctx.key))
+        ctx.notify(NOTIFY_GENERIC, b"del", cython.address(ctx.key))
         if ctx.journal.active:
             ctx.effect((b"DEL", arg_bytes(cython.address(argv[1]))))
     else:
         ctx.db.set_expiry(cython.address(ctx.key), e, when)
         ctx.db.touched(cython.address(ctx.key))
+        ctx.notify(NOTIFY_GENERIC, b"expire", cython.address(ctx.key))
         # PEXPIREAT without conditions is what the journal wants already
         if ctx.journal.active and (base_ms != 0 or unit_ms != 1 or argc > 3):
             ctx.effect((b"PEXPIREAT", arg_bytes(cython.address(argv[1])), b"%d" % when))
@@ -176,6 +179,7 @@ def persist_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
         return ctx.reply.integer(0)
     ctx.db.set_expiry(cython.address(ctx.key), e, -1)
     ctx.db.touched(cython.address(ctx.key))
+    ctx.notify(NOTIFY_GENERIC, b"persist", cython.address(ctx.key))
     return ctx.reply.integer(1)
 
 

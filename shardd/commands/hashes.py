@@ -20,6 +20,7 @@ from cython.cimports.shardd.commands.gather import ScanOptions, scan_begin, scan
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.entry import (
     ENC_LISTPACK, ENC_TABLE, TYPE_HASH, View, entry_body, entry_encoding, entry_set_body, entry_set_encoding)
+from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_HASH
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops, value_register
 from cython.cimports.shardd.structures.listpack import (
     LP_REPLACE, lp_append_pair, lp_body_bytes, lp_body_copy, lp_body_free, lp_bytes, lp_delete, lp_find, lp_first,
@@ -192,15 +193,18 @@ def _open(ctx: Context) -> bytep:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _close(ctx: Context, e: bytep, changed: cython.bint) -> cython.int:
+def _close(ctx: Context, e: bytep, changed: cython.bint, event: bytes) -> cython.int:
     """After a change that _open began, or a removal: delete an empty hash, and tell who wants to know."""
     if _length(e) == 0:
         if changed:
             ctx.db.remove(cython.address(ctx.key))      # counts as touched
+            ctx.notify(NOTIFY_HASH, event, cython.address(ctx.key))
+            ctx.notify(NOTIFY_GENERIC, b"del", cython.address(ctx.key))
         else:
             ctx.db.drop_empty(cython.address(ctx.key))
     elif changed:
         ctx.db.touched(cython.address(ctx.key))
+        ctx.notify(NOTIFY_HASH, event, cython.address(ctx.key))
     return 0
 
 
@@ -222,7 +226,7 @@ def _set_all(ctx: Context, argv: arg_p, argc: cython.int) -> int64_t:
             added += _put(ctx, e, argv + i, argv[i + 1].p, argv[i + 1].n)
             i += 2
     finally:
-        _close(ctx, e, i > 2)
+        _close(ctx, e, i > 2, b"hset")
     return added
 
 
@@ -258,13 +262,14 @@ def hsetnx_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     try:
         done = _put(ctx, e, argv + 2, argv[3].p, argv[3].n)
     finally:
-        _close(ctx, e, done)
+        _close(ctx, e, done, b"hset")
     return ctx.reply.integer(1)
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _store_number(ctx: Context, e: bytep, field: arg_p, text: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+def _store_number(ctx: Context, e: bytep, field: arg_p, text: const_bytes, n: cython.Py_ssize_t,
+                  event: bytes) -> cython.int:
     """The new value of a counter; e: NULL where there is no hash yet."""
     done: cython.bint = False
     if e == cython.NULL:
@@ -273,7 +278,7 @@ def _store_number(ctx: Context, e: bytep, field: arg_p, text: const_bytes, n: cy
         _put(ctx, e, field, text, n)
         done = True
     finally:
-        _close(ctx, e, done)
+        _close(ctx, e, done, event)
     return 0
 
 
@@ -295,7 +300,7 @@ def hincrby_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     if (delta < 0 and value < INT64_MIN - delta) or (delta > 0 and value > INT64_MAX - delta):
         return ctx.error(errors.INCR_OVERFLOW)
     value += delta
-    _store_number(ctx, e, argv + 2, digits, format_int(digits, value))
+    _store_number(ctx, e, argv + 2, digits, format_int(digits, value), b"hincrby")
     return ctx.reply.integer(value)
 
 
@@ -322,7 +327,7 @@ def hincrbyfloat_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.
     if value != value or value - value != 0:
         return ctx.error(errors.INCR_NAN)
     n = format_long_double(text, 5121, value)
-    _store_number(ctx, e, argv + 2, cython.cast(bytep, text), n)
+    _store_number(ctx, e, argv + 2, cython.cast(bytep, text), n, b"hincrbyfloat")
     if ctx.journal.active:
         ctx.effect((b"HSET", arg_bytes(argv + 1), arg_bytes(argv + 2), text[:n]))
     return ctx.reply.bulk(text, n)
@@ -343,7 +348,7 @@ def hdel_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
                 if _length(e) == 0:
                     break
         finally:
-            _close(ctx, e, removed > 0)
+            _close(ctx, e, removed > 0, b"hdel")
     return ctx.reply.integer(removed)
 
 

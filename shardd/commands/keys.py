@@ -35,6 +35,7 @@ from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM, TYPE_STRING, TYPE_ZSET, entry_access, entry_copy,
     entry_encoding, entry_expires, entry_expiry, entry_free_shell, entry_key, entry_key_len, entry_new,
     entry_rebuilt, entry_refcount, entry_set_access, entry_type)
+from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_NEW
 from cython.cimports.shardd.keyspace.values import value_ops
 from cython.cimports.shardd.structures.glob import glob_match
 from cython.cimports.shardd.structures.slots import key_slot
@@ -74,10 +75,14 @@ _TYPE_NAMES: dict = {
 def del_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
     """DEL, and UNLINK: every value that exists so far is freed at once in no time."""
     room: Key
+    k: key_p
     i: cython.int
     gone: cython.int = 0
     for i in range(1, argc):
-        gone += ctx.db.remove(ctx.other_key(cython.address(room), cython.address(argv[i])))
+        k = ctx.other_key(cython.address(room), cython.address(argv[i]))
+        if ctx.db.remove(k):
+            ctx.notify(NOTIFY_GENERIC, b"del", k)
+            gone += 1
     return ctx.reply.integer(gone)
 
 
@@ -136,6 +141,8 @@ def _hand_over(source: Database, k: key_p, e: bytep, target: Database, to: key_p
             entry_free_shell(moved)
             raise
     target.replace(to, moved)
+    if overwrite:
+        target.notify(NOTIFY_NEW, b"new", to)       # for Redis the key that was there has gone before
     source.take(k)
     entry_free_shell(e)
     source.touched(k)
@@ -165,6 +172,8 @@ def _rename(ctx: Context, argv: argv_p, nx: cython.bint) -> cython.int:
     if nx and overwrite:
         return ctx.reply.integer(0)
     _hand_over(ctx.db, cython.address(ctx.key), e, ctx.db, to, overwrite)
+    ctx.notify(NOTIFY_GENERIC, b"rename_from", cython.address(ctx.key))
+    ctx.notify(NOTIFY_GENERIC, b"rename_to", to)
     return ctx.reply.integer(1) if nx else ctx.reply.ok()
 
 
@@ -209,6 +218,8 @@ def move_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
     if e == cython.NULL or target.write(k) != cython.NULL:
         return ctx.reply.integer(0)
     _hand_over(ctx.db, k, e, target, k, False)
+    ctx.notify(NOTIFY_GENERIC, b"move_from", k)
+    target.notify(NOTIFY_GENERIC, b"move_to", k)
     return ctx.reply.integer(1)
 
 
@@ -248,9 +259,11 @@ def copy_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
     entry_set_access(copied, ctx.keyspace.access_clock)
     if overwrite:
         target.replace(to, copied)
+        target.notify(NOTIFY_NEW, b"new", to)
     else:
         target.add(to, copied)
     target.touched(to)
+    target.notify(NOTIFY_GENERIC, b"copy_to", to)
     return ctx.reply.integer(1)
 
 
@@ -611,7 +624,13 @@ def randomkey_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.in
 def _object(ctx: Context, argv: argv_p) -> bytep:
     """The entry that an OBJECT subcommand is about, or NULL; looking at it is no access."""
     room: Key
-    return ctx.db.peek(ctx.other_key(cython.address(room), cython.address(argv[2])))
+    e: bytep = ctx.db.find(ctx.other_key(cython.address(room), cython.address(argv[2])))
+    # a hit or a miss, but no event
+    if e == cython.NULL:
+        ctx.keyspace.misses += 1
+    else:
+        ctx.keyspace.hits += 1
+    return e
 
 
 @cython.cfunc

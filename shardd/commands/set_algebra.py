@@ -25,6 +25,7 @@ from cython.cimports.shardd.commands.set_forms import (
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
     ENC_INTSET, ENC_LISTPACK, ENC_TABLE, TYPE_SET, entry_body, entry_encoding, entry_free)
+from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_SET
 from cython.cimports.shardd.structures.listpack import LpValue
 from cython.cimports.shardd.wire.request import Arg
 
@@ -98,19 +99,21 @@ def _head_before(ctx: Context, start: cython.Py_ssize_t, count: int64_t) -> cyth
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _store(ctx: Context, result: bytep) -> cython.int:
+def _store(ctx: Context, result: bytep, event: bytes) -> cython.int:
     """Put a result that is in no database in the place of the command's first key, whatever that is; or delete that."""
     length: int64_t = set_length(result)
     k: key_p = cython.address(ctx.key)
     if length == 0:
         entry_free(result)
-        ctx.db.remove(k)
+        if ctx.db.remove(k):
+            ctx.notify(NOTIFY_GENERIC, b"del", k)
     else:
         if ctx.db.find(k) != cython.NULL:
             ctx.db.replace(k, result)
         else:
             ctx.db.add(k, result)       # frees it where it fails
         ctx.db.touched(k)
+        ctx.notify(NOTIFY_SET, event, k)
     return ctx.reply.integer(length)
 
 
@@ -141,10 +144,10 @@ def _add_all(ctx: Context, result: bytep, e: bytep) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _deliver(ctx: Context, result: bytep, stores: cython.bint) -> cython.int:
+def _deliver(ctx: Context, result: bytep, stores: cython.bint, event: bytes) -> cython.int:
     """Store the result, or reply with it; it is gone, or the database's, then."""
     if stores:
-        return _store(ctx, result)
+        return _store(ctx, result, event)
     try:
         ctx.reply.set(set_length(result))
         return reply_members(ctx, result)
@@ -286,7 +289,7 @@ def sinterstore_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.i
     if sets == cython.NULL:
         return 0
     try:
-        return _store(ctx, _intersection(ctx, sets, argc - 2))
+        return _store(ctx, _intersection(ctx, sets, argc - 2), b"sinterstore")
     finally:
         free(sets)
 
@@ -399,8 +402,8 @@ def _combine(ctx: Context, argv: arg_p, argc: cython.int, stores: cython.bint, u
         return 0
     try:
         if union:
-            return _deliver(ctx, _union(ctx, sets, argc - first, stores), stores)
-        return _deliver(ctx, _difference(ctx, sets, argc - first, stores), stores)
+            return _deliver(ctx, _union(ctx, sets, argc - first, stores), stores, b"sunionstore")
+        return _deliver(ctx, _difference(ctx, sets, argc - first, stores), stores, b"sdiffstore")
     finally:
         free(sets)
 

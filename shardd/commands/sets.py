@@ -19,6 +19,7 @@ from cython.cimports.shardd.commands.set_forms import (
     set_form_for, set_has, set_items, set_length, set_random, set_remove)
 from cython.cimports.shardd.keyspace.database import Key
 from cython.cimports.shardd.keyspace.entry import ENC_TABLE, TYPE_SET, entry_body, entry_encoding
+from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_NEW, NOTIFY_SET
 from cython.cimports.shardd.structures.listpack import LpValue
 from cython.cimports.shardd.structures.pairs import Pairs
 from cython.cimports.shardd.wire.request import Arg
@@ -39,15 +40,18 @@ EFFECT_MEMBERS = cython.declare(cython.Py_ssize_t, limits.EFFECT_ELEMENTS)
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _close(ctx: Context, k: key_p, e: bytep, changed: cython.bint) -> cython.int:
+def _close(ctx: Context, k: key_p, e: bytep, changed: cython.bint, event: bytes) -> cython.int:
     """After a change, or an attempt at one: delete an empty set, and tell who wants to know."""
     if set_length(e) == 0:
         if changed:
             ctx.db.remove(k)        # counts as touched
+            ctx.notify(NOTIFY_SET, event, k)
+            ctx.notify(NOTIFY_GENERIC, b"del", k)
         else:
             ctx.db.drop_empty(k)
     elif changed:
         ctx.db.touched(k)
+        ctx.notify(NOTIFY_SET, event, k)
     return 0
 
 
@@ -79,7 +83,7 @@ def sadd_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
             member_of(cython.address(v), argv + i)
             added += set_add(ctx, e, cython.address(v))
     finally:
-        _close(ctx, k, e, added > 0)
+        _close(ctx, k, e, added > 0, b"sadd")
     return ctx.reply.integer(added)
 
 
@@ -101,7 +105,7 @@ def srem_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
                 if set_length(e) == 0:
                     break
         finally:
-            _close(ctx, k, e, removed > 0)
+            _close(ctx, k, e, removed > 0, b"srem")
     return ctx.reply.integer(removed)
 
 
@@ -113,6 +117,8 @@ def smove_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     v: LpValue
     added: cython.bint = False
     moved: cython.bint = False
+    is_new: cython.bint
+    mask: cython.uint
     from_key: key_p = cython.address(ctx.key)
     to_key: key_p = ctx.other_key(cython.address(room), argv + 2)
     source: bytep = ctx.db.write(from_key)
@@ -124,15 +130,23 @@ def smove_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     member_of(cython.address(v), argv + 3)
     if source == target or not set_has(source, cython.address(v)):
         return ctx.reply.integer(set_has(source, cython.address(v)))
-    target = _open(ctx, to_key, target, cython.address(v), 1)
+    is_new = target == cython.NULL
+    mask = ctx.keyspace.notify_mask
+    ctx.keyspace.notify_mask = mask & ~cython.cast(cython.uint, NOTIFY_NEW)     # told below, in Redis's order
+    try:
+        target = _open(ctx, to_key, target, cython.address(v), 1)
+    finally:
+        ctx.keyspace.notify_mask = mask
     try:
         added = set_add(ctx, target, cython.address(v))
         moved = set_remove(source, cython.address(v))
     finally:
         if added and not moved:
             set_remove(target, cython.address(v))
-        _close(ctx, to_key, target, added and moved)
-        _close(ctx, from_key, source, moved)
+        _close(ctx, from_key, source, moved, b"srem")
+        if is_new and moved:
+            ctx.notify(NOTIFY_NEW, b"new", to_key)
+        _close(ctx, to_key, target, added and moved, b"sadd")
     return ctx.reply.integer(1)
 
 
@@ -257,11 +271,13 @@ def _pop_many(ctx: Context, argv: arg_p) -> cython.int:
         ctx.reply.set(set_length(e))
         reply_members(ctx, e)
         ctx.db.remove(cython.address(ctx.key))
+        ctx.notify(NOTIFY_SET, b"spop", cython.address(ctx.key))
+        ctx.notify(NOTIFY_GENERIC, b"del", cython.address(ctx.key))
         return _tell_removed(ctx, argv, True, taken)
     try:
         _take_random(e, count, taken)
     finally:
-        _close(ctx, cython.address(ctx.key), e, len(taken) > 0)
+        _close(ctx, cython.address(ctx.key), e, len(taken) > 0, b"spop")
         _tell_removed(ctx, argv, False, taken)
     ctx.reply.set(len(taken))
     for member in taken:
@@ -291,11 +307,8 @@ def spop_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     if ctx.journal.active:
         members.append(member_bytes(cython.address(v)))
     gone = set_length(e) == 1
-    if gone:
-        ctx.db.remove(cython.address(ctx.key))
-    else:
-        set_remove(e, cython.address(v))
-        ctx.db.touched(cython.address(ctx.key))
+    set_remove(e, cython.address(v))
+    _close(ctx, cython.address(ctx.key), e, True, b"spop")
     return _tell_removed(ctx, argv, gone, members)
 
 

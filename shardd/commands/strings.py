@@ -16,12 +16,14 @@ from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM,
 from cython.cimports.shardd.keyspace.entry import (
     HeapString, STR_HEAP, STR_INT, TYPE_STRING, View, entry_encoding, entry_expires, entry_type, entry_value,
     entry_value_len, entry_view)
+from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_STRING
 from cython.cimports.shardd.structures.number import format_long_double, parse_int64, parse_long_double
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors
 
 arg_p = cython.typedef(cython.pointer(Arg))
+key_p = cython.typedef(cython.pointer(Key))
 
 
 @cython.cfunc
@@ -139,6 +141,17 @@ def _journal_set(ctx: Context, argv: arg_p, value: cython.int, expiry: int64_t, 
 
 
 @cython.cfunc
+@cython.inline
+@cython.exceptval(-1, check=False)
+def _tell_set(ctx: Context, expiry: int64_t) -> cython.int:
+    """The events of a SET; `expiry` -1: without one."""
+    ctx.notify(NOTIFY_STRING, b"set", cython.address(ctx.key))
+    if expiry != -1:
+        ctx.notify(NOTIFY_GENERIC, b"expire", cython.address(ctx.key))
+    return 0
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def set_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     o: SetOptions
@@ -146,6 +159,7 @@ def set_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     e: bytep
     if argc == 3:
         ctx.db.set_string(cython.address(ctx.key), argv[2].p, argv[2].n, -1, 0)
+        ctx.notify(NOTIFY_STRING, b"set", cython.address(ctx.key))
         ctx.reply.ok()
         return 0
     if not _parse_options(argv, argc, 3, False, cython.address(o)):
@@ -163,6 +177,7 @@ def set_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
             ctx.reply.null()
         return 0
     ctx.db.set_string(cython.address(ctx.key), argv[2].p, argv[2].n, expiry, SET_KEEP_TTL if o.keep_ttl else 0)
+    _tell_set(ctx, expiry)
     _journal_set(ctx, argv, 2, expiry, o.keep_ttl)
     if not o.get:
         ctx.reply.ok()
@@ -176,6 +191,7 @@ def setnx_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
         ctx.reply.integer(0)
         return 0
     ctx.db.set_string(cython.address(ctx.key), argv[2].p, argv[2].n, -1, 0)
+    _tell_set(ctx, -1)
     ctx.reply.integer(1)
     return 0
 
@@ -187,6 +203,7 @@ def _setex(ctx: Context, argv: arg_p, unit_ms: cython.int, name: str) -> cython.
     if not expiry_unix_ms(ctx, argv + 2, unit_ms, True, name, cython.address(expiry)):
         return 0
     ctx.db.set_string(cython.address(ctx.key), argv[3].p, argv[3].n, expiry, 0)
+    _tell_set(ctx, expiry)
     _journal_set(ctx, argv, 3, expiry, False)
     ctx.reply.ok()
     return 0
@@ -210,6 +227,7 @@ def getset_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     if _reply_string(ctx, ctx.db.read(cython.address(ctx.key))):
         return 0
     ctx.db.set_string(cython.address(ctx.key), argv[2].p, argv[2].n, -1, 0)
+    _tell_set(ctx, -1)
     _journal_set(ctx, argv, 2, -1, False)
     return 0
 
@@ -221,6 +239,7 @@ def getdel_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     if _reply_string(ctx, e) or e == cython.NULL:
         return 0
     ctx.db.remove(cython.address(ctx.key))
+    ctx.notify(NOTIFY_GENERIC, b"del", cython.address(ctx.key))
     if ctx.journal.active:
         ctx.effect((b"UNLINK" if ctx.lazy_delete else b"DEL", arg_bytes(argv + 1)))
     return 0
@@ -245,16 +264,19 @@ def getex_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     _reply_string(ctx, e)
     if o.kind and not o.relative and expiry <= ctx.keyspace.now_ms:
         ctx.db.remove(cython.address(ctx.key))
+        ctx.notify(NOTIFY_GENERIC, b"del", cython.address(ctx.key))
         if ctx.journal.active:
             ctx.effect((b"UNLINK" if ctx.lazy_delete else b"DEL", arg_bytes(argv + 1)))
     elif o.kind:
         ctx.db.set_expiry(cython.address(ctx.key), e, expiry)
         ctx.db.touched(cython.address(ctx.key))
+        ctx.notify(NOTIFY_GENERIC, b"expire", cython.address(ctx.key))
         if ctx.journal.active:
             ctx.effect((b"PEXPIREAT", arg_bytes(argv + 1), str(expiry).encode()))
     elif o.persist and entry_expires(e):
         ctx.db.set_expiry(cython.address(ctx.key), e, -1)
         ctx.db.touched(cython.address(ctx.key))
+        ctx.notify(NOTIFY_GENERIC, b"persist", cython.address(ctx.key))
         if ctx.journal.active:
             ctx.effect((b"PERSIST", arg_bytes(argv + 1)))
     return 0
@@ -281,10 +303,13 @@ def mget_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 @cython.exceptval(-1, check=False)
 def _mset(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     i: cython.int = 1
-    k: Key
+    room: Key
+    k: key_p
     try:
         while i < argc:
-            ctx.db.set_string(ctx.other_key(cython.address(k), argv + i), argv[i + 1].p, argv[i + 1].n, -1, 0)
+            k = ctx.other_key(cython.address(room), argv + i)
+            ctx.db.set_string(k, argv[i + 1].p, argv[i + 1].n, -1, 0)
+            ctx.notify(NOTIFY_STRING, b"set", k)
             i += 2
     except MemoryError:
         # the pairs before this one are set, and the journal must not miss them
@@ -340,6 +365,7 @@ def _increment(ctx: Context, delta: int64_t) -> cython.int:
     if (delta < 0 and value < INT64_MIN - delta) or (delta > 0 and value > INT64_MAX - delta):
         return ctx.error(errors.INCR_OVERFLOW)
     ctx.db.set_int(cython.address(ctx.key), e, value + delta)
+    ctx.notify(NOTIFY_STRING, b"incrby", cython.address(ctx.key))
     ctx.reply.integer(value + delta)
     return 0
 
@@ -398,6 +424,7 @@ def incrbyfloat_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.i
         return ctx.error(errors.INCR_NAN)
     n = format_long_double(text, 5121, value)
     ctx.db.set_string(cython.address(ctx.key), cython.cast(bytep, text), n, -1, SET_KEEP_TTL | SET_VERBATIM)
+    ctx.notify(NOTIFY_STRING, b"incrbyfloat", cython.address(ctx.key))
     if ctx.journal.active:
         ctx.effect((b"SET", arg_bytes(argv + 1), text[:n], b"KEEPTTL"))
     ctx.reply.bulk(text, n)
@@ -415,6 +442,7 @@ def append_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     n: cython.Py_ssize_t = argv[2].n
     if e == cython.NULL:
         ctx.db.set_string(cython.address(ctx.key), argv[2].p, n, -1, 0)
+        ctx.notify(NOTIFY_STRING, b"append", cython.address(ctx.key))
         ctx.reply.integer(n)
         return 0
     if not _open(ctx, e, cython.address(view)):
@@ -427,6 +455,7 @@ def append_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     heap.len += cython.cast(uint32_t, n)
     memcpy(entry_value(e), cython.address(heap), cython.sizeof(HeapString))
     ctx.db.touched(cython.address(ctx.key))
+    ctx.notify(NOTIFY_STRING, b"append", cython.address(ctx.key))
     ctx.reply.integer(heap.len)
     return 0
 
@@ -484,6 +513,7 @@ def setrange_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
         heap.len = cython.cast(uint32_t, end)
     memcpy(entry_value(e), cython.address(heap), cython.sizeof(HeapString))
     ctx.db.touched(cython.address(ctx.key))
+    ctx.notify(NOTIFY_STRING, b"setrange", cython.address(ctx.key))
     ctx.reply.integer(heap.len)
     return 0
 

@@ -67,7 +67,7 @@ cdef class Database:
 cdef class Keyspace:
     cdef readonly list databases
     cdef public EffectSink sink
-    cdef readonly unsigned int notify_mask      # the classes of events that are asked for; then there is a sink of them
+    cdef unsigned int notify_mask      # the classes of events that are asked for; then there is a sink of them
     cdef EventSink event_sink
     cdef public int64_t now_ms          # unix time of the running command; the reactor's loop sets it
     cdef public uint32_t access_clock   # what a touched entry is stamped with (LRU: minutes or seconds, 24 bits)

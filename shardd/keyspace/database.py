@@ -662,6 +662,10 @@ class Keyspace:
         self.notify_mask = mask
         self.event_sink = sink
 
+    def event_classes(self) -> int:
+        """The classes that set_events has asked for."""
+        return self.notify_mask
+
     def total_keys(self) -> int:
         """Keys over all databases."""
         return sum([db.used for db in self.databases])

@@ -36,7 +36,7 @@ class FakeServer:
         self.clients = SimpleNamespace(by_id={})
         for number in range(1, clients + 1):
             self.clients.by_id[number] = SimpleNamespace(
-                id=number, name=b"", lib_name=b"", lib_ver=b"", user=b"default", db=0, resp=2,
+                id=number, name=b"", lib_name=b"", lib_ver=b"", user=b"default", db=0, resp=2, subscriptions=None,
                 authenticated=not self.config["requirepass"], flags=0, created_ms=now_ms(), active_ms=mono_ms(),
                 last_command=None, commands=0, transport=FakeTransport(number), registry=self.clients)
 

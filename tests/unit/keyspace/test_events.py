@@ -22,6 +22,6 @@ def test_classes_without_anybody_to_tell_are_refused():
     with pytest.raises(AssertionError):
         keyspace.set_events(mask_of("KA"), None)
     keyspace.set_events(mask_of("KA"), EventSink())
-    assert keyspace.notify_mask == mask_of("KA")
+    assert keyspace.event_classes() == mask_of("KA")
     keyspace.set_events(0, None)
-    assert keyspace.notify_mask == 0
+    assert keyspace.event_classes() == 0
