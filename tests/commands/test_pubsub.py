@@ -21,6 +21,13 @@ def c(r):
     return r.conn()
 
 
+@pytest.fixture
+def s(r):
+    """A name whose slot is served by the engine that connections lead to."""
+    conn = r.conn()
+    return next(name for name in "abcdefgh" if not isinstance(conn("SPUBLISH", name, "x"), Error))
+
+
 def refused(name: str) -> Error:
     return Error(f"ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
                  "in this context")
@@ -39,13 +46,13 @@ def raw(conn):
 # --- coming and going -------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("resp, kind", [(2, list), (3, Push)])
-def test_confirmations(r, resp, kind):
+def test_confirmations(r, s, resp, kind):
     c = r.conn(resp=resp)
     c.send(encode("SUBSCRIBE", "a", "b", "a"))
     assert confirmed(c, 3) == [kind([b"subscribe", name, n]) for name, n in ((b"a", 1), (b"b", 2), (b"a", 2))]
-    c.send(encode("PSUBSCRIBE", "p*", "") + encode("SSUBSCRIBE", "s"))
+    c.send(encode("PSUBSCRIBE", "p*", "") + encode("SSUBSCRIBE", s))
     assert confirmed(c, 3) == [kind([b"psubscribe", b"p*", 3]), kind([b"psubscribe", b"", 4]),
-                               kind([b"ssubscribe", b"s", 1])]
+                               kind([b"ssubscribe", s.encode(), 1])]
     c.send(encode("UNSUBSCRIBE", "c", "a", "a"))
     assert confirmed(c, 3) == [kind([b"unsubscribe", b"c", 4]), kind([b"unsubscribe", b"a", 3]),
                                kind([b"unsubscribe", b"a", 3])]
@@ -56,7 +63,7 @@ def test_confirmations(r, resp, kind):
     assert confirmed(c, 3) == [kind([b"punsubscribe", None, 1]), kind([b"unsubscribe", b"b", 0]),
                                kind([b"unsubscribe", None, 0])]
     c.send(encode("SUNSUBSCRIBE") + encode("SUNSUBSCRIBE"))
-    assert confirmed(c, 2) == [kind([b"sunsubscribe", b"s", 0]), kind([b"sunsubscribe", None, 0])]
+    assert confirmed(c, 2) == [kind([b"sunsubscribe", s.encode(), 0]), kind([b"sunsubscribe", None, 0])]
     assert c("PING") == Status("PONG")
 
 
@@ -80,7 +87,7 @@ def test_arity(c, line, name):
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("resp, kind", [(2, list), (3, Push)])
-def test_messages(r, resp, kind):
+def test_messages(r, s, resp, kind):
     c, other = r.conn(resp=resp), r.conn()
     c.send(encode("SUBSCRIBE", "news.it") + encode("PSUBSCRIBE", "news.*", "*.it", "nothing?"))
     confirmed(c, 4)
@@ -94,17 +101,18 @@ def test_messages(r, resp, kind):
     assert other("PUBLISH NEWS.it x") == 1, "*.it alone: names know upper and lower case"
     assert raw(c) == kind([b"pmessage", b"*.it", b"NEWS.it", b"x"])
     assert other("PUBLISH silence x") == 0
-    assert other("SPUBLISH b x") == 0
+    assert other("SPUBLISH", s, "x") == 0
 
 
-def test_shard_channels_are_others(r):
+def test_shard_channels_are_others(r, s):
     c, other = r.conn(), r.conn()
-    c.send(encode("SSUBSCRIBE", "{b}1", "{b}2") + encode("PSUBSCRIBE", "*"))
-    assert confirmed(c, 3) == [[b"ssubscribe", b"{b}1", 1], [b"ssubscribe", b"{b}2", 2], [b"psubscribe", b"*", 1]]
-    assert other("SPUBLISH {b}1 hello") == 1
-    assert raw(c) == [b"smessage", b"{b}1", b"hello"]
-    assert other("PUBLISH {b}1 hello") == 1
-    assert raw(c) == [b"pmessage", b"*", b"{b}1", b"hello"]
+    one, two = f"{{{s}}}1", f"{{{s}}}2"
+    c.send(encode("SSUBSCRIBE", one, two) + encode("PSUBSCRIBE", "*"))
+    assert confirmed(c, 3) == [[b"ssubscribe", one.encode(), 1], [b"ssubscribe", two.encode(), 2], [b"psubscribe", b"*", 1]]
+    assert other("SPUBLISH", one, "hello") == 1
+    assert raw(c) == [b"smessage", one.encode(), b"hello"]
+    assert other("PUBLISH", one, "hello") == 1
+    assert raw(c) == [b"pmessage", b"*", one.encode(), b"hello"]
 
 
 def test_everybody_gets_each_message_in_order(r):
@@ -172,10 +180,10 @@ def test_reply_off_does_not_silence_messages(r):
 
 # --- what a subscriber may do -----------------------------------------------------------------------------------------
 
-def test_resp2_subscribers_may_do_little(c, r):
+def test_resp2_subscribers_may_do_little(c, s):
     c.send(encode("SUBSCRIBE", "a"))
     raw(c)
-    for line, name in (("GET b", "get"), ("HELLO 3", "hello"), ("PUBLISH a b", "publish"), ("PUBSUB NUMPAT", "pubsub|numpat"),
+    for line, name in ((f"GET {s}", "get"), ("HELLO 3", "hello"), ("PUBLISH a b", "publish"), ("PUBSUB NUMPAT", "pubsub|numpat"),
                        ("CLIENT INFO", "client|info"), ("SELECT 0", "select")):
         assert c(line) == refused(name)
     assert c("GET") == arity("get"), "who is wrong in another way is told so"
@@ -183,9 +191,9 @@ def test_resp2_subscribers_may_do_little(c, r):
     assert c("PING") == [b"pong", b""]
     assert c("PING", "hey") == [b"pong", b"hey"]
     assert c("PING a b") == arity("ping")
-    c.send(encode("SSUBSCRIBE", "s") + encode("UNSUBSCRIBE"))
+    c.send(encode("SSUBSCRIBE", s) + encode("UNSUBSCRIBE"))
     confirmed(c, 2)
-    assert c("GET b") == refused("get"), "a shard channel is one too"
+    assert c("GET", s) == refused("get"), "a shard channel is one too"
     c.send(encode("SUNSUBSCRIBE"))
     raw(c)
     assert c("PING") == Status("PONG")
@@ -207,35 +215,35 @@ def test_quit(c):
 
 
 @pytest.mark.parametrize("resp", [2, 3])
-def test_reset_ends_subscriptions(r, resp):
+def test_reset_ends_subscriptions(r, s, resp):
     c, other = r.conn(resp=resp), r.conn()
-    c.send(encode("SUBSCRIBE", "r1") + encode("PSUBSCRIBE", "r*") + encode("SSUBSCRIBE", "r1"))
+    c.send(encode("SUBSCRIBE", "r1") + encode("PSUBSCRIBE", "r*") + encode("SSUBSCRIBE", s))
     confirmed(c, 3)
     assert c("RESET") == RESET
     assert other("PUBLISH r1 x") == 0
-    assert other("SPUBLISH r1 x") == 0
+    assert other("SPUBLISH", s, "x") == 0
     assert c("PING") == Status("PONG"), "no confirmations, no messages"
     assert other("PUBSUB CHANNELS r*") == []
 
 
-def test_a_connection_that_ends_leaves(r):
+def test_a_connection_that_ends_leaves(r, s):
     c, other = r.conn(), r.conn()
-    c.send(encode("SUBSCRIBE", "gone") + encode("PSUBSCRIBE", "gone*") + encode("SSUBSCRIBE", "gone"))
+    c.send(encode("SUBSCRIBE", "gone") + encode("PSUBSCRIBE", "gone*") + encode("SSUBSCRIBE", s))
     confirmed(c, 3)
     assert other("PUBSUB NUMSUB gone") == [b"gone", 1]
     c.close()
     deadline = time.monotonic() + 10
-    while other("PUBSUB NUMSUB gone") != [b"gone", 0] or other("PUBSUB SHARDCHANNELS gone"):
+    while other("PUBSUB NUMSUB gone") != [b"gone", 0] or other("PUBSUB", "SHARDCHANNELS", s):
         assert time.monotonic() < deadline
     assert other("PUBLISH gone x") == 0
 
 
 # --- looking at it ----------------------------------------------------------------------------------------------------
 
-def test_pubsub(r):
+def test_pubsub(r, s):
     a, b, me = r.conn(), r.conn(), r.conn()
     before = me("PUBSUB NUMPAT")
-    a.send(encode("SUBSCRIBE", "look1", "look2") + encode("PSUBSCRIBE", "look*", "l*") + encode("SSUBSCRIBE", "lookS"))
+    a.send(encode("SUBSCRIBE", "look1", "look2") + encode("PSUBSCRIBE", "look*", "l*") + encode("SSUBSCRIBE", f"look{{{s}}}"))
     confirmed(a, 5)
     b.send(encode("SUBSCRIBE", "look1") + encode("PSUBSCRIBE", "look*"))
     confirmed(b, 2)
@@ -245,8 +253,8 @@ def test_pubsub(r):
     assert me("PUBSUB NUMSUB look2 nobody look1") == [b"look2", 1, b"nobody", 0, b"look1", 2]
     assert me("PUBSUB NUMSUB") == []
     assert me("PUBSUB NUMPAT") == before + 2, "patterns, not their subscribers"
-    assert me("PUBSUB SHARDCHANNELS look*") == [b"lookS"]
-    assert me("PUBSUB SHARDNUMSUB lookS look1") == [b"lookS", 1, b"look1", 0]
+    assert me("PUBSUB SHARDCHANNELS look*") == [b"look{%b}" % s.encode()]
+    assert me("PUBSUB", "SHARDNUMSUB", f"look{{{s}}}", "x") == [b"look{%b}" % s.encode(), 1, b"x", 0]
     assert me("PUBSUB SHARDCHANNELS x y") == Error(
         "ERR unknown subcommand or wrong number of arguments for 'SHARDCHANNELS'. Try PUBSUB HELP.")
     assert me("PUBSUB FOO") == unknown_subcommand("FOO", "PUBSUB")
@@ -257,10 +265,10 @@ def fields(line: bytes) -> dict[str, str]:
     return dict(field.split("=", 1) for field in line.decode().strip().split(" "))
 
 
-def test_client_list_and_info(r):
+def test_client_list_and_info(r, s):
     c, me = r.conn(resp=3), r.conn()
     number = c("CLIENT ID")
-    c.send(encode("SUBSCRIBE", "a", "b") + encode("PSUBSCRIBE", "p") + encode("SSUBSCRIBE", "s"))
+    c.send(encode("SUBSCRIBE", "a", "b") + encode("PSUBSCRIBE", "p") + encode("SSUBSCRIBE", s))
     confirmed(c, 4)
     line = fields(me("CLIENT", "LIST", "ID", number))
     assert [line[name] for name in ("flags", "sub", "psub", "ssub")] == ["P", "2", "1", "1"]
