@@ -57,6 +57,7 @@ COMPILED = [
     "shardd.keyspace.entry",
     "shardd.keyspace.database",
     "shardd.keyspace.expiry",
+    "shardd.keyspace.eviction",
     "shardd.keyspace.rehash",
     "shardd.keyspace.inspection",
     "shardd.commands.context",

@@ -96,6 +96,13 @@ DATABASES_MAX: Final = 4096
 LFU_COUNTER_INITIAL: Final = 5
 """LFU counter of a new key: enough to survive its first minutes (Redis's LFU_INIT_VAL)."""
 
+EVICTION_POOL_KEYS: Final = 16
+"""Candidates for eviction that are kept from one sampling to the next, as in Redis (EVPOOL_SIZE)."""
+
+EVICTION_TURN_US: Final = 2_500
+"""Time for evictions in one turn of the reactor: half of the longest pause that is allowed. A pipeline of 64 commands that
+each took the 500 us of one call would be a pause of 32 ms."""
+
 SCAN_COUNT_DEFAULT: Final = 10
 """Keys that one SCAN looks at where COUNT does not say, as in Redis."""
 

@@ -173,22 +173,24 @@ def _memory() -> list[Option]:
     return [
         Option("databases", Int(1, limits.DATABASES_MAX), "16", "Number of databases for SELECT.", section, SERVERS,
                mutable=False),
-        Option("maxmemory", Memory(0, INT64_MAX), "0", "Memory of the data, of all engines together, at which "
-               "writes are refused; 0 for no limit.", section, SERVERS, shared_out=True),
-        Option("maxmemory-policy", Enum(*policies), "noeviction", "Whether keys keep their access time or frequency; "
-               "nothing is evicted yet.", section, ENGINE),
-        Option("maxmemory-samples", Int(1, 64), "5", "Keys compared for each eviction.", section, ENGINE, idle=True),
-        Option("maxmemory-eviction-tenacity", Int(0, 100), "10", "Effort of one eviction round, 0 to 100.", section,
-               ENGINE, idle=True),
+        Option("maxmemory", Memory(0, INT64_MAX), "0", "Memory of data and clients, of all engines "
+               "together, above which keys are evicted or writes refused; 0 for no limit.", section, SERVERS,
+               shared_out=True),
+        Option("maxmemory-policy", Enum(*policies), "noeviction", "What goes when maxmemory is "
+               "reached.", section, ENGINE),
+        Option("maxmemory-samples", Int(1, 64), "5", "Keys of each database that are sampled for an "
+               "eviction.", section, ENGINE),
+        Option("maxmemory-eviction-tenacity", Int(0, 100), "10", "How long one command may evict: 0 not at all, 10 "
+               "500 us, 100 as long as it takes.", section, ENGINE),
         Option("lfu-log-factor", Int(0, INT_MAX), "10", "How slowly the LFU counter grows.", section, ENGINE),
         Option("lfu-decay-time", Int(0, INT_MAX), "1", "Minutes after which the LFU counter of an idle key drops by "
                "one.", section, ENGINE),
         Option("active-expire-effort", Int(1, 10), "1", "Effort of removing expired keys before anybody asks, 1 to 10.",
                section, ENGINE),
-        Option("lazyfree-lazy-eviction", Bool(), "no", "Free evicted values in small steps.", section, ENGINE,
-               idle=True),
-        Option("lazyfree-lazy-expire", Bool(), "no", "Free expired values in small steps.", section, ENGINE,
-               idle=True),
+        Option("lazyfree-lazy-eviction", Bool(), "no", "Tell the journal of evicted keys as UNLINK; they are freed in "
+               "steps in any case.", section, ENGINE),
+        Option("lazyfree-lazy-expire", Bool(), "no", "Tell the journal of expired keys as UNLINK; they are freed in "
+               "steps in any case.", section, ENGINE),
         Option("lazyfree-lazy-server-del", Bool(), "no", "Free overwritten values in small steps.", section, ENGINE,
                idle=True),
         Option("lazyfree-lazy-user-del", Bool(), "no", "DEL frees like UNLINK.", section, ENGINE, idle=True),

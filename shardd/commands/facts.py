@@ -17,6 +17,7 @@ from shardd.commands.latency import latencystats
 from shardd.commands.plain import Handler
 from shardd.keyspace import inspection
 from shardd.net.channels import Room
+from shardd.structures import alloc
 
 ALLOCATOR: Final = "shardd"
 """mem_allocator: small blocks come from pages of our own."""
@@ -38,24 +39,26 @@ def clients(server: Any) -> Facts:
 def memory_facts(server: Any) -> Facts:
     """The figures behind INFO memory and MEMORY STATS, in bytes and ratios.
 
-    used counts the native memory that holds data; what Python itself takes shows in rss alone. For an allocator that
-    cannot tell its own, Redis takes the process's resident memory as the allocator's; so do we.
+    What each part of `used` is, engine.memory says. allocated, active and resident are the allocator's: bytes in use,
+    in pages that are in use, and in pages it has from the system.
     """
-    used = server.used_memory()
+    parts = server.memory.parts()
     rss = info.resident_bytes()
     # a database that was emptied keeps its tables
     tables = {db.id: db.table_bytes() for db in server.keyspace.databases}
-    overhead = server.startup_memory + sum(tables.values())
+    dataset = max(0, parts.data - server.memory.startup.data - sum(tables.values()))
+    active, resident = alloc.active_memory(), alloc.resident_memory()
     return {
-        "used": used, "rss": rss, "peak": server.stats.peak_memory, "startup": server.startup_memory,
-        "tables": tables, "overhead": overhead, "dataset": max(0, used - overhead),
-        "clients": info.client_buffers(server)[0],
-        "ratio": rss / used if used else 0.0, "extra": rss - used,
+        "used": parts.used, "rss": rss, "peak": server.memory.peak, "startup": server.memory.startup.used,
+        "tables": tables, "overhead": parts.used - dataset, "dataset": dataset, "clients": parts.clients,
+        "links": parts.links, "journal": parts.journal, "shared": parts.shared, "not_counted": parts.not_counted,
+        "allocated": parts.data, "active": active, "resident": resident,
+        "ratio": rss / max(1, parts.used), "extra": rss - parts.used,
     }
 
 
 def memory(server: Any) -> Facts:
-    """The section `memory`."""
+    """The section `memory`; below Redis's fields, ours: the parts that used_memory is the sum of."""
     m = memory_facts(server)
     maxmemory = server.config["maxmemory"]
     net = m["used"] - m["startup"]
@@ -67,7 +70,7 @@ def memory(server: Any) -> Facts:
         "used_memory_peak_perc": percent(m["used"], m["peak"]),
         "used_memory_overhead": m["overhead"], "used_memory_startup": m["startup"],
         "used_memory_dataset": m["dataset"], "used_memory_dataset_perc": percent(m["dataset"], net),
-        "allocator_allocated": m["used"], "allocator_active": m["rss"], "allocator_resident": m["rss"],
+        "allocator_allocated": m["allocated"], "allocator_active": m["active"], "allocator_resident": m["resident"],
         "total_system_memory": system, "total_system_memory_human": human(system),
         "used_memory_lua": 0, "used_memory_vm_eval": 0, "used_memory_lua_human": "0B", "used_memory_scripts_eval": 0,
         "number_of_cached_scripts": 0, "number_of_functions": 0, "number_of_libraries": 0,
@@ -75,14 +78,20 @@ def memory(server: Any) -> Facts:
         "used_memory_functions": 0, "used_memory_scripts": 0, "used_memory_scripts_human": "0B",
         "maxmemory": maxmemory, "maxmemory_human": human(maxmemory),
         "maxmemory_policy": server.config["maxmemory-policy"],
-        "allocator_frag_ratio": f"{m['ratio']:.2f}", "allocator_frag_bytes": m["extra"],
-        "allocator_rss_ratio": "1.00", "allocator_rss_bytes": 0,
-        "rss_overhead_ratio": "1.00", "rss_overhead_bytes": 0,
+        "allocator_frag_ratio": f"{m['active'] / max(1, m['allocated']):.2f}",
+        "allocator_frag_bytes": m["active"] - m["allocated"],
+        "allocator_rss_ratio": f"{m['resident'] / max(1, m['active']):.2f}",
+        "allocator_rss_bytes": m["resident"] - m["active"],
+        "rss_overhead_ratio": f"{m['rss'] / max(1, m['resident']):.2f}", "rss_overhead_bytes": m["rss"] - m["resident"],
         "mem_fragmentation_ratio": f"{m['ratio']:.2f}", "mem_fragmentation_bytes": m["extra"],
-        "mem_not_counted_for_evict": 0, "mem_replication_backlog": 0, "mem_total_replication_buffers": 0,
-        "mem_clients_slaves": 0, "mem_clients_normal": m["clients"], "mem_cluster_links": 0, "mem_aof_buffer": 0,
+        "mem_not_counted_for_evict": m["not_counted"], "mem_replication_backlog": 0,
+        "mem_total_replication_buffers": 0, "mem_clients_slaves": 0, "mem_clients_normal": m["clients"],
+        "mem_cluster_links": m["links"], "mem_aof_buffer": m["journal"],
         "mem_allocator": ALLOCATOR, "active_defrag_running": 0,
         "lazyfree_pending_objects": server.keyspace.pending_free(), "lazyfreed_objects": server.keyspace.lazy_freed,
+        "used_memory_part_data": m["allocated"], "used_memory_part_clients": m["clients"],
+        "used_memory_part_links": m["links"], "used_memory_part_journal": m["journal"],
+        "used_memory_part_shared": m["shared"],
     }
 
 

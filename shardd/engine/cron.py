@@ -1,8 +1,9 @@
-"""What an engine does by the clock: expiry, freeing, statistics, idle clients.
+"""What an engine does by the clock: expiry, freeing, eviction, statistics, idle clients.
 
 Each task is short and bounded; what does not fit waits for the next turn, so no client waits for more than a step
 (limits.STEP_US). While expiry, freeing or rehashing has more to do, steps follow at a quarter of the time (a step of
-work, three of rest); active-expire-effort gives expiry more of it.
+work, three of rest); active-expire-effort gives expiry more of it. Eviction that did not come to its end within a command
+goes on each time the loop has served its clients.
 """
 import asyncio
 from collections.abc import Callable
@@ -30,6 +31,7 @@ class Cron:
     def start(self) -> None:
         """Begin; the first turn is one period from now."""
         self._later("turn", self._period(), self.turn)
+        self.server.evictor.on_running = self._evict_soon
 
     def stop(self) -> None:
         """Cancel all timers."""
@@ -60,6 +62,21 @@ class Cron:
         """One step of expiry and of freeing; comes again soon where there is more."""
         self._timed(self._do_work)
 
+    def _evict_soon(self) -> None:
+        if "evict" not in self._handles:
+            self._later("evict", 0, self.evict)
+
+    def evict(self) -> None:
+        """One step of eviction; comes again at once where there is more."""
+        self._handles.pop("evict", None)
+        self._timed(self._do_evict)
+
+    def _do_evict(self) -> None:
+        self.server.keyspace.set_time(now_ms())
+        if self.server.evictor.step():
+            self._evict_soon()
+        self.server.journal.flush()
+
     def _timed(self, step: Callable[[], None]) -> None:
         """Do one step and note how long nobody else got the loop."""
         start_us, start_cpu_us = mono_us(), thread_cpu_us()
@@ -74,7 +91,7 @@ class Cron:
         server = self.server
         server.keyspace.set_time(now_ms())
         server.stats.sample(server.reactor.polls, server.busy_us)
-        server.stats.note_memory(0 < server.config["maxmemory"] < server.used_memory())
+        server.stats.note_memory(server.note_memory())
         server.check_cluster()
         server.dispatcher.hold.check()
         server.pause.check()

@@ -4,6 +4,7 @@ from shardd.commands.registry cimport Command, Registry
 from shardd.engine.slot_stats cimport SlotStats
 from shardd.engine.stats cimport Stats
 from shardd.keyspace.database cimport Key, Keyspace
+from shardd.keyspace.eviction cimport Evictor
 from shardd.net.channels cimport Channels
 from shardd.net.client cimport Client
 from shardd.wire.reply cimport Reply
@@ -48,7 +49,7 @@ cdef class Dispatcher:
     cdef public bint cluster            # slots are checked
     cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads
     cdef public bint channels_when_down # shard channels are served while the cluster is down
-    cdef public uint64_t maxmemory      # bytes, 0: none
+    cdef public Evictor evictor
     cdef uint8_t[16384] owned           # 1 where the slot is ours
     cdef public object topology         # cluster.topology.Topology or None
     cdef public object announce         # callable(client, slot) -> the error of a slot that is not ours

@@ -32,9 +32,9 @@ from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.slot_stats import SlotStats
 from cython.cimports.shardd.engine.stats import Stats
 from cython.cimports.shardd.keyspace.database import Database, Keyspace, key_init
+from cython.cimports.shardd.keyspace.eviction import EVICT_FAIL, Evictor
 from cython.cimports.shardd.net.channels import SHARD_CHANNEL
 from cython.cimports.shardd.net.client import Client, ClientFlag
-from cython.cimports.shardd.structures.alloc import used_bytes
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.structures.table import table_prefetch_bucket, table_prefetch_entry
 from cython.cimports.shardd.wire.reply import Reply
@@ -91,6 +91,11 @@ class Dispatcher:
     def __dealloc__(self):
         free(self.planned)
         free(self.due_ends)
+
+    @property
+    def held_bytes(self) -> int:
+        """Room for the replies of one turn."""
+        return self.reply.cap
 
     def set_slots(self, owned: bytes) -> None:
         """Which slots are ours: 16,384 bytes of 0 or 1."""
@@ -511,7 +516,7 @@ class Dispatcher:
             return self.reject(c, errors.HOLD_OVER)
         if self.cluster and (p.keyed or c.flags & CMD_MOVABLE) and self.slots_refused(client, p, argv, argc):
             return 1
-        if self.maxmemory and c.flags & CMD_DENYOOM and used_bytes() > self.maxmemory:
+        if self.evictor.is_over() and self.evictor.perform() == EVICT_FAIL and c.flags & CMD_DENYOOM:
             return self.reject(c, errors.OOM)
         if client.flags & ClientFlag.PUBSUB and client.resp == 2 and not c.flags & CMD_SUBSCRIBED:
             return self.reject(c, errors.only_when_not_subscribed(self.registry.full_names[c.index]))

@@ -24,10 +24,12 @@ from shardd.commands.pubsub import EventPublisher
 from shardd.commands.registry import Registry
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.hold import Hold
+from shardd.engine.memory import Memory
 from shardd.engine.stats import Stats
 from shardd.journal.stream import Stream
 from shardd.keyspace import events, inspection
 from shardd.keyspace.database import Keyspace
+from shardd.keyspace.eviction import Evictor
 from shardd.keyspace.expiry import Expirer
 from shardd.keyspace.rehash import Rehasher
 from shardd.net.channels import Channels
@@ -35,7 +37,7 @@ from shardd.net.client import Client, Clients
 from shardd.net.pause import Pause
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
-from shardd.structures import alloc, chunks
+from shardd.structures import chunks
 from shardd.wire.reply import Reply
 
 
@@ -83,9 +85,12 @@ class Server:
         self.dispatcher.cluster = self.context.cluster
         self.dispatcher.announce = self.wrong_slot
         self.dispatcher.hold = Hold(self.dispatcher)
+        self.evictor = self.dispatcher.evictor = Evictor(self.keyspace)
+        self.evictor.latency = self.latency
         self.pause = Pause(self.dispatcher)
         self.reactor = Reactor()
         self.reactor.after_batch = self.dispatcher.send_all
+        self.evictor.reactor = self.reactor
         self.topology: Topology | None = None
         self.built: frozenset[str] = frozenset()
         self.expire_enabled = True      # DEBUG SET-ACTIVE-EXPIRE
@@ -93,12 +98,11 @@ class Server:
         self.longest_step_cpu_us = 0
         self.steps_us = 0               # all of the cron's steps
         self.view = view                # for the cluster commands, which lie below the cluster package
-        self.startup_memory = alloc.used_memory()
+        self.memory = Memory(self)
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
         self.rehasher = Rehasher(self.keyspace)
         self.hz: int = config["hz"]     # what dynamic-hz makes of it
         self._outage = Outage()
-        self._eviction_expected = False
         self._follow_config()
 
     # --- configuration ------------------------------------------------------------------------------------------
@@ -118,9 +122,12 @@ class Server:
         follow("cluster-slot-stats-enabled",
                lambda on: self.dispatcher.slot_stats.enable(on and self.mode == "cluster"))
         follow("latency-tracking", lambda value: setattr(self.stats, "tracking", value))
-        follow("maxmemory", lambda value: setattr(self.dispatcher, "maxmemory", value))
+        follow("maxmemory", self._set_maxmemory)
         follow("maxmemory-policy", self._set_policy)
-        self.config.subscribe("maxmemory", lambda value: self._warn_of_policy())
+        follow("maxmemory-samples", lambda value: setattr(self.evictor, "samples", value))
+        follow("maxmemory-eviction-tenacity", self.evictor.set_tenacity)
+        follow("lazyfree-lazy-eviction", lambda value: setattr(self.evictor, "lazy", value))
+        follow("lazyfree-lazy-expire", set_keyspace("lazy_expire"))
         follow("lfu-log-factor", set_keyspace("lfu_log_factor"))
         follow("lfu-decay-time", set_keyspace("lfu_decay_minutes"))
         follow("proto-max-bulk-len", self._set_bulk_max)
@@ -150,16 +157,15 @@ class Server:
     def _set_policy(self, policy: str) -> None:
         self.keyspace.lfu = "lfu" in policy
         self.keyspace.set_time(now_ms())
-        self._warn_of_policy()
+        self.evictor.set_policy(policy)
 
-    def _warn_of_policy(self) -> None:
-        """Once, where somebody may count on eviction."""
-        policy = self.config["maxmemory-policy"]
-        expected = bool(self.config["maxmemory"]) and policy != "noeviction"
-        if expected and not self._eviction_expected:
-            self.log.warning(f"maxmemory-policy {policy}: nothing is evicted yet. At maxmemory, commands that may need "
-                             "more memory are refused, as with noeviction")
-        self._eviction_expected = expected
+    def _set_maxmemory(self, size: int) -> None:
+        self.evictor.maxmemory = size
+        if self.evictor.over:
+            self.log.warning(f"maxmemory is {size} now, but {self.evictor.held_bytes} bytes are in use: keys will be "
+                             "evicted, or commands that may need more memory refused, as maxmemory-policy says")
+            if self.evictor.on_running is not None:
+                self.evictor.on_running()
 
     def _set_bulk_max(self, size: int) -> None:
         self.dispatcher.parser.set_bulk_max(size)
@@ -215,10 +221,13 @@ class Server:
         return self.reactor.busy_us + self.steps_us
 
     def used_memory(self) -> int:
-        """Bytes of native memory in use; also notes the peak."""
-        used = alloc.used_memory()
-        self.stats.peak_memory = max(self.stats.peak_memory, used)
-        return used
+        """Bytes in use; also notes the peak."""
+        return self.memory.parts().used
+
+    def note_memory(self) -> bool:
+        """Cron: note the peak; whether more is in use than maxmemory."""
+        self.memory.parts()
+        return self.evictor.over
 
     def reset_statistics(self) -> None:
         """CONFIG RESETSTAT: every counter of INFO starts anew; the slow log and the memory's peak stay."""

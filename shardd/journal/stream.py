@@ -55,6 +55,11 @@ class Stream(EffectSink):
         self.readers.remove(reader)
         self.active = bool(self.readers)
 
+    @property
+    def held_bytes(self) -> int:
+        """Room for effects that were not handed out yet."""
+        return self.buffer.cap
+
     def flush(self) -> None:
         """Hand out what was appended since the last flush; the engine calls it once per turn of its loop."""
         if self.buffer.len == 0:
@@ -124,13 +129,16 @@ class Stream(EffectSink):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
-        """A key went without a command: it expired."""
+    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t, lazy: cython.bint) -> cython.int:
+        """A key went without a command: it expired, or was evicted."""
         if not self.active:
             return 0
-        self.reserve(2, n + 3)
+        self.reserve(2, n + 6)
         self.select(db)
         self.buffer.array(2)
-        self.buffer.bulk(b"DEL", 3)
+        if lazy:
+            self.buffer.bulk(b"UNLINK", 6)
+        else:
+            self.buffer.bulk(b"DEL", 3)
         self.buffer.bulk(p, n)
         return 0

@@ -5,6 +5,7 @@ from shardd.structures.table cimport Table
 
 cdef enum:
     SLOT_COUNT = 16384
+    GROUP_BITS = 6          # slots of a group: 64 tables, which are looked at one after the other
 
 # A key on its way to a table: where it is, and what was computed of it once.
 ctypedef struct Key:
@@ -19,6 +20,11 @@ ctypedef struct SlotTable:      # 64 bytes
     uint32_t volatile_keys      # keys with an expiry
     uint32_t sweeping           # 1 while an expiry sweep is under way: next_expiry then covers only what came since
 
+# How many keys each group of slots has, so that the slot of the n-th key is found without asking all 16,384.
+ctypedef struct Groups:
+    uint32_t keys[256]
+    uint32_t volatile_keys[256]
+
 cdef void key_init(Key* k, const uint8_t* p, Py_ssize_t n) noexcept nogil
 
 cdef enum SetString:
@@ -27,11 +33,12 @@ cdef enum SetString:
 
 # Who wants to hear of effects that no command asked for. The journal derives from it.
 cdef class EffectSink:
-    cdef int key_deleted(self, int db, const uint8_t* p, Py_ssize_t n) except -1
+    cdef int key_deleted(self, int db, const uint8_t* p, Py_ssize_t n, bint lazy) except -1   # lazy: as UNLINK does
 
 cdef class Database:
     cdef readonly int id
     cdef SlotTable* slots       # SLOT_COUNT of them; NULL until the first key
+    cdef Groups groups
     cdef readonly uint64_t used, volatile_keys
     cdef readonly Keyspace keyspace
     cdef bytep find(self, Key* k)                  # live entry or NULL; no statistics, no access time
@@ -50,7 +57,22 @@ cdef class Database:
     cdef bytep take(self, Key* k)                  # the live entry, out of the table and the caller's
     cdef int set_expiry(self, Key* k, bytep e, int64_t expiry) except -1    # -1: persist
     cdef int expire_now(self, Key* k, bytep e) except -1
+    cdef int lose(self, Key* k, bytep e, unsigned int kind, bytes event, bint lazy) except -1
     cdef int touched(self, Key* k) except -1
+    cdef inline void count_more(self, uint32_t slot, uint32_t keys, uint32_t volatile_keys) noexcept:
+        # a slot has so many more keys, and so many more with an expiry; its table counts its keys itself
+        self.used += keys
+        self.groups.keys[slot >> GROUP_BITS] += keys
+        self.volatile_keys += volatile_keys
+        self.groups.volatile_keys[slot >> GROUP_BITS] += volatile_keys
+        self.slots[slot].volatile_keys += volatile_keys
+    cdef inline void count_less(self, uint32_t slot, uint32_t keys, uint32_t volatile_keys) noexcept:
+        self.used -= keys
+        self.groups.keys[slot >> GROUP_BITS] -= keys
+        self.volatile_keys -= volatile_keys
+        self.groups.volatile_keys[slot >> GROUP_BITS] -= volatile_keys
+        self.slots[slot].volatile_keys -= volatile_keys
+    cdef SlotTable* slot_at(self, uint64_t* number, bint volatile_only) noexcept
     cdef inline int notify(self, unsigned int kind, bytes name, Key* k) except -1:
         """A keyspace event of class `kind` (keyspace.events), where somebody asks for such."""
         if self.keyspace.notify_mask & kind:
@@ -72,6 +94,7 @@ cdef class Keyspace:
     cdef public int64_t now_ms          # unix time of the running command; the reactor's loop sets it
     cdef public uint32_t access_clock   # what a touched entry is stamped with (LRU: minutes or seconds, 24 bits)
     cdef public bint lfu, no_touch
+    cdef public bint lazy_expire        # lazyfree-lazy-expire: a key that expired is told as UNLINK
     cdef public int lfu_log_factor, lfu_decay_minutes
     cdef public uint64_t hits, misses, expired, evicted, dirty
     cdef list doomed                    # cleared databases whose memory is given back in steps
@@ -79,6 +102,8 @@ cdef class Keyspace:
     cdef public uint64_t lazy_freed     # keys that were freed so
     cdef uint64_t exchanges             # databases swapped or cleared so far: whoever walks one starts anew
     cdef int touch_entry(self, bytep e) except -1
+    cdef bint is_freeing(self) noexcept         # memory of what is gone is still to come back
+    cdef bint free_until(self, int64_t deadline_us, int64_t keys) except -1     # whether there is more
     cdef int count_access(self, bytep e) except -1
 
 cdef uint32_t lfu_decayed(uint32_t access, uint32_t minutes, int decay_minutes) noexcept nogil

@@ -14,15 +14,16 @@ Whatever must happen whenever a key is read or changed happens here, so that no 
     add/drop          key counts, expiry counts, used_memory (by the allocator)
 
 Invariants: an entry lies in the table of its key's slot, and nowhere else. `used` and `volatile_keys` are sums over the
-slots. A slot's `next_expiry` is never later than any expiry in it, but while an expiry sweep of the slot is under way.
+slots, `groups` over each 64 of them. A slot's `next_expiry` is never later than any expiry in it, but while an expiry sweep of the slot is under way.
 An entry pointer is good until the next change of the same database.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep, store16, store32, store64
-from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Key, SlotTable
+from cython.cimports.shardd.keyspace.database import (
+    GROUP_BITS, SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Groups, Key, SlotTable)
 from cython.cimports.shardd.keyspace.entry import (
     ENTRY_SKIP, HeapString, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_body,
     entry_bytes, entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key,
@@ -84,11 +85,11 @@ def lfu_decayed(access: uint32_t, minutes: uint32_t, decay_minutes: cython.int) 
 
 @cython.cclass
 class EffectSink:
-    """Hears of changes that no command asked for: the expiry and, later, the eviction of keys."""
+    """Hears of changes that no command asked for: the expiry and the eviction of keys."""
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t, lazy: cython.bint) -> cython.int:
         return 0
 
 
@@ -110,6 +111,7 @@ class Database:
         self.slots = cython.NULL
         self.used = 0
         self.volatile_keys = 0
+        memset(cython.address(self.groups), 0, cython.sizeof(Groups))
 
     def __dealloc__(self):
         slot: cython.int
@@ -145,6 +147,32 @@ class Database:
         if self.slots == cython.NULL:
             return cython.NULL
         return table_find(cython.address(self.slots[k.slot].t), k.p, k.n, k.hash)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def slot_at(self, number: cython.pointer(uint64_t), volatile_only: cython.bint) -> slot_p:
+        """The slot that key `number` lies in, counted over all slots or, volatile_only, over the keys that expire there;
+        `number` is counted from its start then. It must be below `used`, or volatile_keys.
+        """
+        left: uint64_t = number[0]
+        group: cython.int = 0
+        counts: cython.pointer(uint32_t) = cython.address(self.groups.keys[0])
+        s: slot_p
+        held: uint32_t
+        if volatile_only:
+            counts = cython.address(self.groups.volatile_keys[0])
+        while left >= counts[group]:
+            left -= counts[group]
+            group += 1
+        s = cython.address(self.slots[group << GROUP_BITS])
+        while True:
+            held = s.volatile_keys if volatile_only else s.t.used
+            if left < held:
+                break
+            left -= held
+            s += 1
+        number[0] = left
+        return s
 
     # ---- looking up
 
@@ -208,13 +236,11 @@ class Database:
         """A key's expiry changed (-1: none, also for a key that was or is absent)."""
         s: slot_p = self.slot_of(k)
         if before != -1:
-            s.volatile_keys -= 1
-            self.volatile_keys -= 1
+            self.count_less(k.slot, 0, 1)
             if s.volatile_keys == 0:
                 s.next_expiry = NEVER
         if after != -1:
-            s.volatile_keys += 1
-            self.volatile_keys += 1
+            self.count_more(k.slot, 0, 1)
             if after < s.next_expiry:
                 s.next_expiry = after
 
@@ -236,7 +262,7 @@ class Database:
         if not table_insert(cython.address(self.slots[k.slot].t), entry, k.hash):
             entry_free(entry)
             raise MemoryError
-        self.used += 1
+        self.count_more(k.slot, 1, 0)
         if entry_expires(entry):
             self.note_expiry(k, -1, entry_expiry(entry))
         self.notify(NOTIFY_NEW, b"new", k)
@@ -275,7 +301,7 @@ class Database:
         """Take the entry out of its table; it is the caller's then."""
         e: bytep = place[0]
         table_remove(cython.address(self.slots[k.slot].t), place, k.hash)
-        self.used -= 1
+        self.count_less(k.slot, 1, 0)
         if entry_expires(e):
             self.note_expiry(k, entry_expiry(e), -1)
 
@@ -315,16 +341,26 @@ class Database:
     @cython.exceptval(-1, check=False)
     def expire_now(self, k: key_p, e: bytep) -> cython.int:
         """Delete a key that is past its expiry, and tell the sink. Raises MemoryError, and changes nothing then."""
+        self.lose(k, e, NOTIFY_EXPIRED, b"expired", self.keyspace.lazy_expire)
+        self.keyspace.expired += 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def lose(self, k: key_p, e: bytep, kind: cython.uint, event: bytes, lazy: cython.bint) -> cython.int:
+        """Delete the key of entry `e` though no command asked for it, and tell the sink and who asks for `event`.
+
+        Raises MemoryError, and changes nothing then.
+        """
         place: place_p = self.place_of(k)
         key: Key = k[0]
         key.p = entry_key(e)            # the caller's bytes may be those of another key's entry
         if self.keyspace.sink is not None:
             # first, since it alone can fail: a deletion that the journal missed could not be made good
-            self.keyspace.sink.key_deleted(self.id, key.p, key.n)
+            self.keyspace.sink.key_deleted(self.id, key.p, key.n, lazy)
         self.drop_key(cython.address(key), place)
         table_fit(cython.address(self.slots[key.slot].t))
-        self.keyspace.expired += 1
-        self.notify(NOTIFY_EXPIRED, b"expired", cython.address(key))
+        self.notify(kind, event, cython.address(key))
         self.touched(cython.address(key))
         self.keyspace.dirty -= 1        # no doing of the command that came upon it, which may change nothing itself
         entry_free(e)
@@ -349,9 +385,13 @@ class Database:
             before = entry_expiry(old)
             if how & SET_KEEP_TTL:
                 expiry = before
+        access: uint32_t = keyspace.access_clock
         e: bytep = old
+        if keyspace.lfu and old != cython.NULL:     # as in Redis an overwritten key stays as much in use as it was
+            keyspace.touch_entry(old)
+            access = entry_access(old)
         if (old == cython.NULL or (before == -1) != (expiry == -1) or not self.fits(old, k.n, size)):
-            e = entry_new(k.p, k.n, size, expiry, TYPE_STRING, encoding, keyspace.access_clock)
+            e = entry_new(k.p, k.n, size, expiry, TYPE_STRING, encoding, access)
             if old == cython.NULL:
                 self.add(k, e)
             else:
@@ -360,7 +400,7 @@ class Database:
             if before != expiry:
                 entry_set_expiry_inplace(e, expiry)
                 self.note_expiry(k, before, expiry)
-            store32(e, keyspace.access_clock | (encoding << 28))
+            store32(e, access | (encoding << 28))
             if e[4] & 2:
                 store32(e + 12, cython.cast(uint32_t, size))
             else:
@@ -410,7 +450,7 @@ class Database:
             store64(entry_value(e), value)
         else:
             fresh = entry_new(k.p, k.n, 8, entry_expiry(e) if e != cython.NULL and entry_expires(e) else -1,
-                              TYPE_STRING, STR_INT, self.keyspace.access_clock)
+                              TYPE_STRING, STR_INT, self.keyspace.access_clock if e == cython.NULL else entry_access(e))
             if fresh != cython.NULL:
                 store64(entry_value(fresh), value)
             if e == cython.NULL:
@@ -495,6 +535,7 @@ class Database:
                 self.clear_slot(slot)
         self.used = 0
         self.volatile_keys = 0
+        memset(cython.address(self.groups), 0, cython.sizeof(Groups))
         self.keyspace.exchanges += 1
         return count
 
@@ -510,9 +551,7 @@ class Database:
         if count:
             table_walk(cython.address(s.t), _free_visitor, cython.NULL)
             table_clear(cython.address(s.t))
-            self.used -= count
-            self.volatile_keys -= s.volatile_keys
-            s.volatile_keys = 0
+            self.count_less(slot, count, s.volatile_keys)
             s.next_expiry = NEVER
         return count
 
@@ -521,6 +560,10 @@ class Database:
         self.slots, other.slots = other.slots, self.slots
         self.used, other.used = other.used, self.used
         self.volatile_keys, other.volatile_keys = other.volatile_keys, self.volatile_keys
+        groups: Groups
+        memcpy(cython.address(groups), cython.address(self.groups), cython.sizeof(Groups))
+        memcpy(cython.address(self.groups), cython.address(other.groups), cython.sizeof(Groups))
+        memcpy(cython.address(other.groups), cython.address(groups), cython.sizeof(Groups))
         self.keyspace.exchanges += 1
 
     def keys_in_slot(self, slot: cython.int) -> int:
@@ -563,6 +606,8 @@ class Database:
         held: int64_t = 0
         used: uint64_t = 0
         volatile_keys: uint64_t = 0
+        groups: Groups
+        memset(cython.address(groups), 0, cython.sizeof(Groups))
         if self.slots != cython.NULL:
             held += SLOT_COUNT * cython.sizeof(SlotTable)
             for slot in range(SLOT_COUNT):
@@ -570,6 +615,10 @@ class Database:
                     held += self.check_slot(slot)
                 used += self.slots[slot].t.used
                 volatile_keys += self.slots[slot].volatile_keys
+                groups.keys[slot >> GROUP_BITS] += self.slots[slot].t.used
+                groups.volatile_keys[slot >> GROUP_BITS] += self.slots[slot].volatile_keys
+        assert memcmp(cython.address(groups), cython.address(self.groups), cython.sizeof(Groups)) == 0, \
+            "the count of keys of a group of slots is wrong"
         assert used == self.used, "the database's count of keys is wrong"
         assert volatile_keys == self.volatile_keys, "the database's count of keys that expire is wrong"
         return held
@@ -675,9 +724,20 @@ class Keyspace:
         return self.lazy_pending + value_pending()
 
     def free_step(self, keys: int) -> bool:
-        """Give back the memory of large values that are gone, and of up to about `keys` keys of cleared databases;
-        whether there is more to do.
+        """Give back the memory of large values that are gone, and of up to about `keys` keys of cleared databases, for
+        about STEP_US; whether there is more to do.
         """
+        return self.free_until(monotonic_us() + STEP_US, keys)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def is_freeing(self) -> cython.bint:
+        return self.lazy_pending > 0 or value_pending() > 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def free_until(self, deadline_us: int64_t, keys: int64_t) -> cython.bint:
+        """`free_step` until the monotonic clock says deadline_us."""
         gone: Database
         at: cython.int
         chain: uint64_t
@@ -686,7 +746,6 @@ class Keyspace:
         left: cython.longlong = keys
         freed: cython.longlong = 0
         # not by the count alone: pages fall empty, and go back to the system, mostly with the last keys of all
-        deadline_us: int64_t = monotonic_us() + STEP_US
         pending: uint64_t = value_pending()
         if pending:
             value_free_step(deadline_us)

@@ -9,5 +9,6 @@ cdef class Expirer:
     cdef uint64_t exchanges         # and so does a swap or a clearing of databases
     cdef int64_t earliest           # smallest expiry seen in the slot so far that is not due
     cdef Database sweeping
+    cdef object broken              # what a visitor could not raise
     cdef readonly uint64_t removed  # by this object so far
     cdef bint sweep_slot(self, Database db, int64_t deadline_us) except -1

@@ -11,7 +11,7 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Keyspace, SlotTable
+from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, Keyspace, SlotTable, key_init
 from cython.cimports.shardd.keyspace.entry import (
     entry_expires, entry_expiry, entry_free, entry_key, entry_key_len)
 from cython.cimports.shardd.keyspace.events import NOTIFY_EXPIRED
@@ -28,6 +28,7 @@ slot_p = cython.typedef(cython.pointer(SlotTable))
 def _condemn(context: cython.p_void, e: bytep) -> cython.int:
     """Take out what is due: counters, effect, memory. 1 where the entry goes."""
     expirer: Expirer = cython.cast(Expirer, context)
+    k: Key
     db: Database = expirer.sweeping
     when: int64_t
     if not entry_expires(e):
@@ -39,17 +40,20 @@ def _condemn(context: cython.p_void, e: bytep) -> cython.int:
         return 0
     if db.keyspace.sink is not None:
         try:
-            db.keyspace.sink.key_deleted(db.id, entry_key(e), entry_key_len(e))
+            db.keyspace.sink.key_deleted(db.id, entry_key(e), entry_key_len(e), db.keyspace.lazy_expire)
         except MemoryError:
             # it stays until the journal can hear of it
             expirer.earliest = min(expirer.earliest, when)
             return 0
-    db.used -= 1
-    db.volatile_keys -= 1
-    db.slots[expirer.slot].volatile_keys -= 1
+    key_init(cython.address(k), entry_key(e), entry_key_len(e))
+    db.count_less(expirer.slot, 1, 1)
     db.keyspace.expired += 1
-    if db.keyspace.notify_mask & NOTIFY_EXPIRED:
-        db.keyspace.event_sink.event(db.id, NOTIFY_EXPIRED, b"expired", entry_key(e), entry_key_len(e))
+    try:
+        db.notify(NOTIFY_EXPIRED, b"expired", cython.address(k))
+        db.touched(cython.address(k))
+        db.keyspace.dirty -= 1          # no command's doing
+    except BaseException as error:      # a visitor cannot raise, and the key is as good as gone
+        expirer.broken = error
     expirer.removed += 1
     entry_free(e)
     return 1
@@ -105,6 +109,10 @@ class Expirer:
         while True:
             self.chain = table_sweep(cython.address(s.t), self.chain, CHAINS_PER_LOOK, _condemn,
                                      cython.cast(cython.p_void, self))
+            if self.broken is not None:
+                error: object = self.broken
+                self.broken = None
+                raise error
             if self.chain == 0:
                 break
             if monotonic_us() >= deadline_us:

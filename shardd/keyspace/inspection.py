@@ -11,11 +11,16 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, ui
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, SlotTable, key_init
 from cython.cimports.shardd.keyspace.entry import (
-    STR_EMBSTR, STR_INT, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_access, entry_body, entry_bytes,
-    entry_encoding, entry_expires, entry_expiry, entry_key, entry_key_len, entry_refcount, entry_type, entry_view)
+    ENC_TABLE, STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_access, entry_body, entry_bytes,
+    entry_encoding, entry_expires, entry_expiry, entry_key, entry_key_len, entry_refcount, entry_size, entry_type,
+    entry_view)
 from cython.cimports.shardd.keyspace.values import value_ops
+from cython.cimports.shardd.structures.alloc import block_bytes, real_size
 from cython.cimports.shardd.structures.number import parse_int64
-from cython.cimports.shardd.structures.table import table_bytes, table_scan, table_walk
+from cython.cimports.shardd.structures.pairs import Pairs
+from cython.cimports.shardd.structures.random import random_bits
+from cython.cimports.shardd.structures.table import (
+    pair_head, pair_key_len, pair_value_len, table_bytes, table_scan, table_walk)
 
 from shardd.base.digest import mix, number, xor
 
@@ -40,15 +45,61 @@ _TYPE_NAMES = cython.declare(dict, {0: b"string", 1: b"list", 2: b"set", 3: b"zs
 
 # ---- one key
 
-def memory_usage(db: Database, key: bytes) -> int | None:
-    """Bytes that a key takes: its entry, all that this owns, and its share of its slot's buckets. None where absent."""
+@cython.final
+@cython.cclass
+class _Weight:
+    """The bytes of the pairs that were looked at."""
+    bytes: uint64_t
+    seen: int64_t
+    wanted: int64_t
+
+    def __cinit__(self, wanted: int64_t):
+        self.wanted = wanted
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _weigh(context: cython.p_void, pair: bytep) -> cython.int:
+    weight: _Weight = cython.cast(_Weight, context)
+    if weight.seen < weight.wanted:
+        weight.seen += 1
+        weight.bytes += real_size(pair_head(pair) + pair_key_len(pair) + pair_value_len(pair))
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _sampled_bytes(e: bytep, samples: int64_t) -> cython.size_t:
+    """What a hash or set in a table takes: its buckets exactly, its pairs by the mean of so many of them."""
+    pairs: cython.pointer(Pairs) = cython.cast(cython.pointer(Pairs), entry_body(e))
+    weight: _Weight = _Weight(samples)
+    cursor: uint64_t = random_bits()
+    turns: cython.int = 0
+    while weight.seen < samples and turns < 2 * samples + 64:
+        cursor = table_scan(cython.address(pairs.t), cursor, _weigh, cython.cast(cython.p_void, weight))
+        turns += 1
+    return (block_bytes(e, entry_size(e)) + real_size(cython.sizeof(Pairs)) + table_bytes(cython.address(pairs.t))
+            + weight.bytes * pairs.t.used // max(1, cython.cast(uint64_t, weight.seen)))
+
+
+def memory_usage(db: Database, key: bytes, samples: int = 0) -> int | None:
+    """Bytes that a key takes: its entry, all that this owns, and its share of its slot's buckets. None where absent.
+
+    samples: how many elements of a hash or set with more of them are looked at; 0 for all.
+    """
     k: Key
     e: bytep = entry_of(db, cython.address(k), key)
     s: slot_p
     if e == cython.NULL:
         return None
     s = cython.address(db.slots[k.slot])
-    return entry_bytes(e) + (table_bytes(cython.address(s.t)) + s.t.used - 1) // s.t.used
+    size: cython.size_t
+    if (samples > 0 and entry_encoding(e) == ENC_TABLE and entry_type(e) in (TYPE_HASH, TYPE_SET)
+            and value_ops(entry_type(e), ENC_TABLE).length(entry_body(e)) > samples):
+        size = _sampled_bytes(e, samples)
+    else:
+        size = entry_bytes(e)
+    return size + (table_bytes(cython.address(s.t)) + s.t.used - 1) // s.t.used
 
 
 def describe(db: Database, key: bytes) -> dict | None:

@@ -41,7 +41,7 @@ cdef class Clients:
     cdef public int64_t next_id
     cdef public int64_t id_step             # ids of several proxies interleave
     cdef readonly uint64_t accepted, rejected
-    cdef set internal                       # ids of those that are no clients
+    cdef readonly set internal              # ids of those that are no clients
     cpdef int add(self, Client client) except -1
     cpdef int add_internal(self, Client client) except -1
     cpdef int discard(self, Client client) except -1

@@ -59,6 +59,7 @@ _pool_cap = cython.declare(cython.size_t, 0)
 _used = cython.declare(cython.size_t, 0)
 _pages = cython.declare(cython.size_t, 0)       # in chunks, in use or not
 _limit = cython.declare(cython.size_t, 0)       # 0: none
+_large = cython.declare(cython.size_t, 0)       # the part of _used that lies in no page of ours
 
 
 def _fill_classes() -> None:
@@ -169,7 +170,7 @@ def _pool_page(page: page_p) -> cython.void:
 @cython.exceptval(check=False)
 def allocate(n: cython.size_t) -> cython.p_void:
     """`n` bytes, not zeroed, aligned to 8 (16 above SMALL_MAX); NULL where they cannot be had."""
-    global _used
+    global _large, _used
     if _limit and _used + n > _limit:
         return cython.NULL
     p: cython.p_void
@@ -177,6 +178,7 @@ def allocate(n: cython.size_t) -> cython.p_void:
         p = malloc(n if n else 1)
         if p != cython.NULL:
             _used += malloc_usable_size(p)
+            _large += malloc_usable_size(p)
         return p
     klass: cython.int = _class_of[(n + 7) >> 3] if n else 1
     page: page_p = _heads[klass]
@@ -205,7 +207,7 @@ def allocate_lines(n: cython.size_t) -> cython.p_void:
 
     Large arrays are mapped, so that zeroing them costs nothing until a page is touched.
     """
-    global _used
+    global _large, _used
     p: cython.p_void = cython.NULL
     if n <= SMALL_MAX and not PLAIN_MALLOC:
         p = allocate(n)
@@ -216,14 +218,17 @@ def allocate_lines(n: cython.size_t) -> cython.p_void:
         if p == cython.cast(cython.p_void, MAP_FAILED):
             return cython.NULL
         _used += n
+        _large += n
         return p
     elif n >= ARRAY_MIN and not PLAIN_MALLOC:
         p = array_take(n)
         if p != cython.NULL:
             _used += n
+            _large += n
         return p
     elif posix_memalign(cython.address(p), 64, n) == 0:
         _used += malloc_usable_size(p)
+        _large += malloc_usable_size(p)
     if p != cython.NULL:
         memset(p, 0, n)
     return p
@@ -234,13 +239,15 @@ def allocate_lines(n: cython.size_t) -> cython.p_void:
 @cython.exceptval(check=False)
 def release_lines(p: cython.p_void, n: cython.size_t) -> cython.void:
     """Give back what allocate_lines gave."""
-    global _used
+    global _large, _used
     if n >= LINES_MAP_MIN:
         munmap(p, n)
         _used -= n
+        _large -= n
     elif n >= ARRAY_MIN and not PLAIN_MALLOC:
         array_give(p, n)
         _used -= n
+        _large -= n
     else:
         release(p, n)
 
@@ -259,11 +266,12 @@ def discard_lines(p: cython.p_void, start: cython.size_t, end: cython.size_t) ->
 @cython.exceptval(check=False)
 def release(p: cython.p_void, n: cython.size_t) -> cython.void:
     """Give back `p`, which was asked for with `n` bytes. NULL is allowed."""
-    global _used
+    global _large, _used
     if p == cython.NULL:
         return
     if n > SMALL_MAX or PLAIN_MALLOC:
         _used -= malloc_usable_size(p)
+        _large -= malloc_usable_size(p)
         free(p)
         return
     page: page_p = cython.cast(page_p, cython.cast(uintptr_t, p) & ~(PAGE - 1))
@@ -282,7 +290,7 @@ def release(p: cython.p_void, n: cython.size_t) -> cython.void:
 @cython.exceptval(check=False)
 def resize(p: cython.p_void, old: cython.size_t, n: cython.size_t) -> cython.p_void:
     """The first min(old, n) bytes of `p` in a block of `n`; NULL (and `p` as it was) where that cannot be had."""
-    global _used
+    global _large, _used
     fresh: cython.p_void
     before: cython.size_t
     if p == cython.NULL:
@@ -293,8 +301,8 @@ def resize(p: cython.p_void, old: cython.size_t, n: cython.size_t) -> cython.p_v
         before = malloc_usable_size(p)
         fresh = realloc(p, n)
         if fresh != cython.NULL:
-            _used += malloc_usable_size(fresh)
-            _used -= before
+            _used += malloc_usable_size(fresh) - before
+            _large += malloc_usable_size(fresh) - before
         return fresh
     if old <= SMALL_MAX and n <= SMALL_MAX and not PLAIN_MALLOC and real_size(old) == real_size(n):
         return p
@@ -342,6 +350,16 @@ def used_bytes() -> cython.size_t:
 def used_memory() -> int:
     """Bytes of native memory in use, exact."""
     return _used
+
+
+def active_memory() -> int:
+    """Bytes of the pages in which something is in use, and of the blocks and arrays that lie in none."""
+    return (_pages - _pool_len) * PAGE + _large
+
+
+def resident_memory() -> int:
+    """The same with what is kept for those to come: empty pages that were not given back, and bounds of chunks."""
+    return active_memory() + min(_pool_len, POOL_PAGES_MAX) * PAGE
 
 
 def purge() -> None:
