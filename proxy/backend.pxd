@@ -8,7 +8,8 @@ from shardd.net.reactor cimport Reactor
 cdef class Engine(Upstream):
     cdef readonly Link resp2, resp3         # the lane that all clients share, by the version of the protocol
     cdef list lanes                         # the other lanes' links, None where none was needed yet
-    cdef readonly list private, idle, lent
+    cdef readonly list private, idle
+    cdef readonly set lent
     cdef Link spare(self, int resp, int lane)
     cdef int put(self, Link link) except -1
 

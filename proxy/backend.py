@@ -22,7 +22,7 @@ order, as long as it has commands in flight on one link only: the session holds 
 Receiver.detour where a link rotates.
 
 Invariants: a link is in one place: a lane, `private`, `idle` or `lent`, and its role says which. At most
-limits.PROXY_PRIVATE_LINKS_MAX links of an engine are private, so many again are lent.
+limits.PROXY_PRIVATE_LINKS_MAX links of an engine are private, limits.PROXY_LENT_LINKS_MAX are lent.
 """
 import cython
 from cython.cimports.proxy.latency import Latency
@@ -37,6 +37,7 @@ from shardd.cluster.topology import UP, EngineInfo, Topology
 
 SLOTS = cython.declare(cython.int, limits.SLOTS)
 _PRIVATE_MAX = cython.declare(cython.int, limits.PROXY_PRIVATE_LINKS_MAX)
+_LENT_MAX = cython.declare(cython.int, limits.PROXY_LENT_LINKS_MAX)
 _IDLE_MAX = cython.declare(cython.int, limits.PROXY_IDLE_LINKS_MAX)
 
 
@@ -54,7 +55,7 @@ class Engine(Upstream):
         self.lanes = [None] * (2 * LANES)
         self.private = []
         self.idle = []
-        self.lent = []
+        self.lent = set()
 
     # --- lanes ----------------------------------------------------------------------------------------------------
 
@@ -120,7 +121,8 @@ class Engine(Upstream):
     @cython.exceptval(-1, check=False)
     def forget(self, link: Link) -> cython.int:
         """A link that is no lane's has ended."""
-        for links in (self.private, self.idle, self.lent):
+        self.lent.discard(link)
+        for links in (self.private, self.idle):
             if link in links:
                 links.remove(link)
         link.retired = True
@@ -135,11 +137,11 @@ class Engine(Upstream):
         CommandError where too many are lent.
         """
         link: Link
-        if len(self.lent) >= _PRIVATE_MAX:
+        if len(self.lent) >= _LENT_MAX:
             raise CommandError(errors.engine_overloaded(self.index))
         link = self.spare(resp, LANE_SHARED)
         link.set_role(ROLE_LENT, LANE_SHARED)
-        self.lent.append(link)
+        self.lent.add(link)
         return link
 
     def give_back(self, link: Link) -> None:
@@ -152,6 +154,16 @@ class Engine(Upstream):
         else:
             link.retired = True
             link.cut()
+
+    def discard(self, link: Link) -> None:
+        """The borrower is done, and nobody may have the connection after it: it ends."""
+        if link in self.lent:
+            self.lent.remove(link)
+        link.retired = True
+        if link.state == LINK_UP:
+            link.cut()
+        else:
+            link.stop()
 
     def links(self) -> list[Link]:
         """All there are."""

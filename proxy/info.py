@@ -39,6 +39,7 @@ def figures(server: Any) -> dict[str, Any]:
     client_bytes, most_in, most_out = facts.client_buffers(server)
     fields = {
         "connected_clients": len(server.clients),
+        "blocked_clients": sum(client.wait is not None for client in server.clients.by_id.values()),
         "total_connections_received": server.stats.connections,
         "total_commands_processed": server.shared.commands,
         "instantaneous_ops_per_sec": ops,
@@ -212,6 +213,7 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     fields = total["fields"]
     combined["Server"] = own_server(server, 1 + len(others))
     combined["Clients"] = combined.get("Clients", {}) | own_clients(server, total)
+    add_own(combined["Clients"], fields, ("blocked_clients",))
     combined["Stats"] = combined.get("Stats", {}) | own_stats(fields)
     if "Memory" in combined:
         maxmemory = server.config["maxmemory"]      # the engines' shares need not add up to it

@@ -48,27 +48,30 @@ INT_MAX: Final = 2**31 - 1
 class Held:
     """Engines that a command has to itself."""
 
-    def __init__(self) -> None:
-        self.links: dict[Engine, Link] = {}
+    def __init__(self, links: dict[Engine, Link] | None = None) -> None:
+        """links: connections that are borrowed already; their borrower gives them back."""
+        self.links: dict[Engine, Link] = links or {}
         self.taken: list[Engine] = []
         self.has_written = False        # something was sent that changes data
         self.has_changed = False        # and it did
 
     async def take(self, engines: list[Engine]) -> None:
         """Hold the engines; CommandError where one cannot be held, and then nothing is done yet."""
-        for engine in sorted(engines, key=lambda one: one.index):
-            self.links[engine] = engine.borrow()
-        await self.ask([(engine, [b"PING"]) for engine in self.links])
-        for engine in self.links:
+        engines = sorted(engines, key=lambda one: one.index)
+        for engine in engines:
+            if engine not in self.links:
+                self.links[engine] = engine.borrow()
+        await self.ask([(engine, [b"PING"]) for engine in engines])
+        for engine in engines:
             await self.ask([(engine, [b"SHARDD", b"HOLD", b"%d" % limits.PROXY_HOLD_MS])], limits.PROXY_HOLD_MS)
             self.taken.append(engine)
 
-    async def release(self) -> None:
-        """Let the engines go. A link that is lost, or silent, ends its hold by being closed."""
+    async def release(self, gives_back: bool = True) -> None:
+        """Let the engines go. A link that is lost, or silent, ends its hold by being closed. gives_back: so are links."""
         alive = [self.links[engine] for engine in self.taken if not self.links[engine].broken]
         if alive:
             await Ask([(link, [b"SHARDD", b"RELEASE"]) for link in alive], limits.PROXY_HOLD_MS)
-        for engine, link in self.links.items():
+        for engine, link in self.links.items() if gives_back else ():
             engine.give_back(link)
 
     async def read(self, engine: Engine, words: list[Any], db: int | None = None) -> Any:

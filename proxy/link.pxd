@@ -17,10 +17,15 @@ cdef enum Lane:
     LANE_LONG = 1           # the whole keyspace
     LANE_CONTROL = 2        # about the server
     LANES = 3
+    LANE_LENT = 3           # none: a connection of its own, borrowed for it
 
 # In the database number that goes with a command: it comes from a client with CLIENT NO-TOUCH ON.
 cdef enum:
     DB_NO_TOUCH = 0x10000
+
+# In the place of `tries`: the reply says all there is to say, even MOVED.
+cdef enum:
+    TRIES_NONE = 0x10000
 
 cdef enum LinkRole:
     ROLE_LANE = 0           # new commands of a lane go over it
@@ -34,7 +39,9 @@ ctypedef struct Pending:
     uint64_t seq            # the owner's number for it
     Py_ssize_t raw_n        # its bytes in the link's buffer
     int db
-    int tries               # how often it was redirected
+    int tries               # how often it was redirected; TRIES_NONE: it must not be
+    int early               # replies that come before the last one, which is the command's; of a batch
+    int due                 # how many of them are still to come
 
 ctypedef Pending* PendingP
 
@@ -88,12 +95,14 @@ cdef class Link(Protocol):
     cdef Py_ssize_t passed                  # bytes of the reply that comes in pieces, 0 where none does
     cdef uint64_t one_from                  # ROLE_PRIVATE: from here on all in the ring is one receiver's
     cdef bint is_dirty, retired, timer_set
+    cdef public int64_t number              # of this connection on its engine, as CLIENT ID says; 0: nobody has asked
     cdef readonly bint broken               # ROLE_LENT: was up and is not
     cdef int64_t retry_at_ms, held_since_ms
     cdef int backoff_ms
     cdef uint64_t traced                    # the first sampled command's place in the ring, or all ones
     cdef Trace trace                        # None before the first
     cdef int send(self, Receiver owner, uint64_t seq, uint8_t* raw, Py_ssize_t n, int db, int tries) except -1
+    cdef int send_batch(self, Receiver owner, uint64_t seq, uint8_t* raw, Py_ssize_t n, int db, int early) except -1
     cdef int sample(self, ReplyQueue queue, uint64_t seq) except -1
     cdef int begun(self) noexcept
     cdef int untrace(self) except -1

@@ -33,6 +33,9 @@ When a link is lost, its commands are of two kinds, told apart by how many bytes
 - not taken as a whole: certainly not executed. They stay in `buf` for the next connection, for proxy-retry-ms, and so
   do new ones; then the owner gets errors.engine_unreachable. A link connects again with a growing pause.
 
+A batch is several commands in one entry, answered by the reply to its last one: MULTI ... EXEC. All of it is sent, lost or
+kept as one; what was not taken as a whole lacks its EXEC, so nothing of it was executed, and it may be sent anew.
+
 A -MOVED or -ASK is never passed on: the command goes once to the engine that it names, or to the owner by our own
 topology. Where that redirects again, or does not exist, the owner gets CLUSTERDOWN.
 
@@ -53,7 +56,7 @@ from cython.cimports.libc.string import memcmp, memcpy, memmove, memset
 from cython.cimports.proxy.latency import Trace
 from cython.cimports.proxy.link import (
     DB_NO_TOUCH, LANE_CONTROL, LANE_LONG, LANE_SHARED, LINK_CONNECTING, LINK_DOWN, LINK_UP, ROLE_IDLE, ROLE_LANE,
-    ROLE_LENT, ROLE_PRIVATE, Pending, PendingP)
+    ROLE_LENT, ROLE_PRIVATE, TRIES_NONE, Pending, PendingP)
 from cython.cimports.proxy.replies import Receiver, ReplyQueue
 from cython.cimports.shardd.base.clock import monotonic_ms
 from cython.cimports.shardd.base.native import bytep
@@ -202,6 +205,20 @@ class Link(Protocol):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def send_batch(self, owner: Receiver, seq: uint64_t, raw: bytep, n: cython.Py_ssize_t, db: cython.int,
+                   early: cython.int) -> cython.int:
+        """`send` for several commands in one piece: owner.early gets the first `early` replies, owner.reply the last.
+        None of them is redirected."""
+        entry: PendingP
+        before: uint64_t = self.tail
+        self.send(owner, seq, raw, n, db, TRIES_NONE)
+        if self.tail > before:      # it was not refused
+            entry = self.ring + ((self.tail - 1) & (self.cap - 1))
+            entry.early = entry.due = early
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def push(self, owner: PyObjectP, seq: uint64_t, raw: bytep, n: cython.Py_ssize_t, db: cython.int,
              tries: cython.int) -> cython.int:
         """Append a request to `buf` and `ring`; MemoryError."""
@@ -218,6 +235,7 @@ class Link(Protocol):
         entry.raw_n = n
         entry.db = db
         entry.tries = tries
+        entry.early = entry.due = 0
         self.tail += 1
         if owner != cython.NULL:
             Py_INCREF(cython.cast(object, owner))
@@ -378,7 +396,7 @@ class Link(Protocol):
         at: uint64_t = self.tail
         while at > self.head:
             entry = self.ring + ((at - 1) & (self.cap - 1))
-            if entry.tries > 0:
+            if 0 < entry.tries < TRIES_NONE:
                 break
             if entry.owner != cython.NULL:
                 if owner == cython.NULL:
@@ -413,7 +431,7 @@ class Link(Protocol):
             if n < _STREAM_MIN or self.greeting > 0 or self.head == self.tail or p[0] == _DASH or p[0] == _PUSH:
                 return 0
             entry = self.ring + (self.head & (self.cap - 1))
-            if entry.owner == cython.NULL:
+            if entry.owner == cython.NULL or entry.due > 0:
                 return 0
             owner = cython.cast(Receiver, entry.owner)
             if not owner.streams(entry.seq):
@@ -456,9 +474,13 @@ class Link(Protocol):
             if p[0] == _DASH:           # what follows would run in a wrong database
                 return self.transport.close("SELECT or CLIENT NO-TOUCH was refused")
             return self.pop()
+        if entry.due > 0:
+            entry.due -= 1
+            return cython.cast(Receiver, kept).early(entry.seq, p, n)
         if self.passed > 0:
             self.passed = 0
-        elif p[0] == _DASH and n > 7 and (memcmp(p, b"-MOVED ", 7) == 0 or memcmp(p, b"-ASK ", 5) == 0):
+        elif p[0] == _DASH and n > 7 and entry.tries != TRIES_NONE and (
+                memcmp(p, b"-MOVED ", 7) == 0 or memcmp(p, b"-ASK ", 5) == 0):
             if self.redirect(entry, p, n):
                 self.pop()
                 Py_DECREF(cython.cast(object, kept))
@@ -628,6 +650,7 @@ class Link(Protocol):
         self.state = LINK_DOWN
         self.transport = None
         self.greeting = 0
+        self.number = 0
         self.passed = 0
         memset(cython.address(self.scan), 0, cython.sizeof(ScanState))
         if not (self.engine.removed or self.retired or self.broken or self.role == ROLE_IDLE):
@@ -644,6 +667,7 @@ class Link(Protocol):
     def requeue(self, taken: int, in_pieces: bool) -> None:
         """After a loss: the commands within the first `taken` bytes fail, the others are queued anew."""
         entry: PendingP
+        again: PendingP
         raw: bytep
         owner: Receiver
         bytes_taken: int64_t = taken
@@ -673,6 +697,8 @@ class Link(Protocol):
                     if entry.db != self.db:
                         self.select(entry.db)
                     self.push(entry.owner, entry.seq, raw, entry.raw_n, entry.db, entry.tries)
+                    again = self.ring + ((self.tail - 1) & (self.cap - 1))
+                    again.early = again.due = entry.early
                 Py_DECREF(owner)
             raw += entry.raw_n
             at += 1

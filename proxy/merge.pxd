@@ -43,7 +43,8 @@ cdef class Task(Receiver):
     cdef uint64_t seq
     cdef Backends backends
     cdef object client, coroutine
-    cdef list answers
+    cdef list answers, parts
+    cdef bint raw                   # the answers are wanted as they come
     cdef uint64_t turn              # of asking; the upper half of what a reply is known by
     cdef int missing
     cdef int lane

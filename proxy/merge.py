@@ -322,17 +322,49 @@ class Ask:
     """`await Ask([(where, args), ...])` inside a Task gives the list of their replies, decoded. where: a
     backend.Engine, whose link of the Task's lane is used, or a link.Link that was borrowed from one; args: the
     request's words (bytes, str or int). timeout_ms: how long to wait, 0 as long as it takes; an engine that has not
-    answered by then counts as an error (errors.engine_silent). db: the database, where it is not the client's."""
+    answered by then counts as an error (errors.engine_silent). db: the database, where it is not the client's; raw: the
+    replies as they came, bytes, but errors as CommandError. In the place of words there may be a Batch."""
 
-    __slots__ = ("parts", "timeout_ms", "db")
+    __slots__ = ("parts", "timeout_ms", "db", "raw")
 
-    def __init__(self, parts: list[tuple[Any, list[Any]]], timeout_ms: int = 0, db: int | None = None) -> None:
+    def __init__(self, parts: list[tuple[Any, Any]], timeout_ms: int = 0, db: int | None = None,
+                 raw: bool = False) -> None:
         self.parts = parts
         self.timeout_ms = timeout_ms
         self.db = db
+        self.raw = raw
 
     def __await__(self) -> Generator["Ask", list[Any], list[Any]]:
         return (yield self)
+
+
+class Batch:
+    """Several requests in one piece (Link.send_batch) for Ask, whose answer is the reply to the last one. raw: their
+    RESP; early: replies before that one. errors: texts of those that were errors, then."""
+
+    __slots__ = ("raw", "early", "errors")
+
+    def __init__(self, raw: bytes, early: int) -> None:
+        self.raw = raw
+        self.early = early
+        self.errors: list[bytes] = []
+
+    def on_early(self, raw: bytes) -> None:
+        """A reply before the last one."""
+        if raw[:1] == b"-":
+            self.errors.append(raw[1:len(raw) - 2])
+
+    def on_last(self, raw: bytes) -> None:
+        """The last one; whoever asked hears of it when all parts are answered."""
+
+
+class Encoded:
+    """A reply that a coroutine has as RESP already."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
 
 
 @cython.final
@@ -375,6 +407,7 @@ class Task(Receiver):
                     self.backends.on_warning(f"A command failed: {error!r}")
                 return self.finish(CommandError(errors.WRONG_PARTS))
             parts = question.parts
+            self.raw = question.raw
             if self.ask(parts, self.client.db if question.db is None else question.db) > 0:
                 if question.timeout_ms and self.backends.schedule is not None:
                     self.backends.schedule(question.timeout_ms, partial(self.give_up, parts, self.turn))
@@ -389,15 +422,20 @@ class Task(Receiver):
         link: Link
         request: bytes
         self.answers = [_MISSING] * len(parts)
+        self.parts = parts
         self.missing = len(parts)
         self.turn += 1
         self.asking = True
         for i in range(len(parts)):
             where, words = parts[i]
-            request = encode_command(words)
+            request = words.raw if isinstance(words, Batch) else encode_command(words)
             link = where if isinstance(where, Link) else cython.cast(Engine, where).at(self.lane, self.client.resp)
-            link.send(self, self.turn << 32 | cython.cast(uint64_t, i),
-                      cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), db, 0)
+            if isinstance(words, Batch):
+                link.send_batch(self, self.turn << 32 | cython.cast(uint64_t, i), cython.cast(
+                    bytep, cython.cast(cython.p_char, request)), len(request), db, words.early)
+            else:
+                link.send(self, self.turn << 32 | cython.cast(uint64_t, i),
+                          cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), db, 0)
         self.asking = False
         return self.missing
 
@@ -411,13 +449,26 @@ class Task(Receiver):
     def reply(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
         if seq >> 32 != self.turn:      # too late: it was given up
             return 0
+        words: object = self.parts[seq & 0xFFFFFFFF][1]
         try:
-            self.answers[seq & 0xFFFFFFFF] = decode(p, n)
+            if self.raw and p[0] != _DASH:
+                self.answers[seq & 0xFFFFFFFF] = cython.cast(bytes, cython.cast(cython.p_char, p)[:n])
+            else:
+                self.answers[seq & 0xFFFFFFFF] = decode(p, n)
         except ValueError:
             self.answers[seq & 0xFFFFFFFF] = CommandError(errors.WRONG_PARTS)
         self.missing -= 1
+        if isinstance(words, Batch):
+            words.on_last(cython.cast(bytes, cython.cast(cython.p_char, p)[:n]))
         if self.missing == 0 and not self.asking:
             return self.step(self.answers)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def early(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        if seq >> 32 == self.turn:
+            self.parts[seq & 0xFFFFFFFF][1].on_early(cython.cast(bytes, cython.cast(cython.p_char, p)[:n]))
         return 0
 
     def give_up(self, parts: list, turn: int) -> None:
@@ -433,7 +484,12 @@ class Task(Receiver):
     @cython.exceptval(-1, check=False)
     def finish(self, value: object) -> cython.int:
         """The coroutine has ended."""
+        raw: bytes
         self.coroutine = None
+        self.parts = None
+        if isinstance(value, Encoded):
+            raw = value.raw
+            return self.queue.reply(self.seq, cython.cast(bytep, cython.cast(cython.p_char, raw)), len(raw))
         answer: Reply = Reply(self.client.resp)
         try:
             answer.value(value)
@@ -447,11 +503,13 @@ def _engine_of(where: Any) -> Any:
     return where.engine if isinstance(where, Link) else where
 
 
-def run_alone(backends: Backends, client: object, coroutine: Coroutine) -> Task:
-    """Drive a coroutine that no client waits for. client: anything with db and resp."""
+def run_alone(backends: Backends, client: object, coroutine: Coroutine, in_order: bool = False) -> Task:
+    """Drive a coroutine that no client waits for. client: anything with db and resp; in_order: what it asks goes the
+    way of clients' commands, not the control lane."""
     queue: ReplyQueue = ReplyQueue(backends.outbox)
     queue.dead = True
-    task: Task = Task(backends, queue, queue.open(True), client, coroutine, LANE_CONTROL)
+    lane: cython.int = LANE_SHARED if in_order else LANE_CONTROL
+    task: Task = Task(backends, queue, queue.open(True), client, coroutine, lane)
     task.step(None)
     return task
 
@@ -533,3 +591,43 @@ def decode(p: bytep, n: cython.Py_ssize_t) -> object:
 def decoded(raw: bytes) -> Any:
     """`decode` for plain callers. The bytes must be one whole reply."""
     return decode(cython.cast(bytep, cython.cast(cython.p_char, raw)), len(raw))
+
+
+def encoded(value: Any, resp: int) -> bytes:
+    """A value (wire.values) as RESP."""
+    _joined.clear()
+    _joined.resp = resp
+    try:
+        _joined.value(value)
+    except (TypeError, ValueError):     # no form on the wire, or nested too deep
+        _joined.error(errors.WRONG_PARTS)
+    raw: bytes = cython.cast(bytes, cython.cast(cython.p_char, _joined.buf)[:_joined.len])
+    _joined.clear()
+    _joined.resp = 2
+    return raw
+
+
+def elements(raw: bytes) -> list[bytes] | None:
+    """The elements of an array (or set), each as RESP; None where it is null. ValueError where it is none."""
+    state: ScanState
+    line: cython.Py_ssize_t = 0
+    used: cython.Py_ssize_t
+    p: bytep = cython.cast(bytep, cython.cast(cython.p_char, raw))
+    at: cython.Py_ssize_t
+    if raw[:1] == b"_":
+        return None
+    if raw[:1] not in (b"*", b"~"):
+        raise ValueError("no array")
+    count: int64_t = head_number(p, len(raw), cython.address(line))
+    if count < 0:
+        return None
+    found: list = []
+    at = line
+    memset(cython.address(state), 0, cython.sizeof(ScanState))
+    while len(found) < count:
+        used = scan_reply(cython.address(state), p + at, len(raw) - at)
+        if used <= 0:
+            raise ValueError("an array without its end")
+        found.append(raw[at:at + used])
+        at += used
+    return found

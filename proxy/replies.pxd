@@ -4,6 +4,7 @@ from shardd.net.transport cimport Transport
 # Whoever waits for a reply from an engine. seq is the receiver's own number for what it waits for.
 cdef class Receiver:
     cdef int reply(self, uint64_t seq, uint8_t* p, Py_ssize_t n) except -1              # a whole reply
+    cdef int early(self, uint64_t seq, uint8_t* p, Py_ssize_t n) except -1              # one before it, of a batch
     cdef bint streams(self, uint64_t seq) noexcept                                      # would take it in pieces
     cdef int piece(self, uint64_t seq, uint8_t* p, Py_ssize_t n) except -1
     cdef bint broken(self, uint64_t seq) except -1      # no more pieces; whether an error can stand for all of it

@@ -53,6 +53,12 @@ class Receiver:
         raise NotImplementedError
 
     @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def early(self, seq: uint64_t, p: bytep, n: cython.Py_ssize_t) -> cython.int:
+        """A reply within a batch (Link.send_batch) that is not its last one."""
+        return 0
+
+    @cython.cfunc
     @cython.exceptval(check=False)
     def streams(self, seq: uint64_t) -> cython.bint:
         """Whether `piece` may be called for `seq` now, and so on until `reply` brings the rest."""

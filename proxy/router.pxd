@@ -13,6 +13,18 @@ cdef enum RouteKind:
     ROUTE_REFUSED = 7       # could be wrong through a proxy
     ROUTE_CONTAINER = 8     # only its subcommands exist
     ROUTE_ANY = 9           # the same on every engine
+    ROUTE_TRANSACTION = 10  # MULTI, EXEC ...: see Step
+    ROUTE_BLOCK = 11        # may wait: on a connection that is borrowed for it
+
+# What is not queued behind MULTI but done at once; UNWATCH is queued, like any other command.
+cdef enum Step:
+    STEP_NONE = 0
+    STEP_UNWATCH = 1
+    STEP_MULTI = 2
+    STEP_EXEC = 3
+    STEP_DISCARD = 4
+    STEP_WATCH = 5
+    STEP_END = 6            # QUIT, RESET
 
 ctypedef struct Route:
     int index               # into the router's lists
@@ -21,7 +33,9 @@ ctypedef struct Route:
     int lane                # link.Lane: of EVERY and TASK; all else goes over the shared one
     int first_key, last_key, key_step
     bint no_auth, container, sub, writes
-    bint joint              # where its keys are on several engines, a coroutine does it
+    bint joint              # where its keys are on several engines, a coroutine does it; or EXEC, which may have to wait
+    int step                # of a transaction: Step
+    bint no_multi           # refused in a transaction
     bint built              # exists for clients
     uint64_t calls, rejected
 

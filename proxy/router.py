@@ -6,7 +6,9 @@ that are answered here (commands.connection, commands.introspect, proxy.handlers
 
     a handler is registered      LOCAL, or TASK where it is a coroutine function
     has subcommands              CONTAINER (no reply of its own but "unknown subcommand")
-    may block; pub/sub; MULTI    REFUSED: they belong to one connection, and links are shared
+    MULTI, EXEC ...              TRANSACTION: the proxy queues by itself (transactions)
+    may block, has a handler     BLOCK: on a link of its own (blocking)
+    may block else; pub/sub      REFUSED: they belong to one connection, and links are shared
     keys, tip multi_shard        SPLIT
     keys, one at a fixed place   KEY
     keys, several there          KEYS; where they are on several engines, refused, or done by proxy.joint
@@ -31,12 +33,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 import cython
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.proxy.link import LANE_CONTROL, LANE_LONG, LANE_SHARED
+from cython.cimports.proxy.link import LANE_CONTROL, LANE_LENT, LANE_LONG, LANE_SHARED
 from cython.cimports.proxy.merge import (
     JOIN_AND, JOIN_ANY_OK, JOIN_CONCAT, JOIN_NONE, JOIN_OK, JOIN_ORDER, JOIN_SUM)
 from cython.cimports.proxy.router import (
-    ROUTE_ANY, ROUTE_CONTAINER, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_REFUSED,
-    ROUTE_SPLIT, ROUTE_TASK, Route, RouteP)
+    ROUTE_ANY, ROUTE_BLOCK, ROUTE_CONTAINER, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE,
+    ROUTE_REFUSED, ROUTE_SPLIT, ROUTE_TASK, ROUTE_TRANSACTION, STEP_DISCARD, STEP_END, STEP_EXEC, STEP_MULTI, STEP_NONE,
+    STEP_UNWATCH, STEP_WATCH, Route, RouteP)
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.names import NameTable
 from cython.cimports.shardd.wire.request import Arg
@@ -49,6 +52,7 @@ _CAPACITY = cython.declare(cython.int, 1024)        # as many as there can be na
 KINDS = {
     ROUTE_KEY: "key", ROUTE_KEYS: "keys", ROUTE_MOVABLE: "movable", ROUTE_SPLIT: "split", ROUTE_EVERY: "every",
     ROUTE_LOCAL: "local", ROUTE_TASK: "task", ROUTE_REFUSED: "refused", ROUTE_CONTAINER: "container", ROUTE_ANY: "any",
+    ROUTE_TRANSACTION: "transaction", ROUTE_BLOCK: "block",
 }
 """The classes by name, for tests and people."""
 
@@ -57,16 +61,21 @@ _JOINS = {"agg_sum": JOIN_SUM, "all_succeeded": JOIN_OK, "one_succeeded": JOIN_A
 """response_policy -> how the engines' replies become one. "special" is not here, as it needs a handler, nor
 "agg_min": WAIT is about what its own connection wrote, and links are shared."""
 
-_OWN_CONNECTION_GROUPS = frozenset(("pubsub", "transactions"))
+_STEPS = {"unwatch": STEP_UNWATCH, "multi": STEP_MULTI, "exec": STEP_EXEC, "discard": STEP_DISCARD,
+          "watch": STEP_WATCH, "quit": STEP_END, "reset": STEP_END}
 
 
 def classify(row: Row, handler: Callable | None) -> tuple[str, int]:
     """The class of a row (a value of KINDS) and its JOIN_ number. handler: what is registered for it here, or None."""
+    if row.group == "transactions":
+        return "transaction", JOIN_NONE
+    if handler is not None and "blocking" in row.flags and row.key_specs:
+        return "block", JOIN_NONE
     if handler is not None:
         return "task" if inspect.iscoroutinefunction(handler) else "local", JOIN_NONE
     if row.subcommands:
         return "container", JOIN_NONE
-    if row.group in _OWN_CONNECTION_GROUPS or "blocking" in row.flags:
+    if row.group == "pubsub" or "blocking" in row.flags:
         return "refused", JOIN_NONE
     if row.key_specs:
         if row.request_policy == "multi_shard":
@@ -81,6 +90,8 @@ def classify(row: Row, handler: Callable | None) -> tuple[str, int]:
 
 def lane_of(row: Row, kind: str) -> int:
     """The lane of a row of this class."""
+    if kind == "block" or row.name == "watch":
+        return LANE_LENT
     if kind not in ("every", "task") or row.key_specs or "fast" in row.flags:
         return LANE_SHARED
     return LANE_LONG if row.flags & {"readonly", "write"} else LANE_CONTROL
@@ -136,7 +147,9 @@ class Router:
         route.first_key, route.last_key, route.key_step = row.first_key, row.last_key, row.key_step
         route.no_auth = "no_auth" in row.flags
         route.container = bool(row.subcommands)
-        route.joint = joint is not None
+        route.joint = joint is not None or row.name == "exec"
+        route.step = _STEPS.get(row.name, STEP_NONE)
+        route.no_multi = "no_multi" in row.flags
         route.sub = row.container is not None
         route.writes = "write" in row.flags
         self.rows.append(row)
@@ -177,7 +190,7 @@ class Router:
         for i in range(self.count):
             route = self.routes + i
             name = self.names[i]
-            here: cython.bint = self.handlers[i] is not None
+            here: cython.bint = self.handlers[i] is not None and route.kind != ROUTE_BLOCK
             route.built = here or engines_have is None or name in engines_have
             if route.built and route.kind != ROUTE_REFUSED and route.kind != ROUTE_CONTAINER:
                 names.add(name)
@@ -201,7 +214,7 @@ class Router:
             route = self.routes + i
             if route.calls or route.rejected:
                 found[self.names[i]] = (route.calls, route.rejected, route.joint or route.kind in (
-                    ROUTE_SPLIT, ROUTE_EVERY, ROUTE_LOCAL, ROUTE_TASK))
+                    ROUTE_SPLIT, ROUTE_EVERY, ROUTE_LOCAL, ROUTE_TASK, ROUTE_TRANSACTION, ROUTE_BLOCK))
         return found
 
     def reset_statistics(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from proxy import aggregate, clients, handlers, info, joint, observe
+from proxy import aggregate, blocking, clients, handlers, info, joint, observe
 from proxy.backend import Backends, Engine
 from proxy.merge import Ask, run_alone
 from proxy.peers import Peers
@@ -102,7 +102,7 @@ class ProxyServer:
         self.backends.on_warning = log.warning
         self.backends.password = config["requirepass"]
         self.router = Router(handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS
-                             | observe.HANDLERS | joint.TASKS, joint.HANDLERS)
+                             | observe.HANDLERS | blocking.HANDLERS | joint.TASKS, joint.HANDLERS)
         self.parser = RequestParser(config["proto-max-bulk-len"])
         self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
         self.reactor.after_batch = self.shared.flush
@@ -189,9 +189,9 @@ class ProxyServer:
             raise CommandError(errors.CLUSTERDOWN)
         return next((engine for engine in self.engines if engine.up), self.engines[0])
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Drive a coroutine that no client waits for."""
-        run_alone(self.backends, _Nobody(), coroutine)
+    def run(self, coroutine: Coroutine[Any, Any, Any], in_order: bool = False) -> None:
+        """Drive a coroutine that no client waits for. in_order: what it asks goes the way of clients' commands."""
+        run_alone(self.backends, _Nobody(), coroutine, in_order)
 
     def _sample_latency(self, every: int) -> None:
         self.backends.latency.set_every(every, self.shared.commands)

@@ -3,6 +3,7 @@ from proxy.backend cimport Backends
 from proxy.latency cimport Latency
 from proxy.replies cimport Outbox, ReplyQueue
 from proxy.router cimport Route, Router
+from proxy.transactions cimport Transaction
 from shardd.net.client cimport Client
 from shardd.net.reactor cimport Reactor
 from shardd.wire.reply cimport Reply
@@ -25,6 +26,7 @@ cdef class Shared:
     cdef public Py_ssize_t memory_max   # option proxy-memory-limit; 0: none
     cdef readonly bint shedding         # more is held than that
     cdef readonly uint64_t commands, shed
+    cdef Py_ssize_t queued_bytes        # of commands that wait for EXEC
     cdef Py_ssize_t held(self) noexcept
     cdef readonly Latency latency
     cdef readonly dict error_codes      # of errors made here: code -> count
@@ -33,6 +35,8 @@ cdef class ProxySession(Client):
     cdef ReplyQueue queue
     cdef Shared shared
     cdef InputState input
+    cdef readonly Transaction transaction       # from MULTI or WATCH on; None
+    cdef public object wait             # blocking.Wait while a command may block; None
     cdef int seen                       # epoch, lane and protocol of what is in flight: see `fresh`
     cdef int request(self, Request* request) except -1
     cdef bint fresh(self, int stamp) noexcept
@@ -43,6 +47,15 @@ cdef class ProxySession(Client):
     cdef int on_split(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_every(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_joint(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int on_transaction(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int on_multi(self, bint silent) except -1
+    cdef int on_exec(self, bint silent) except -1
+    cdef int on_block(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef int enqueue(self, Route* route, Request* request, Arg* argv, bint silent) except -1
+    cdef bint exec_is_simple(self) except -1
+    cdef list key_slots(self, Route* route, Request* request, Arg* argv)
+    cdef Transaction end_transaction(self)
+    cdef int flag_transaction(self) except -1
     cdef bint crosses(self, Route* route, Request* request, Arg* argv) except -1
     cdef int start_task(self, object coroutine, int lane, bint silent) except -1
     cdef int on_here(self, Route* route, Request* request, Arg* argv, bint silent) except -1

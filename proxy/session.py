@@ -11,6 +11,9 @@ queue.
                                            -> on_split  -> merge.split       a Join answers
                                            -> on_every  -> merge.ask_every   a Join answers
                                            -> on_here   -> handler           at once, or a Task answers
+                                           -> on_block  -> blocking          a Task answers, sooner or later
+                           behind MULTI    -> enqueue   -> transactions      +QUEUED
+                           EXEC            -> on_exec   -> Link.send_batch   or execute, where that is not enough
 
 A client's commands take effect in its order: those for one engine go over one link, in order. What would break that
 waits until all that is in flight is answered: another protocol (HELLO) or another lane, whose links are others; another
@@ -32,11 +35,13 @@ from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.proxy.backend import Backends, Engine
 from cython.cimports.proxy.latency import Latency
-from cython.cimports.proxy.link import DB_NO_TOUCH, LANE_CONTROL, Link
+from cython.cimports.proxy.link import DB_NO_TOUCH, LANE_CONTROL, LANE_SHARED, Link
 from cython.cimports.proxy.merge import Task, ask_every, split
 from cython.cimports.proxy.replies import Outbox, ReplyQueue
 from cython.cimports.proxy.router import (
-    ROUTE_ANY, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_SPLIT, ROUTE_TASK, RouteP, Router)
+    ROUTE_ANY, ROUTE_BLOCK, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_REFUSED, ROUTE_SPLIT,
+    ROUTE_TASK, ROUTE_TRANSACTION, STEP_DISCARD, STEP_END, STEP_EXEC, STEP_MULTI, STEP_UNWATCH, RouteP, Router)
+from cython.cimports.proxy.transactions import Exec, Queued, Transaction, unwatch
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
 from cython.cimports.shardd.net.reactor import Reactor
@@ -44,11 +49,12 @@ from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg, InputState, RequestP, RequestParser, input_state_clear
 
+from proxy import execute
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
 from shardd.commands import table
 from shardd.net import pause
-from shardd.wire.values import NO_REPLY
+from shardd.wire.values import NO_REPLY, OK
 
 ArgP = cython.typedef(cython.pointer(Arg))
 
@@ -63,6 +69,9 @@ _REPLY_BITS = cython.declare(cython.uint, _REPLY_OFF | _REPLY_SKIP | _REPLY_SKIP
 _CLOSE_AFTER_REPLY = cython.declare(cython.uint, ClientFlag.CLOSE_AFTER_REPLY)
 _INTERNAL = cython.declare(cython.uint, ClientFlag.INTERNAL)
 _NO_TOUCH = cython.declare(cython.uint, ClientFlag.NO_TOUCH)
+_MULTI = cython.declare(cython.uint, ClientFlag.MULTI)
+_BLOCKED = cython.declare(cython.uint, ClientFlag.BLOCKED)
+_QUEUED = cython.declare(bytes, b"+QUEUED\r\n")
 _PAUSE_ALL = cython.declare(cython.int, pause.PAUSE_ALL)
 # What ends CLIENT REPLY OFF, and says so.
 _UNSILENCE = cython.declare(tuple, ("client|reply", "reset"))
@@ -100,7 +109,7 @@ class Shared:
     @cython.cfunc
     @cython.exceptval(check=False)
     def held(self) -> cython.Py_ssize_t:
-        return self.reactor.buffer_bytes + self.backends.held_bytes + self.outbox.held_bytes
+        return self.reactor.buffer_bytes + self.backends.held_bytes + self.outbox.held_bytes + self.queued_bytes
 
     @property
     def held_bytes(self) -> int:
@@ -163,6 +172,9 @@ class ProxySession(Client):
         not_now: cython.int
         if queue.closing:
             return n
+        if self.flags & _BLOCKED:       # what comes waits here, and the connection's end is not missed
+            self.check_input(n)
+            return 0
         while pos < n:
             room = queue.tail - queue.head
             if room >= _PIPELINE_MAX or self.transport.out_len > _UNSENT_MAX or queue.side_len > _UNSENT_MAX:
@@ -178,6 +190,8 @@ class ProxySession(Client):
                 if not_now > 0:
                     used = cython.cast(cython.Py_ssize_t, parser.requests[i].raw) - cython.cast(cython.Py_ssize_t, p)
                     input_state_clear(cython.address(self.input))
+                    if not_now == 1 and self.flags & _BLOCKED:
+                        return used
                     if not_now == 1:
                         queue.wait_for(0)
                     else:
@@ -219,7 +233,9 @@ class ProxySession(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def eof(self) -> cython.int:
-        """The client sends no more; it may still read what it asked for."""
+        """The client sends no more; it may still read what it asked for, but nobody waits for the end of time for that."""
+        if self.flags & _BLOCKED:
+            return 0
         if self.queue.head == self.queue.tail and self.queue.out_len == 0 and self.transport.out_len == 0:
             return 0
         self.queue.close_when_empty()
@@ -235,6 +251,10 @@ class ProxySession(Client):
     @cython.exceptval(-1, check=False)
     def lost(self, reason: object) -> cython.int:
         self.queue.abandon()
+        if self.transaction is not None:
+            self.drop_transaction()
+        if self.wait is not None:
+            self.wait.abandon()
         self.shared.postponed.pop(self.id, None)
         input_state_clear(cython.address(self.input))
         self.registry.discard(self)
@@ -262,6 +282,8 @@ class ProxySession(Client):
             return False
         if (route.container and argc > 1) or (route.arity != argc and (route.arity >= 0 or argc < -route.arity)):
             return False
+        if route.step == STEP_EXEC and self.flags & _MULTI and self.transaction.writes:
+            return True
         return (self.authenticated or route.no_auth) and (self.shared.paused == _PAUSE_ALL or route.writes)
 
     @cython.cfunc
@@ -308,6 +330,8 @@ class ProxySession(Client):
             shared.shed += 1
             return self.reject(route, errors.PROXY_MEMORY, silent)
         route.calls += 1
+        if self.flags & _MULTI and route.step <= STEP_UNWATCH:
+            return self.enqueue(route, request, argv, silent)
         if route.kind == ROUTE_KEY:
             return self.on_key(route, request, argv, silent)
         if route.kind == ROUTE_LOCAL or route.kind == ROUTE_TASK:
@@ -318,6 +342,10 @@ class ProxySession(Client):
             return self.on_keys(route, request, argv, silent)
         if route.kind == ROUTE_EVERY:
             return self.on_every(route, request, argv, silent)
+        if route.kind == ROUTE_TRANSACTION:
+            return self.on_transaction(route, request, argv, silent)
+        if route.kind == ROUTE_BLOCK:
+            return self.on_block(route, request, argv, silent)
         if route.kind == ROUTE_ANY:
             return self.pass_to(0 if shared.backends.engines else -1, request, argv, silent)
         return self.refuse(errors.not_through_proxy(self.last_command), silent)
@@ -396,11 +424,16 @@ class ProxySession(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def crosses(self, route: RouteP, request: RequestP, argv: ArgP) -> cython.bint:
-        """Whether the keys, which are at fixed places, are not all on one engine; a command without any is for all."""
+        """Whether the keys, which are at fixed places, are not all on one engine; a command without any is for all.
+
+        EXEC, where it does not go the way of all commands.
+        """
         backends: Backends = self.shared.backends
         place: cython.int = route.first_key
         last: cython.int = route.last_key if route.last_key >= 0 else request.argc + route.last_key
         owner: cython.int = -1
+        if route.step == STEP_EXEC:
+            return self.flags & _MULTI != 0 and not self.exec_is_simple()
         if place == 0:
             return True
         while place <= last and place < request.argc:
@@ -461,6 +494,165 @@ class ProxySession(Client):
         return ask_every(backends, self.queue, self.queue.open(silent), route.join, route.writes, request.raw,
                          request.raw_n, self.link_db(), self.resp, route.lane)
 
+    # --- transactions, and commands that may block ----------------------------------------------------------------
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_transaction(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """MULTI, EXEC, DISCARD, WATCH and UNWATCH. What is refused here does not spoil the transaction, as in Redis."""
+        if route.step == STEP_MULTI:
+            return self.on_multi(silent)
+        if route.step == STEP_EXEC:
+            return self.on_exec(silent)
+        if route.step == STEP_DISCARD:
+            if not self.flags & _MULTI:
+                return self.refuse(errors.DISCARD_WITHOUT_MULTI, silent)
+            self.drop_transaction()
+            return self.answer(OK, silent)
+        if route.step == STEP_UNWATCH:
+            if self.transaction is not None:
+                unwatch(self.end_transaction(), self.db)
+            return self.answer(OK, silent)
+        if self.flags & _MULTI:
+            return self.refuse(errors.WATCH_IN_MULTI, silent)
+        if self.transaction is None:
+            self.transaction = Transaction()
+        return self.start_task(execute.watch(self.shared.server, self, self.words(request, argv)), LANE_SHARED, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_multi(self, silent: cython.bint) -> cython.int:
+        if self.flags & _MULTI:
+            return self.refuse(errors.MULTI_NESTED, silent)
+        if self.transaction is None:
+            self.transaction = Transaction()
+        self.flags |= _MULTI
+        self.multi_count = 0
+        return self.answer(OK, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def exec_is_simple(self) -> cython.bint:
+        """Whether EXEC goes over the link that all clients share, like any other command."""
+        return not self.transaction.links and self.transaction.owner(self.shared.backends) >= 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_exec(self, silent: cython.bint) -> cython.int:
+        """EXEC: one batch to one engine, or whatever else it takes."""
+        backends: Backends = self.shared.backends
+        request: Reply = self.shared.request
+        owner: cython.int
+        engine: Engine
+        link: Link = None
+        seq: uint64_t
+        if not self.flags & _MULTI:
+            return self.refuse(errors.EXEC_WITHOUT_MULTI, silent)
+        if self.transaction.failed:
+            self.drop_transaction()
+            return self.refuse(errors.EXEC_ABORTED, silent)
+        owner = self.transaction.owner(backends)
+        if owner < 0 or (self.transaction.links and self.transaction.links[backends.engines[owner]].resp != self.resp):
+            return self.start_task(execute.run(self.shared.server, self, self.end_transaction()), LANE_SHARED, silent)
+        transaction: Transaction = self.end_transaction()
+        engine = backends.engines[owner]
+        request.clear()
+        transaction.write(request)
+        seq = self.queue.open(silent)
+        if transaction.links:
+            self.queue.alone = True     # what follows goes over another link
+            link = transaction.links[engine]
+            link.send_batch(Exec(self.queue, seq, engine, link), seq, request.buf, request.len, self.link_db(),
+                            len(transaction.commands) + 1)
+        else:
+            engine.at(LANE_SHARED, self.resp).send_batch(
+                Exec(self.queue, seq, engine, None), seq, request.buf, request.len, self.link_db(),
+                len(transaction.commands) + 1)
+        return request.clear()
+
+    @cython.cfunc
+    def end_transaction(self) -> Transaction:
+        """The client is in no transaction any more, and watches nothing: what it had is the caller's."""
+        transaction: Transaction = self.transaction
+        self.transaction = None
+        self.flags &= ~_MULTI
+        self.shared.queued_bytes -= self.multi_bytes
+        self.multi_count = -1
+        self.multi_bytes = self.watch_count = 0
+        return transaction
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def flag_transaction(self) -> cython.int:
+        """A command was refused: EXEC will be, too."""
+        if self.flags & _MULTI:
+            self.transaction.failed = True
+        return 0
+
+    @cython.cfunc
+    def key_slots(self, route: RouteP, request: RequestP, argv: ArgP) -> list:
+        """The slots of a command's keys, each once; what is no key, but stands where one should, does no harm."""
+        places: object
+        place: cython.int
+        last: cython.int
+        found: list = []
+        if route.kind == ROUTE_KEY:
+            places = (route.first_key,) if route.first_key < request.argc else ()
+        elif route.kind == ROUTE_MOVABLE or route.kind == ROUTE_BLOCK:
+            places = table.route_keys(self.shared.router.rows[route.index], self.words(request, argv))
+        else:
+            last = route.last_key if route.last_key >= 0 else request.argc + route.last_key
+            places = range(route.first_key, min(last, request.argc - 1) + 1, route.key_step)
+        for place in places:
+            slot = key_slot(argv[place].p, argv[place].n)
+            if slot not in found:
+                found.append(slot)
+        return found
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def enqueue(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """A command behind MULTI."""
+        backends: Backends = self.shared.backends
+        slots: list = []
+        args: list = None
+        owners: set = set()
+        kind: cython.int = route.kind
+        if route.no_multi:
+            return self.reject(route, errors.NOT_IN_MULTI, silent)
+        if kind == ROUTE_REFUSED:
+            return self.reject(route, errors.not_through_proxy(self.last_command), silent)
+        self.check_input(self.multi_bytes + request.raw_n)
+        if self.transport.closing:
+            return 0
+        if kind in (ROUTE_LOCAL, ROUTE_TASK, ROUTE_EVERY, ROUTE_TRANSACTION):
+            args = self.words(request, argv)
+        elif kind != ROUTE_ANY:
+            slots = self.key_slots(route, request, argv)
+            owners = {backends.owners[cython.cast(cython.int, slot)] for slot in slots}
+            if -1 in owners:
+                return self.reject(route, errors.CLUSTERDOWN_SLOT, silent)
+            if len(owners) > 1 and (kind != ROUTE_SPLIT or (request.argc - 1) % route.key_step != 0):
+                return self.reject(route, errors.CROSSSLOT, silent)
+            if len(owners) > 1:
+                args = self.words(request, argv)
+        if request.inline_form:
+            self.rewrite(request, argv)
+        raw: bytes = cython.cast(cython.p_char, request.raw)[:request.raw_n]
+        self.transaction.add(Queued(route.index, kind, raw, args, tuple(slots)), route.writes, len(slots) > 0)
+        self.multi_count += 1
+        self.multi_bytes += request.raw_n
+        self.shared.queued_bytes += request.raw_n
+        return self.queue.put(cython.cast(bytep, cython.cast(cython.p_char, _QUEUED)), len(_QUEUED), silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def on_block(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
+        """A command that may wait: nothing else of the client is looked at until it is answered, or gone."""
+        handler: object = self.shared.router.handlers[route.index]
+        self.flags |= _BLOCKED
+        return self.start_task(handler(self.shared.server, self, self.words(request, argv)), LANE_SHARED, silent)
+
     # --- answered here --------------------------------------------------------------------------------------------
 
     @cython.cfunc
@@ -469,6 +661,8 @@ class ProxySession(Client):
         """A registered handler's: its value at once, or a Task."""
         args: list = self.words(request, argv)
         handler: object = self.shared.router.handlers[route.index]
+        if route.step == STEP_END and self.transaction is not None:
+            self.drop_transaction()
         try:
             value = handler(self.shared.server, self, args)
         except CommandError as error:
@@ -508,8 +702,13 @@ class ProxySession(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def reject(self, route: RouteP, text: bytes, silent: cython.bint) -> cython.int:
-        """`refuse`, and count it with the command."""
+        """`refuse`, and count it with the command. EXEC that is refused itself ends the transaction."""
         route.rejected += 1
+        self.flag_transaction()
+        if route.step == STEP_EXEC:
+            if self.transaction is not None:
+                self.drop_transaction()
+            return self.refuse(errors.exec_aborted(text), silent)
         return self.refuse(text, silent)
 
     @cython.cfunc
@@ -527,6 +726,7 @@ class ProxySession(Client):
         args: list = self.words(request, argv)
         name: bytes = args[0].lower()
         top: RouteP = self.shared.router.find(argv[0].p, argv[0].n)
+        self.flag_transaction()
         if name == b"shardd" and self.flags & _INTERNAL:
             try:
                 return self.answer(self.shared.server.control(self, args), silent)
@@ -551,8 +751,27 @@ class ProxySession(Client):
     # --- for plain callers ----------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Take no more commands, and close when all that are in flight are answered."""
+        """Take no more commands, and close when all that are in flight are answered; who blocks is not waited for."""
+        if self.flags & _BLOCKED:
+            self.transport.close("the proxy ends")
         self.queue.close_when_empty()
+
+    def unblock(self, failing: bool) -> bool:
+        """CLIENT UNBLOCK: end the wait of a blocked client; whether it waited."""
+        return self.wait is not None and self.wait.unblock(failing)
+
+    def drop_transaction(self) -> None:
+        """The client is in no transaction any more, and watches nothing."""
+        if self.transaction is not None:
+            self.end_transaction().drop_links()
+
+    def unblocked(self) -> None:
+        """The command that might block is answered: what the client has sent behind it is next."""
+        self.flags &= ~_BLOCKED
+        self.wait = None
+        if self.transport is not None and not self.transport.closing:
+            self.transport.pause_reading()
+            self.transport.resume_reading()
 
     @property
     def in_flight(self) -> int:

@@ -87,6 +87,7 @@ COMPILED = [
     "proxy.backend",
     "proxy.chain",
     "proxy.merge",
+    "proxy.transactions",
     "bench.load.keys",
     "bench.load.script",
     "bench.load.intake",

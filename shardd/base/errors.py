@@ -140,6 +140,24 @@ PROTOCOL_UNAUTH_BULK = b"ERR Protocol error: unauthenticated bulk length"
 PROTOCOL_BIG_INLINE = b"ERR Protocol error: too big inline request"
 PROTOCOL_UNBALANCED_QUOTES = b"ERR Protocol error: unbalanced quotes in request"
 
+# --- transactions, and commands that wait -------------------------------------------------------------------------
+
+MULTI_NESTED = b"ERR MULTI calls can not be nested"
+EXEC_WITHOUT_MULTI = b"ERR EXEC without MULTI"
+DISCARD_WITHOUT_MULTI = b"ERR DISCARD without MULTI"
+WATCH_IN_MULTI = b"ERR WATCH inside MULTI is not allowed"
+NOT_IN_MULTI = b"ERR Command not allowed inside a transaction"
+EXEC_ABORTED = b"EXECABORT Transaction discarded because of previous errors."
+TIMEOUT_NOT_FLOAT = b"ERR timeout is not a float or out of range"
+TIMEOUT_OUT_OF_RANGE = b"ERR timeout is out of range"
+UNBLOCKED = b"UNBLOCKED client unblocked via CLIENT UNBLOCK"
+
+
+def exec_aborted(text: bytes) -> bytes:
+    """EXEC itself is refused. text: of the error that it is refused for; where its code is ERR, Redis leaves that out."""
+    return b"EXECABORT Transaction discarded because of: " + text.removeprefix(b"ERR ")
+
+
 # --- cluster ------------------------------------------------------------------------------------------------------
 
 CROSSSLOT = b"CROSSSLOT Keys in request don't hash to the same slot"

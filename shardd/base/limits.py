@@ -316,8 +316,12 @@ PROXY_LARGE_REPLY_BYTES_MIN: Final = 256 * KIB
 """A reply of which at least this much is on its way makes its link step aside: some 100 us that others would wait."""
 
 PROXY_PRIVATE_LINKS_MAX: Final = 32
-"""Links of an engine that large replies have for themselves, and so many again that are lent: descriptors on both
-sides. Where all are taken, large replies hold up others' for as long as they take."""
+"""Links of an engine that large replies have for themselves: descriptors on both sides. Where all are taken, large
+replies hold up others' for as long as they take."""
+
+PROXY_LENT_LINKS_MAX: Final = 8_192
+"""Links of an engine that are lent at once: one for each client that watches keys or waits in a blocking command. Each is
+a descriptor on both sides; beyond it such commands are refused."""
 
 PROXY_IDLE_LINKS_MAX: Final = 4
 """Links of an engine that are kept for the next large reply or borrower: connecting anew costs some 50 us."""

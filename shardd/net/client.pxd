@@ -16,6 +16,11 @@ cpdef enum ClientFlag:
     PUBSUB = 65536          # listens to channels (net.channels); with RESP2 it may do little else
     MESSAGES = 131072       # there is something in its outbox
     PUSHED = 262144         # the running command's reply is a message, which CLIENT REPLY does not silence
+    MULTI = 2048            # commands are queued until EXEC
+    DIRTY_CAS = 4096        # a watched key has changed: EXEC answers nil
+    DIRTY_EXEC = 8192       # a command could not be queued: EXEC is refused
+    BLOCKED = 16384         # waits for keys; what it has sent since stays where it is
+    KEYS_READY = 32768      # its running command made keys that others wait for
 
 # Who is at the other end. The engine's and the proxy's sessions derive from it, so that the connection commands
 # (HELLO, CLIENT, AUTH, SELECT ...) are written once for both.
@@ -35,6 +40,10 @@ cdef class Client(Protocol):
     cdef readonly tuple subscriptions       # names of channels, patterns, shard channels: three dicts; None: no names
     cdef list outbox                        # messages on their way to it (net.channels), None: there are none
     cdef Py_ssize_t outbox_bytes
+    cdef public int multi_count             # commands queued since MULTI; -1: there was none
+    cdef public int watch_count             # keys watched
+    cdef public Py_ssize_t multi_bytes      # of the queued commands' words
+    cdef public Py_ssize_t kept_bytes       # what it takes to keep them, and whatever else the session keeps
 
 cdef class Clients:
     cdef readonly dict by_id                # id -> Client, in order of arrival

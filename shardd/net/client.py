@@ -28,6 +28,15 @@ class Client(Protocol):
         self.user = b"default"
         self.created_ms = unix_ms()
         self.active_ms = monotonic_ms()
+        self.multi_count = -1
+
+    def reset_session(self) -> None:
+        """RESET: what the session keeps beyond these fields goes, such as a transaction."""
+
+    def unblock(self, failing: bool) -> bool:
+        """CLIENT UNBLOCK: end the wait of a blocked client, as its time-out would or (failing) with an error; whether
+        it waited."""
+        return False
 
 
 @cython.final

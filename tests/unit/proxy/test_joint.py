@@ -102,7 +102,7 @@ class Stage(Rig):
         """Nobody holds, and no link is lent."""
         self.turn()
         return (all(store.holder is None or store.holder not in store.engine.links for store in self.stores)
-                and all(engine.lent == [] for engine in self.server.engines))
+                and all(not engine.lent for engine in self.server.engines))
 
 
 @pytest.fixture

@@ -424,9 +424,9 @@ def test_a_borrowed_connection_is_its_borrowers_alone(rig):
     a.reply(b"+OK\r\n+2\r\n", mine)
     rig.turn()
     assert seen == [Status("1"), Status("2")]
-    assert engine.lent == [] and len(engine.idle) == 1
+    assert not engine.lent and len(engine.idle) == 1
     again = engine.borrow()
-    assert engine.idle == [] and engine.lent == [again]
+    assert engine.idle == [] and engine.lent == {again}
     engine.give_back(again)
 
 
@@ -449,7 +449,7 @@ def test_a_borrowed_connection_that_is_lost_is_lost_for_good(rig):
     assert [str(one) for one in seen] == [
         "1", "ERR engine 0 is down, the command may or may not have been executed",
         "CLUSTERDOWN engine 0 is down, the command was not executed"]
-    assert engine.lent == [] and engine.idle == []
+    assert not engine.lent and engine.idle == []
     assert a.take() == [[b"ONE"], [b"TWO"]]
 
 
@@ -488,14 +488,14 @@ def test_what_is_given_back_in_the_middle_is_closed(rig):
     engine.give_back(seen[0])
     rig.turn()
     assert str(seen[1]).startswith("ERR engine 0 is down")
-    assert engine.idle == [] and engine.lent == []
+    assert engine.idle == [] and not engine.lent
 
 
 def test_lent_connections_are_bounded(rig):
     engine = rig.server.engines[0]
-    links = [engine.borrow() for _ in range(limits.PROXY_PRIVATE_LINKS_MAX)]
+    links = [engine.borrow() for _ in range(limits.PROXY_LENT_LINKS_MAX)]
     with pytest.raises(CommandError, match="overloaded"):
         engine.borrow()
     for link in links:
         engine.give_back(link)
-    assert engine.lent == [] and engine.idle == []
+    assert not engine.lent and engine.idle == []

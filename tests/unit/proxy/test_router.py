@@ -1,11 +1,11 @@
 """Every row of the command table has a class, and the right one."""
 import pytest
 
-from proxy import aggregate, handlers, joint
+from proxy import aggregate, blocking, handlers, joint
 from proxy.router import KINDS, Router, all_rows, classify
 from shardd.commands import table
 
-HANDLERS = handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS | joint.TASKS
+HANDLERS = handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS | blocking.HANDLERS | joint.TASKS
 ROWS = list(all_rows())
 
 
@@ -20,7 +20,7 @@ def test_every_row(router, row):
     assert kind in KINDS.values()
     assert (kind, classify(row, HANDLERS.get(row.name))[1]) == classify(row, HANDLERS.get(row.name))
     if row.name in HANDLERS:
-        assert kind in ("local", "task")
+        assert kind in ("local", "task", "block")
     elif kind in ("key", "keys", "split"):
         assert row.first_key > 0 and not row.movablekeys, "keys at fixed places"
         assert kind != "key" or row.first_key == row.last_key
@@ -30,9 +30,9 @@ def test_every_row(router, row):
         assert row.movablekeys
     elif kind == "any":
         assert row.own_name == "help"
-    # what has keys is never sent to an engine by chance, and what blocks never holds a link
+    # what has keys is never sent to an engine by chance, and what blocks never holds a link that others use
     assert not (row.key_specs and kind in ("any", "every"))
-    assert not ("blocking" in row.flags and kind not in ("refused",))
+    assert not ("blocking" in row.flags and kind not in ("refused", "block"))
 
 
 def test_the_split_commands_are_those_with_the_tip(router):
@@ -49,7 +49,7 @@ def test_the_split_commands_are_those_with_the_tip(router):
     ("config|set", "task"), ("slowlog|len", "every"), ("slowlog|reset", "every"), ("ping", "local"),
     ("hello", "local"), ("client|list", "local"), ("command|docs", "local"), ("cluster|slots", "local"),
     ("cluster|countkeysinslot", "task"), ("shutdown", "local"), ("object|help", "any"), ("client", "container"),
-    ("multi", "refused"), ("subscribe", "refused"), ("blpop", "refused"), ("monitor", "refused"),
+    ("multi", "transaction"), ("subscribe", "refused"), ("blpop", "block"), ("monitor", "refused"),
     ("psync", "refused"), ("wait", "refused"), ("save", "refused"), ("memory|stats", "task"),
     ("replicaof", "local"),
 ])
@@ -66,8 +66,8 @@ def test_a_handler_without_a_row_is_a_mistake():
 
 def test_built_is_what_commands_shows(router):
     assert {"get", "client|list"} <= router.built
-    assert "multi" not in router.built, "refused commands are not offered"
-    router.set_built(frozenset(("get", "multi", "object|freq")))
+    assert "subscribe" not in router.built, "refused commands are not offered"
+    router.set_built(frozenset(("get", "subscribe", "object|freq")))
     assert {"get", "ping", "scan", "object|freq"} <= router.built
-    assert not {"set", "multi", "object", "object|encoding"} & router.built
+    assert not {"set", "subscribe", "multi", "blpop", "object", "object|encoding"} & router.built
     router.set_built(None)

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import pytest
 
-from proxy import aggregate, clients, handlers, joint, observe
+from proxy import aggregate, blocking, clients, handlers, joint, observe
 from proxy.router import Router, all_rows, classify, lane_of
 from shardd.commands import table
 
 HANDLERS = (handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS | observe.HANDLERS
-            | joint.TASKS)
+            | blocking.HANDLERS | joint.TASKS)
 NOT_REDIS_7_2 = {"cluster|slot-stats", "client|maint_notifications"}        # Valkey 8's, Redis 8's
-SHARED, LONG, CONTROL = 0, 1, 2
+SHARED, LONG, CONTROL, LENT = range(4)
 # JOIN_ numbers of proxy.merge by what the tips call them
 JOINS = {"agg_sum": 1, "all_succeeded": 2, "one_succeeded": 3, "concatenated": 4, "in order of keys": 5,
          "agg_logical_and": 6}
@@ -74,8 +74,10 @@ def expected(fact: Fact) -> set[tuple[str, int]]:
     row = ROWS[fact.name]
     if row.subcommands:
         return {("container", 0), ("local", 0)}
-    if row.group in ("pubsub", "transactions") or "blocking" in row.flags:
-        return {("refused", 0)}
+    if row.group == "transactions":
+        return {("transaction", 0)}
+    if row.group == "pubsub" or "blocking" in row.flags:
+        return {("refused", 0), ("block", 0)} if fact.specs else {("refused", 0)}
     if fact.specs:
         if fact.request == "multi_shard":
             return {("split", JOINS[fact.response or "in order of keys"])}
@@ -103,7 +105,9 @@ def test_every_command_has_the_lane_that_its_facts_give(fact):
     row = ROWS[fact.name]
     kind, _ = classify(row, HANDLERS.get(fact.name))
     lane = lane_of(row, kind)
-    if fact.specs or kind not in ("every", "task"):
+    if kind == "block" or fact.name == "watch":
+        assert lane == LENT
+    elif fact.specs or kind not in ("every", "task"):
         assert lane == SHARED, "a client's commands for one key go one way"
     elif row.acl_categories & {"fast"}:
         assert lane == SHARED
@@ -122,4 +126,4 @@ def test_what_is_one_step_over_engines_has_keys_at_fixed_places():
 
 def test_what_is_answered_here_has_no_keys():
     """A handler takes the place of what the facts would give: nobody's key may be lost that way."""
-    assert [name for name in HANDLERS if ROWS[name].has_keys] == []
+    assert [name for name in HANDLERS if ROWS[name].has_keys and name not in blocking.HANDLERS] == []
