@@ -247,6 +247,27 @@ def _with_members(g: Generator) -> list:
     return [g.key(), *_members(g)]
 
 
+def _field(g: Generator) -> bytes:
+    """Names that often meet again, sometimes one that no packed hash holds."""
+    return g.value() if g.rng.random() < 0.1 else b"f%d" % g.rng.randint(0, 9)
+
+
+def _fields(g: Generator) -> list:
+    return [_field(g) for _ in range(g.rng.choice([1, 1, 2, 3, 8]))]
+
+
+def _field_pairs(g: Generator) -> list:
+    if g.rng.random() < 0.04:
+        start = g.rng.randrange(300)
+        return [word for n in range(start, start + g.rng.choice([100, 130, 520])) for word in (b"n%d" % n, b"v")]
+    return [word for field in _fields(g) for word in (field, g.value())]
+
+
+def _hscan(g: Generator) -> list:
+    tail = g.rng.choice([[], [b"COUNT", b"1000"], [b"MATCH", b"f*"], [b"COUNT", b"0"], [b"BOGUS", b"1"]])
+    return [g.key(), Key(g.rng.choice([b"0", b"0", b"abc"])), *tail]
+
+
 def _sets(g: Generator) -> list:
     keys = g.family()
     return [g.rng.choice(keys) for _ in range(g.rng.choice([1, 2, 2, 2, 3, 5]))]
@@ -312,6 +333,14 @@ MAKERS = [
     ("SMOVE", _smove, 4), ("SSCAN", _sscan, 1), ("SINTERCARD", _sintercard, 3),
     ("SINTERSTORE", _store_sets, 3), ("SUNION", _sets, 3), ("SUNIONSTORE", _store_sets, 3), ("SDIFF", _sets, 3),
     ("SDIFFSTORE", _store_sets, 3),
+    ("HSET", lambda g: [g.key(), *_field_pairs(g)], 12), ("HMSET", lambda g: [g.key(), *_field_pairs(g)], 2),
+    ("HSETNX", lambda g: [g.key(), _field(g), g.value()], 3), ("HGET", lambda g: [g.key(), _field(g)], 3),
+    ("HMGET", lambda g: [g.key(), *_fields(g)], 2), ("HDEL", lambda g: [g.key(), *_fields(g)], 6),
+    ("HEXISTS", lambda g: [g.key(), _field(g)], 1), ("HSTRLEN", lambda g: [g.key(), _field(g)], 1), ("HLEN", _one, 1),
+    ("HGETALL", _one, 2), ("HKEYS", _one, 1), ("HVALS", _one, 1),
+    ("HINCRBY", lambda g: [g.key(), _field(g), g.integer()], 4),
+    ("HINCRBYFLOAT", lambda g: [g.key(), _field(g), g.value()], 3), ("HSCAN", _hscan, 1),
+    ("HRANDFIELD", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 1),
     ("HELLO", lambda g: [g.rng.choice([b"2", b"3"])], 1), ("FLUSHDB", lambda g: [], 1),
 ]
 # a word more would be a key, of another slot

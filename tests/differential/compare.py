@@ -10,9 +10,10 @@ NEAR_S = 10           # two servers run the same command this far apart at most
 SECONDS = {"TTL", "EXPIRETIME"}
 MILLISECONDS = {"PTTL", "PEXPIRETIME"}
 SET = Status("set")
-UNORDERED = {"KEYS", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "SPOP"}
+HASH = Status("hash")
+UNORDERED = {"KEYS", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "SPOP", "HKEYS", "HVALS"}
 # of these only the kind is comparable: a random key, a cursor's step, ages and sizes
-KIND = {"RANDOMKEY", "SCAN", "MEMORY", "HELLO", "TIME", "SRANDMEMBER", "SSCAN"}
+KIND = {"RANDOMKEY", "SCAN", "MEMORY", "HELLO", "TIME", "SRANDMEMBER", "SSCAN", "HRANDFIELD", "HSCAN"}
 KIND_OBJECT = {"IDLETIME", "FREQ", "REFCOUNT"}
 
 
@@ -34,11 +35,18 @@ def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = Fals
                                                                             theirs) < 0 else abs(ours - theirs) <= near)
     if name in UNORDERED:
         return type(ours) is type(theirs) and sorted(ours) == sorted(theirs)
+    if name == "HGETALL":
+        return type(ours) is type(theirs) and _in_pairs(ours) == _in_pairs(theirs)
     if name == "OBJECT" and _packed(ours, theirs):
         return True
     if name in KIND or (name == "OBJECT" and len(command) > 1 and command[1].decode("latin-1").upper() in KIND_OBJECT):
         return type(ours) is type(theirs)
     return same(ours, theirs)
+
+
+def _in_pairs(reply: Any) -> list:
+    """Fields and values in the fields' order, whichever protocol told them."""
+    return sorted(reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True))
 
 
 def _packed(ours: Any, theirs: Any) -> bool:
@@ -66,6 +74,8 @@ def keyspace(conn: Conn, databases: int = 16) -> dict[tuple[int, bytes], tuple]:
             kind, value, *rest = found[db, key]
             if kind == SET:
                 found[db, key] = (kind, sorted(conn.must("SMEMBERS", key)), *rest)
+            elif kind == HASH:
+                found[db, key] = (kind, _in_pairs(conn.must("HGETALL", key)), *rest)
     conn.must("SELECT 0")
     return found
 
