@@ -77,11 +77,24 @@ INCR_NAN = b"ERR increment would produce NaN or Infinity"
 MUST_BE_POSITIVE = b"ERR value is out of range, must be positive"
 NUMKEYS_NOT_POSITIVE = b"ERR numkeys should be greater than 0"
 NUMKEYS_TOO_LARGE = b"ERR Number of keys can't be greater than number of args"
+COUNT_NOT_POSITIVE = b"ERR count should be greater than 0"
 LIMIT_NEGATIVE = b"ERR LIMIT can't be negative"
 LCS_NOT_STRINGS = b"ERR The specified keys must contain string values"
 LCS_LEN_AND_IDX = b"ERR If you want both the length and indexes, please just use IDX."
 LCS_OVER_BULK_LIMIT = b"ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
 LCS_NO_MEMORY = b"ERR Insufficient memory, failed allocating transient memory for LCS"
+
+# --- sorted sets --------------------------------------------------------------------------------------------------
+
+ZADD_XX_AND_NX = b"ERR XX and NX options at the same time are not compatible"
+ZADD_GT_LT_NX = b"ERR GT, LT, and/or NX options at the same time are not compatible"
+ZADD_INCR_PAIRS = b"ERR INCR option supports a single increment-element pair"
+ZADD_NAN = b"ERR resulting score is not a number (NaN)"
+RANGE_NOT_FLOAT = b"ERR min or max is not a float"
+RANGE_NOT_STRING = b"ERR min or max not valid string range item"
+RANGE_LIMIT = b"ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+RANGE_LEX_SCORES = b"ERR syntax error, WITHSCORES not supported in combination with BYLEX"
+WEIGHT_NOT_FLOAT = b"ERR weight value is not a float"
 
 # --- expiry and generic key commands ------------------------------------------------------------------------------
 
@@ -232,6 +245,11 @@ def subcommand_syntax(container: bytes, subcommand: bytes) -> bytes:
     """The subcommand exists but its arguments make no sense."""
     return one_line(b"ERR unknown subcommand or wrong number of arguments for '%s'. Try %s HELP."
                     % (_shown(subcommand), container.upper()))
+
+
+def no_input_key(name: str) -> bytes:
+    """Algebra over no sorted set. name: the command's, in lower case."""
+    return b"ERR at least 1 input key is needed for '%s' command" % name.encode()
 
 
 def invalid_expire(name: str) -> bytes:

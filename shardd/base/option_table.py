@@ -217,7 +217,7 @@ def _memory() -> list[Option]:
 
 def _encodings() -> list[Option]:
     section = "encodings"
-    where = "Thresholds of lists, sorted sets and streams; no effect before these types exist."
+    where = "Thresholds of lists and streams; no effect before these types exist."
 
     def size(name: str, default: str, low: int = 0, high: int = INT64_MAX, alias: str = "") -> Option:
         return Option(name, Int(low, high), default, where, section, ENGINE, aliases=(alias,) if alias else (),
@@ -235,8 +235,10 @@ def _encodings() -> list[Option]:
         Option("set-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of another packed set.", section, ENGINE),
         Option("set-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed set's longest member.", section,
                ENGINE),
-        size("zset-max-listpack-entries", "128", alias="zset-max-ziplist-entries"),
-        size("zset-max-listpack-value", "64", alias="zset-max-ziplist-value"),
+        Option("zset-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of a packed sorted set.", section, ENGINE,
+               aliases=("zset-max-ziplist-entries",)),
+        Option("zset-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed sorted set's longest member.",
+               section, ENGINE, aliases=("zset-max-ziplist-value",)),
         size("hll-sparse-max-bytes", "3000"),
         size("stream-node-max-bytes", "4096"),
         size("stream-node-max-entries", "100"),

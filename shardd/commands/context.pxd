@@ -22,6 +22,7 @@ cdef class Context:
     cdef readonly Py_ssize_t bulk_max            # proto-max-bulk-len, bytes
     cdef public bint lazy_delete        # lazyfree-lazy-user-del
     cdef public int64_t hash_max_entries, hash_max_value        # hash-max-listpack-*
+    cdef public int64_t zset_max_entries, zset_max_value        # zset-max-listpack-*
     cdef public int64_t set_max_intset, set_max_entries, set_max_value     # set-max-intset-entries, set-max-listpack-*
     cdef public bint cluster            # answers redirects
     cdef int error(self, bytes text) except -1

@@ -11,6 +11,7 @@ from cython.cimports.shardd.commands.set_algebra import register_set_algebra
 from cython.cimports.shardd.commands.sets import register_sets
 from cython.cimports.shardd.commands.sort import register_sort
 from cython.cimports.shardd.commands.strings import register_strings
+from cython.cimports.shardd.commands.zsets import register_zsets
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
 
 from shardd.commands import acl, cluster, connection, debug, facts, introspect, latency, memory
@@ -26,6 +27,7 @@ def build_registry(server: Any) -> None:
     register_sets(registry)
     register_set_algebra(registry)
     register_sort(registry)
+    register_zsets(registry)
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)

@@ -134,6 +134,8 @@ class Server:
         follow("lazyfree-lazy-user-del", lambda value: setattr(self.context, "lazy_delete", value))
         for option, field in (("hash-max-listpack-entries", "hash_max_entries"),
                               ("hash-max-listpack-value", "hash_max_value"),
+                              ("zset-max-listpack-entries", "zset_max_entries"),
+                              ("zset-max-listpack-value", "zset_max_value"),
                               ("set-max-intset-entries", "set_max_intset"),
                               ("set-max-listpack-entries", "set_max_entries"),
                               ("set-max-listpack-value", "set_max_value")):

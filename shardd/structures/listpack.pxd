@@ -30,6 +30,8 @@ cdef bint lp_equals(const uint8_t* p, const uint8_t* text, Py_ssize_t n) noexcep
 cdef bytep lp_find(bytep lp, bytep p, const uint8_t* text, Py_ssize_t n, int skip) noexcept nogil
 cdef bytep lp_insert(bytep lp, bytep p, int where, const uint8_t* text, Py_ssize_t n, bytep* at) noexcept nogil
 cdef bytep lp_append(bytep lp, const uint8_t* text, Py_ssize_t n) noexcept nogil
+cdef bytep lp_insert_pair(bytep lp, bytep p, const uint8_t* first, Py_ssize_t n, const uint8_t* second, Py_ssize_t m) noexcept nogil
+cdef bytep lp_move_pair(bytep lp, bytep p, bytep to, const uint8_t* second, Py_ssize_t m) noexcept nogil
 cdef bytep lp_append_pair(bytep lp, const uint8_t* first, Py_ssize_t n, const uint8_t* second, Py_ssize_t m) noexcept nogil
 cdef bytep lp_prepend(bytep lp, const uint8_t* text, Py_ssize_t n) noexcept nogil
 cdef bytep lp_delete(bytep lp, bytep p, uint32_t count, bytep* at) noexcept nogil

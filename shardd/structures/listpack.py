@@ -505,22 +505,84 @@ def _write(p: bytep, e: cython.pointer(Encoded), text: const_bytes) -> bytep:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def lp_append_pair(lp: bytep, first: const_bytes, n: cython.Py_ssize_t, second: const_bytes,
+def lp_insert_pair(lp: bytep, p: bytep, first: const_bytes, n: cython.Py_ssize_t, second: const_bytes,
                    m: cython.Py_ssize_t) -> bytep:
-    """Both at the end, or, without memory, neither (NULL)."""
+    """Both before the element at p, which may be the end, or, without memory, neither (NULL)."""
     e: Encoded
     other: Encoded
     size: cython.size_t = load32(lp)
-    total: cython.size_t = size + _encode(cython.address(e), first, n) + _encode(cython.address(other), second, m)
-    if total > BYTES_MAX:
+    offset: cython.size_t = p - lp
+    more: cython.size_t = _encode(cython.address(e), first, n) + _encode(cython.address(other), second, m)
+    if size + more > BYTES_MAX:
         return cython.NULL
-    lp = cython.cast(bytep, resize(lp, size, total))
+    lp = cython.cast(bytep, resize(lp, size, size + more))
     if lp == cython.NULL:
         return cython.NULL
-    _write(_write(lp + size - 1, cython.address(e), first), cython.address(other), second)[0] = END
-    store32(lp, cython.cast(uint32_t, total))
+    p = lp + offset
+    memmove(p + more, p, size - offset)
+    _write(_write(p, cython.address(e), first), cython.address(other), second)
+    store32(lp, cython.cast(uint32_t, size + more))
     _recount(lp, 2)
     return lp
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lp_move_pair(lp: bytep, p: bytep, to: bytep, second: const_bytes, m: cython.Py_ssize_t) -> bytep:
+    """Put the pair at p before the element at `to`, which is no part of it and may be the end, with another second element.
+
+    The listpack's address; NULL, and nothing is changed, without memory.
+    """
+    e: Encoded
+    near: uint8_t[256]
+    first: bytep = near
+    block: bytep = cython.NULL
+    grown: bytep = cython.NULL
+    size: cython.size_t = load32(lp)
+    at: cython.size_t = p - lp
+    target: cython.size_t = to - lp
+    first_n: cython.size_t = _skip(p) - p
+    old_n: cython.size_t = _skip(_skip(p)) - p
+    new_n: cython.size_t = first_n + _encode(cython.address(e), second, m)
+    total: cython.size_t = size - old_n + new_n
+    if total > BYTES_MAX:
+        return cython.NULL
+    if first_n > 256:
+        first = cython.cast(bytep, allocate(first_n))
+    if _needs_block(size, total):
+        block = cython.cast(bytep, allocate(total))
+    if first != cython.NULL and (block != cython.NULL or not _needs_block(size, total)):
+        grown = lp if total <= size else cython.cast(bytep, resize(lp, size, total))
+    if grown == cython.NULL:
+        if first != near:
+            release(first, first_n)
+        release(block, total)
+        return cython.NULL
+    lp = grown
+    memcpy(first, lp + at, first_n)
+    if target > at:
+        memmove(lp + at, lp + at + old_n, target - at - old_n)
+        memmove(lp + target - old_n + new_n, lp + target, size - target)
+        target -= old_n
+    else:
+        memmove(lp + at + new_n, lp + at + old_n, size - at - old_n)
+        memmove(lp + target + new_n, lp + target, at - target)
+    memcpy(lp + target, first, first_n)
+    _write(lp + target + first_n, cython.address(e), second)
+    if first != near:
+        release(first, first_n)
+    store32(lp, cython.cast(uint32_t, total))
+    return _shrunk(lp, size, total, block) if total < size else lp
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lp_append_pair(lp: bytep, first: const_bytes, n: cython.Py_ssize_t, second: const_bytes,
+                   m: cython.Py_ssize_t) -> bytep:
+    """`lp_insert_pair` at the end."""
+    return lp_insert_pair(lp, lp + load32(lp) - 1, first, n, second, m)
 
 
 @cython.cfunc
@@ -686,6 +748,15 @@ class Probe:
         self.address = _kept(lp_append_pair(
             _at(self.address), cython.cast(bytep, cython.cast(cython.p_char, first)), len(first),
             cython.cast(bytep, cython.cast(cython.p_char, second)), len(second)))
+
+    def move_pair(self, index: int, to: int, second: bytes) -> None:
+        """lp_move_pair from one index to before another one (its length: to the end)."""
+        lp: bytep = _at(self.address)
+        end: bytep = lp_seek(lp, to)
+        if end == cython.NULL:
+            end = lp + load32(lp) - 1
+        self.address = _kept(lp_move_pair(
+            lp, lp_seek(lp, index), end, cython.cast(bytep, cython.cast(cython.p_char, second)), len(second)))
 
     def delete(self, index: int, count: int) -> bytes | None:
         """lp_delete; what is at that index then."""

@@ -9,8 +9,8 @@ from cython.cimports.cpython.conversion import PyOS_double_to_string
 from cython.cimports.cpython.mem import PyMem_Free
 from cython.cimports.libc.math import isinf, isnan, signbit
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
-from cython.cimports.libc.stdlib import atoi
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.stdlib import atoi, free, malloc, strtod
+from cython.cimports.libc.string import memchr, memcpy, memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.libc_number import ERANGE, errno_place, isinf_ld, isnan_ld, snprintf_ld, strtold
 
@@ -21,8 +21,20 @@ LONG_DOUBLE_CHARS = cython.declare(cython.int, 5120)            # the longest %.
 # Integers between these are exact in a double, and printed as integers.
 _EXACT = cython.declare(cython.double, 4503599627370496.0)
 
+_POWERS = cython.declare(cython.double[16])          # of ten, exact
+_DECIMALS = cython.declare(cython.int, 6)               # so many at most are printed without a search for the shortest
+_DIGITS15 = cython.declare(cython.double, 1e15)         # below it, no two decimals are one double
+
 _PAIRS_KEPT = cython.declare(bytes, b"".join([b"%02d" % i for i in range(100)]))
 _PAIRS = cython.declare(bytep, cython.cast(bytep, cython.cast(cython.p_char, _PAIRS_KEPT)))
+
+
+def _fill_powers() -> None:
+    for power in range(16):
+        _POWERS[power] = float(10 ** power)
+
+
+_fill_powers()
 
 
 @cython.cfunc
@@ -87,6 +99,87 @@ def parse_long_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointe
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
+@cython.exceptval(check=False)
+def _plain_decimal(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(cython.double)) -> cython.bint:
+    """Whether the bytes are up to 15 digits with or without a minus and a point: exact with one division."""
+    digits: int64_t = 0
+    count: cython.int = 0
+    decimals: cython.int = 0
+    point: cython.bint = False
+    i: cython.Py_ssize_t = 1 if n > 0 and p[0] == 45 else 0
+    if n > 17:
+        return False
+    while i < n:
+        if 48 <= p[i] <= 57:
+            digits = digits * 10 + (p[i] - 48)
+            count += 1
+            decimals += point
+        elif p[i] == 46 and not point:
+            point = True
+        else:
+            return False
+        i += 1
+    if count == 0 or count > 15:
+        return False
+    value[0] = cython.cast(cython.double, digits)
+    if decimals:
+        value[0] /= _POWERS[decimals]
+    if p[0] == 45:
+        value[0] = -value[0]
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _read_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(cython.double)) -> cython.bint:
+    """Whether C's strtod takes all of the bytes; no bytes are 0. errno is as it left it. MemoryError."""
+    room: cython.char[64]
+    text: cython.p_char = room
+    end: cython.p_char
+    if n >= 64:
+        text = cython.cast(cython.p_char, malloc(n + 1))
+        if text == cython.NULL:
+            raise MemoryError
+    memcpy(text, p, n)
+    text[n] = 0
+    errno_place()[0] = 0
+    value[0] = strtod(text, cython.address(end))
+    n -= end - text
+    if text != room:
+        free(text)
+    return n == 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def parse_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(cython.double)) -> cython.bint:
+    """Whether the bytes are a float in full, as Redis's string2d takes it: what C's strtod takes (infinities, hexadecimal)
+    but for leading space, NaN, and what is out of range. MemoryError."""
+    if _plain_decimal(p, n, value):
+        return True
+    if n == 0 or p[0] == 32 or 9 <= p[0] <= 13 or not _read_double(p, n, value) or isnan(value[0]):
+        return False
+    return errno_place()[0] != ERANGE or not (value[0] == 0 or isinf(value[0]))
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def parse_bound(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(cython.double)) -> cython.bint:
+    """Whether the bytes are the end of a range of scores, as Redis reads it: up to a NUL, what strtod takes, and be it
+    nothing; not NaN. MemoryError."""
+    nul: cython.p_void = cython.NULL
+    if n > 0:
+        nul = memchr(p, 0, n)
+    if nul != cython.NULL:
+        n = cython.cast(const_bytes, nul) - p
+    if _plain_decimal(p, n, value):
+        return True
+    return _read_double(p, n, value) and not isnan(value[0])
+
+
+@cython.cfunc
+@cython.nogil
 @cython.exceptval(check=False)
 def format_long_double(out: cython.p_char, room: cython.int, value: cython.longdouble) -> cython.int:
     """The value with up to 17 decimals and no trailing zeros, as INCRBYFLOAT stores it; its length, 0: no room."""
@@ -145,6 +238,48 @@ def format_int(out: bytep, value: int64_t) -> cython.int:
 
 
 @cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _short_decimal(out: bytep, value: cython.double) -> cython.int:
+    """Print a value that has few decimals and 15 digits at most; the length, or 0 where it has more.
+
+    A whole number of up to 15 digits over a power of ten is divided exactly as the text would be read, and no other
+    decimal of so few digits reads as the same double: this is the shortest one.
+    """
+    size: cython.double = -value if value < 0 else value
+    scaled: cython.double
+    digits: int64_t
+    decimals: cython.int = 0
+    n: cython.int
+    at: cython.int = 0
+    text: uint8_t[24]
+    if size < 0.001:
+        return 0
+    while decimals < _DECIMALS:
+        decimals += 1
+        scaled = size * _POWERS[decimals] + 0.5
+        if scaled >= _DIGITS15:
+            return 0
+        digits = cython.cast(int64_t, scaled)
+        if cython.cast(cython.double, digits) / _POWERS[decimals] == size:
+            break
+    else:
+        return 0
+    if value < 0:
+        out[0] = 45
+        at = 1
+    n = format_int(text, digits)
+    if n <= decimals:
+        memcpy(out + at, b"0.000000", 2 + decimals - n)
+        memcpy(out + at + 2 + decimals - n, text, n)
+        return at + 2 + decimals
+    memcpy(out + at, text, n - decimals)
+    out[at + n - decimals] = 46
+    memcpy(out + at + n - decimals + 1, text + n - decimals, decimals)
+    return at + n + 1
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def format_double(out: bytep, value: cython.double) -> cython.int:
     """Print value as Redis 7.2's d2string does: the shortest digits that read back the same; `out` holds 32 bytes.
@@ -173,6 +308,9 @@ def format_double(out: bytep, value: cython.double) -> cython.int:
         return 1
     if -_EXACT < value < _EXACT and cython.cast(cython.double, cython.cast(int64_t, value)) == value:
         return format_int(out, cython.cast(int64_t, value))
+    n = _short_decimal(out, value)
+    if n > 0:
+        return n
     # "d.ddde+xx": repr's digits, which are the shortest, at 17 places at most
     text = PyOS_double_to_string(value, 114, 0, 0, cython.NULL)
     n = 0

@@ -18,6 +18,10 @@ cdef inline const uint8_t* pair_key(const uint8_t* pair) noexcept nogil:
 cdef inline const uint8_t* pair_value(const uint8_t* pair) noexcept nogil:
     return pair + pair_head(pair) + pair_key_len(pair)
 
+# For other structures made of such blocks; pair_new: NULL without memory.
+cdef bytep pair_new(const uint8_t* key, Py_ssize_t n, const uint8_t* value, Py_ssize_t value_n) noexcept nogil
+cdef size_t pair_size(const uint8_t* pair) noexcept nogil       # bytes of the block
+
 cdef Pairs* pairs_new() noexcept nogil                                          # NULL without memory
 cdef bint pairs_free(void* body, int64_t elements) noexcept               # a ValueOps.free
 cdef void* pairs_copy(void* body) noexcept

@@ -26,17 +26,17 @@ PER_CHAIN = cython.declare(int64_t, 6)      # pairs in a chain, about
 
 
 @cython.cfunc
-@cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _size(pair: const_bytes) -> cython.size_t:
+def pair_size(pair: const_bytes) -> cython.size_t:
+    """Bytes of the block."""
     return cython.cast(cython.size_t, pair_head(pair)) + pair_key_len(pair) + pair_value_len(pair)
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _new(key: const_bytes, n: cython.Py_ssize_t, value: const_bytes, value_n: cython.Py_ssize_t) -> bytep:
+def pair_new(key: const_bytes, n: cython.Py_ssize_t, value: const_bytes, value_n: cython.Py_ssize_t) -> bytep:
     """A block with this content; NULL without memory."""
     wide: cython.bint = n > 255 or value_n > 65535
     head: cython.size_t = 12 if wide else 4
@@ -92,15 +92,15 @@ def pairs_put(m: pairs_p, key: const_bytes, n: cython.Py_ssize_t, value: const_b
         if pair_value_len(old) == value_n:
             memcpy(cython.cast(bytep, pair_value(old)), value, value_n)
             return PAIR_REPLACED
-    pair = _new(key, n, value, value_n)
+    pair = pair_new(key, n, value, value_n)
     if pair == cython.NULL:
         return PAIR_NO_MEMORY
     if place != cython.NULL:
-        release(place[0], _size(place[0]))
+        release(place[0], pair_size(place[0]))
         place[0] = pair
         return PAIR_REPLACED
     if not table_insert(cython.address(m.t), pair, hash):
-        release(pair, _size(pair))
+        release(pair, pair_size(pair))
         return PAIR_NO_MEMORY
     return PAIR_ADDED
 
@@ -117,7 +117,7 @@ def pairs_remove(m: pairs_p, key: const_bytes, n: cython.Py_ssize_t) -> cython.b
         return False
     pair = place[0]
     table_remove(cython.address(m.t), place, hash)
-    release(pair, _size(pair))
+    release(pair, pair_size(pair))
     table_fit(cython.address(m.t))
     return True
 
@@ -134,7 +134,7 @@ def pairs_length(body: cython.p_void) -> uint64_t:
 @cython.cfunc
 @cython.exceptval(check=False)
 def _condemn(context: cython.p_void, pair: bytep) -> cython.int:
-    release(pair, _size(pair))
+    release(pair, pair_size(pair))
     return 1
 
 
@@ -159,7 +159,7 @@ Copy = cython.struct(to=pairs_p, failed=cython.bint)
 @cython.cfunc
 @cython.exceptval(check=False)
 def _add_bytes(context: cython.p_void, pair: bytep) -> cython.int:
-    cython.cast(cython.pointer(Sum), context).total += block_bytes(pair, _size(pair))
+    cython.cast(cython.pointer(Sum), context).total += block_bytes(pair, pair_size(pair))
     return 0
 
 

@@ -142,3 +142,24 @@ def test_damaged_bytes_are_found_or_harmless(items, data):
     for _ in range(3):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     listpack.valid(bytes(raw))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([b"", b"a", b"7", b"x" * 70, b"y" * 300, b"12345678901"]), min_size=2, max_size=16),
+       st.integers(0, 100), st.integers(0, 100), st.sampled_from([b"", b"-1.5", b"9" * 12, b"z" * 4200, b"0"]))
+def test_a_pair_moves(firsts, start, to, second):
+    """To any other place, and its second element becomes a longer or a shorter one."""
+    before = alloc.used_memory()
+    probe, pairs = listpack.Probe(), [(first, b"%d" % n) for n, first in enumerate(firsts)]
+    for pair in pairs:
+        probe.append_pair(*pair)
+    start, to = start % len(pairs), to % (len(pairs) + 1)
+    if start == to:
+        to += 1
+    probe.move_pair(2 * start, 2 * to, second)
+    moved = (pairs[start][0], second)
+    model = [pair for n, pair in enumerate(pairs[:to]) if n != start] + [moved] + [
+        pair for n, pair in enumerate(pairs[to:], to) if n != start]
+    assert probe.items() == [word for pair in model for word in pair] and listpack.valid(probe.raw())
+    assert alloc.used_memory() - before == probe.memory()
+    probe.close()
