@@ -31,7 +31,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from proxy.backend import Engine
-from proxy.handlers import checked
 from proxy.joint import Held
 from proxy.link import Link
 from proxy.merge import Ask, Batch, Encoded, elements, encoded
@@ -305,11 +304,11 @@ async def _on_several(plan: Plan, links: _Links, client: Any) -> dict[Engine, li
             return None
         batches = {engine: plan.batch(engine, False) for engine in engines}
         replies = await Ask([(links.of(engine), batch) for engine, batch in batches.items()], raw=True)
-        for batch, reply in zip(batches.values(), replies):
-            refused = batch.errors + ([reply.text] if isinstance(reply, CommandError) else [])
+        for engine, reply in zip(engines, replies):
+            refused = batches[engine].errors + ([reply.text] if isinstance(reply, CommandError) else [])
             if refused:
                 await Ask([(links.of(engine), [b"DISCARD"]) for engine in engines])
-                raise CommandError(errors.exec_aborted(told(refused[0])))
+                raise CommandError(errors.exec_aborted(_not_executed(engine, refused[0])))
         replies = await Ask([(links.of(engine), [b"EXEC"]) for engine in engines], raw=True)
         if all(isinstance(reply, CommandError) for reply in replies):
             raise CommandError(told(replies[0].text))
@@ -320,13 +319,21 @@ async def _on_several(plan: Plan, links: _Links, client: Any) -> dict[Engine, li
         await held.release(False)
 
 
+def _not_executed(engine: Engine, text: bytes) -> bytes:
+    """An engine's error where EXEC was not sent yet."""
+    return errors.engine_unreachable(engine.index) if text == errors.engine_lost(engine.index) else told(text)
+
+
 async def _has_changed(links: _Links, client: Any) -> bool:
     """Whether a watched key has changed, asked of all engines that watch; then they watch no more. CommandError."""
     batches = []
     for link in links.watching.values():
         hello = _right_form(client, link)
         batches.append((link, Batch(hello + _MULTI + _EXEC, 1 + bool(hello))))
-    replies = checked(await Ask(batches, raw=True))
+    replies = await Ask(batches, raw=True)
+    for engine, reply in zip(links.watching, replies):
+        if isinstance(reply, CommandError):
+            raise CommandError(errors.exec_aborted(_not_executed(engine, reply.text)))
     return any(elements(reply) is None for reply in replies)
 
 

@@ -235,6 +235,8 @@ class ProxySession(Client):
     def eof(self) -> cython.int:
         """The client sends no more; it may still read what it asked for, but nobody waits for the end of time for that."""
         if self.flags & _BLOCKED:
+            if self.wait is not None:       # before anybody whose command was read with this end pushes
+                self.wait.abandon()
             return 0
         if self.queue.head == self.queue.tail and self.queue.out_len == 0 and self.transport.out_len == 0:
             return 0

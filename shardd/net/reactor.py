@@ -46,9 +46,10 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.reactor import Staged
 from cython.cimports.shardd.net.sockets import address_of, os_error, set_loopback, set_tcp
 from cython.cimports.shardd.net.sys import (
-    CLOCK_MONOTONIC, EFD_CLOEXEC, EFD_NONBLOCK, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN,
-    EPOLLOUT, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_NONBLOCK, TFD_CLOEXEC, TFD_NONBLOCK, accept4, epoll_create1, epoll_ctl,
-    epoll_event, epoll_wait, eventfd, itimerspec, recv, sys_close, sys_read, timerfd_create, timerfd_settime)
+    CLOCK_MONOTONIC, EFD_CLOEXEC, EFD_NONBLOCK, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLERR,
+    EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_NONBLOCK, TFD_CLOEXEC, TFD_NONBLOCK,
+    accept4, epoll_create1, epoll_ctl, epoll_event, epoll_wait, eventfd, itimerspec, recv, sys_close, sys_read,
+    timerfd_create, timerfd_settime)
 from cython.cimports.shardd.net.transport import Hub, Protocol, Transport, edges, new_transport
 
 from shardd.base import limits
@@ -65,6 +66,7 @@ _STAGED_ROOM = cython.declare(cython.Py_ssize_t, limits.READ_BUFFER_BYTES // 4) 
 # What epoll hands back with an event: the descriptor below, what it is above.
 _TRANSPORT = cython.declare(uint64_t, 0)
 _LISTENER = cython.declare(uint64_t, 1 << 32)
+_ENDS = cython.declare(uint32_t, EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 _WAKE = cython.declare(uint64_t, 2 << 32)
 _TIMER = cython.declare(uint64_t, 3 << 32)
 
@@ -323,7 +325,8 @@ class Reactor(Hub):
     def batch(self, wait_ms: cython.int) -> cython.int:
         """Take one batch of events, waiting up to wait_ms for the first, and serve them; how many there were.
 
-        Where serving them takes longer than limits.POLL_US_MAX, the rest is the next batch.
+        Ends of connections come first: who is gone must not get what others send in the same moment. Where serving
+        them takes longer than limits.POLL_US_MAX, the rest is the next batch.
         """
         start: cython.int = self.events_at
         n: cython.int = self.events_n
@@ -340,6 +343,10 @@ class Reactor(Hub):
                 return 0
             self.events_total += n
             self.events_n = n
+            for i in range(n):
+                if self.events[i].events & _ENDS and self.events[i].data.u64 < _LISTENER:
+                    self.handle(self.events[i].data.u64, self.events[i].events)
+                    self.events[i].events = 0
         for i in range(start, n):
             if self.staged_n == _STAGED or self.staged_bytes > _READ_BYTES - _STAGED_ROOM:
                 self.feed_staged()
