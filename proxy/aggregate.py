@@ -6,9 +6,10 @@ own the options (base.options) or INFO (info).
 CONFIG. The supervisor gives a proxy every option, so a value is looked up here, except where engines alone read the
 option: then one engine is asked. CONFIG SET checks and applies all pairs here first, then sends every engine those that
 engines read; where an engine refuses or is gone, the client gets its error and everything is set back where that is
-possible. What is shared out (maxmemory) is the tree's here, and each engine gets its share. Then the supervisor is
-told, for the other proxies and for children that start later. REWRITE (commands.server) brings the user's own file up
-to date, not the engines', which are made anew for each start.
+possible. What is shared out (maxmemory) is the tree's here: the engines are asked what they use, and each gets its share
+(base.shares), which the supervisor adjusts from then on. Then the supervisor is told, for the other proxies and for
+children that start later. REWRITE (commands.server) brings the user's own file up to date, not the engines', which are
+made anew for each start.
 
 SLOWLOG. Entries of all engines, newest first. An entry's id is id * n + i of engine i of n, so that it stays unique. An
 engine knows the proxy's link alone, so it tells the proxy, in front of the reply of a command that went into its slow
@@ -24,7 +25,9 @@ from proxy.info import info
 from proxy.merge import Ask
 from shardd.base import errors
 from shardd.base.errors import CommandError
-from shardd.base.option_table import BY_NAME, engine_share
+from shardd.base.option_table import BY_NAME
+from shardd.base.option_types import parse_memory
+from shardd.base.shares import split
 from shardd.commands.server import SLOWLOG_SHOWN, is_local
 from shardd.commands.table import parse_integer
 from shardd.wire.values import OK, Verbatim
@@ -51,11 +54,35 @@ async def _engines_values(server: Any, names: list[str]) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2]))
 
 
-def _for_engines(server: Any, pairs: list[tuple[str, str]]) -> list[bytes]:
-    """The words of a CONFIG SET for one engine: what engines read, and its share of what is shared out."""
-    words = [word for name, text in pairs if read_by_engines(name)
-             for word in (name, engine_share(name, text, len(server.engines)))]
-    return [word.encode("utf-8", "surrogateescape") for word in words]
+async def _for_engines(server: Any, pairs: list[tuple[str, str]]) -> list[list[bytes]]:
+    """The words of a CONFIG SET for each engine: what engines read, and its share of what is shared out."""
+    read = [(name, text) for name, text in pairs if read_by_engines(name)]
+    shared = [name for name, _ in read if BY_NAME[name].shared_out]
+    used = await _used_bytes(server) if shared and server.engines else []
+    words: list[list[bytes]] = [[] for _ in server.engines]
+    for name, text in read:
+        texts = [text] * len(words)
+        if name in shared:
+            texts = list(map(str, split(parse_memory(text) or 0, used)))
+        for place, part in enumerate(texts):
+            words[place] += [name.encode(), part.encode("utf-8", "surrogateescape")]
+    return words
+
+
+async def _used_bytes(server: Any) -> list[int]:
+    """What each engine holds of its share of maxmemory; 0 where one does not say."""
+    used = []
+    for reply in await every(server, b"SHARDD", b"STATUS"):
+        try:
+            used.append(int(json.loads(reply)["held_bytes"]))
+        except (ValueError, TypeError, KeyError):
+            used.append(0)
+    return used
+
+
+async def _configure(engines: list[Any], words: list[list[bytes]]) -> list[Any]:
+    """CONFIG SET on each of these engines; their replies."""
+    return await Ask([(engine, [b"CONFIG", b"SET", *some]) for engine, some in zip(engines, words)])
 
 
 async def config_get(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -75,18 +102,18 @@ async def config_set(server: Any, client: Any, args: list[bytes]) -> Any:
              for name, text in pairs]
     before = [(name, server.config.get_text(name)) for name, _ in texts if name in BY_NAME]
     server.config.set_many(pairs, is_local(client))
-    words = _for_engines(server, texts)
-    replies = await every(server, b"CONFIG", b"SET", *words) if words and server.engines else []
+    words = await _for_engines(server, texts)
+    replies = await _configure(server.engines, words) if any(words) else []
     failed = [reply for reply in replies if isinstance(reply, CommandError)]
     if not failed:
         server.on_configured({name: server.config.get_text(name) for name, _ in texts})
         return OK
     server.config.set_many([(name.encode(), text.encode("utf-8", "surrogateescape")) for name, text in before],
                            is_local(client))
-    changed = [engine for engine, reply in zip(server.engines, replies) if _may_have_run(engine, reply)]
+    changed = [place for place, reply in enumerate(replies) if _may_have_run(server.engines[place], reply)]
     if changed:
-        theirs = _for_engines(server, before)
-        await Ask([(engine, [b"CONFIG", b"SET", *theirs]) for engine in changed])
+        theirs = await _for_engines(server, before)
+        await _configure([server.engines[place] for place in changed], [theirs[place] for place in changed])
     raise failed[0]
 
 

@@ -132,6 +132,9 @@ HZ_MIN: Final = 1
 HZ_MAX: Final = 500
 """Cron ticks per second, as in Redis."""
 
+SHARES_EVERY_MS: Final = 1_000
+"""Pause between two looks at what the engines use of maxmemory: one question to each."""
+
 STEP_US: Final = 1_000
 """Longest piece of background work (expiry, resize, flush, scan of idle clients) before the loop gets its turn."""
 

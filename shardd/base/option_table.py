@@ -19,6 +19,7 @@ from shardd.base import limits
 from shardd.base.limits import PORT_MAX
 from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName,
                                       HostName, Int, KeyEvents, Kind, Memory, Octal, Percentiles, Save, SocketPath, String, Words)
+from shardd.base.shares import even
 
 INT_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
@@ -39,7 +40,7 @@ class Option(NamedTuple):
     heading in conf/shardd.conf; readers: the programs that read it; mutable: CONFIG SET may change it; protected:
     only where enable-protected-configs allows; sensitive: its value never goes into a log; aliases: other names;
     only: the values accepted, as text, with the reason for refusing any other; idle: accepted without effect;
-    shared_out: of a tree this is the whole, and the supervisor and the proxies give each engine an equal share.
+    shared_out: of a tree this is the whole, and the supervisor and the proxies give each engine a share.
     """
 
     name: str
@@ -414,8 +415,8 @@ BY_NAME: Final[dict[str, Option]] = OPTIONS | {
 """The same, with the aliases."""
 
 
-def engine_share(name: str, text: str, engines: int) -> str:
-    """What each of `engines` engines gets of an option's value: an equal share where it is shared out, else all of it.
+def engine_share(name: str, text: str, engines: int, index: int = 0) -> str:
+    """What engine `index` of so many gets of an option's value: an even share where it is shared out, else all of it.
 
     name: or an alias; text: as CONFIG SET takes it, and valid.
     """
@@ -424,7 +425,7 @@ def engine_share(name: str, text: str, engines: int) -> str:
         return text
     whole = option.kind.parse([text])
     assert isinstance(whole, int)
-    return str(max(1, whole // engines) if whole else 0)
+    return str(even(whole, engines)[index])
 
 
 UNSUPPORTED: Final[dict[str, str]] = {

@@ -4,7 +4,7 @@ Owns: these four, and the comparison. Does not own the options (base/option_tabl
 (base/options.py), or what CONFIG does (proxy/aggregate.py).
 
     get       what the front says: a proxy of a tree, or the server that was named; and every process that says
-              something else. An engine should have its share of what is shared out, and the rest alike, but for what
+              something else. The engines' shares of what is shared out should add up, and the rest be alike, but for what
               the supervisor gives each process itself (_OWN).
     diff      the running values against the file, as it would be read now
 """
@@ -12,6 +12,7 @@ Owns: these four, and the comparison. Does not own the options (base/option_tabl
 import argparse
 import contextlib
 import os
+from collections.abc import Iterable
 from typing import Any, Final
 
 import psutil
@@ -101,15 +102,22 @@ def differences(source: Source, values: dict[str, str]) -> list[dict[str, str]]:
         nodes = [node for node in others if node.kind == kind]
         if not names:
             continue
-        for node, answer in ask(nodes, "CONFIG", "GET", *names).items():
-            if not is_answer(answer):
-                continue        # `status` tells who does not answer
-            has = {name: text(value) for name, value in mapping(answer).items()}
+        # `status` tells who does not answer
+        answers = {node: {name: text(value) for name, value in mapping(answer).items()}
+                   for node, answer in ask(nodes, "CONFIG", "GET", *names).items() if is_answer(answer)}
+        for node, has in answers.items():
             for name in names:
+                if OPTIONS[name].shared_out and _add_up(name, values[name], answers.values()):
+                    continue
                 expected = engine_share(name, values[name], len(source.engines)) if kind != PROXY else values[name]
                 if name in has and has[name] != expected:
                     found.append({"name": name, "process": node.name, "expected": expected, "value": has[name]})
     return found
+
+
+def _add_up(name: str, whole: str, answers: Iterable[dict[str, str]]) -> bool:
+    """Whether the engines' shares of an option are the whole together: each follows what its engine uses."""
+    return sum(int(has.get(name, 0)) for has in answers) == int(whole)
 
 
 def get(app: App) -> int:

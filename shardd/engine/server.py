@@ -258,4 +258,5 @@ class Server:
         """What SHARDD STATUS tells the supervisor."""
         return {"pid": os.getpid(), "epoch": self.topology.epoch if self.topology else 0, "port": self.port,
                 "uptime_s": self.uptime_s, "clients": len(self.clients), "keys": self.keyspace.total_keys(),
-                "used_memory_bytes": self.used_memory(), "ops": round(self.stats.rates()[0])}
+                "used_memory_bytes": self.used_memory(), "held_bytes": self.evictor.held_bytes,
+                "maxmemory_bytes": self.config["maxmemory"], "ops": round(self.stats.rates()[0])}

@@ -50,6 +50,7 @@ from shardd.supervisor.notify import Notifier
 from shardd.supervisor.plan import Plan, pinning
 from shardd.supervisor.reload import Reloading
 from shardd.supervisor.rolling import Rolling
+from shardd.supervisor.shares import Shares
 from shardd.supervisor.sockets import UNIX, Sockets
 from shardd.supervisor.watch import State
 from shardd.supervisor.work import Work
@@ -89,6 +90,7 @@ class Supervisor:
         self.work = Work(log)
         self.rolling = Rolling(self)
         self.reloading = Reloading(self, read_config)
+        self.shares = Shares(self)
         self.sentence = "It has just begun"
         """What the latest cycle that did anything did."""
         self.stopping = False
@@ -238,6 +240,7 @@ class Supervisor:
             self._check_start()
         if not self.stopping and (self.proxies or self._engines_settled()):
             await self._agree()
+            self.shares.begin()
         return self._sum_up()
 
     async def _agree(self) -> None:
@@ -319,7 +322,9 @@ class Supervisor:
 
     def conf_of(self, child: Child) -> str:
         """The configuration of a child that is about to start."""
-        return self.plan.proxy_conf() if child.kind == PROXY else self.plan.engine_conf(child.port)
+        if child.kind == PROXY:
+            return self.plan.proxy_conf()
+        return self.plan.engine_conf(child.port, self.shares.of(child.index))
 
     def woken(self) -> None:
         """The next cycle comes at once."""

@@ -113,7 +113,8 @@ class Reloading:
         """What one child is told: a proxy all, since it answers CONFIG GET; an engine what it reads, and its share."""
         if child.kind == PROXY:
             return values
-        return {name: engine_share(name, text, len(self._supervisor.engines)) for name, text in values.items()
+        engines = len(self._supervisor.engines)
+        return {name: engine_share(name, text, engines, child.index) for name, text in values.items()
                 if ENGINE in OPTIONS[name].readers}
 
 

@@ -19,16 +19,26 @@ def rig() -> Iterator[Rig]:
 
 
 def got(rig: Rig) -> list[list[list[bytes]]]:
-    return [[request[2:] for request in engine.take()] for engine in rig.engines]
+    """What each engine was told to set."""
+    return [[request[2:] for request in engine.take() if request[:2] == [b"CONFIG", b"SET"]] for engine in rig.engines]
 
 
 def test_each_engine_gets_its_share_of_maxmemory(rig):
     c = rig.client()
     assert c("CONFIG SET maxmemory 10mb timeout 5 hz 20") == OK
-    assert got(rig) == [[[b"maxmemory", b"3495253", b"timeout", b"5", b"hz", b"20"]]] * 3
+    assert got(rig) == [[[b"maxmemory", share, b"timeout", b"5", b"hz", b"20"]] for share in (b"3495254", b"3495253",
+                                                                                             b"3495253")]
     assert c("CONFIG GET maxmemory") == [b"maxmemory", b"10485760"]
     assert got(rig) == [[]] * 3, "the whole is known here"
     assert rig.told == [{"maxmemory": "10485760", "timeout": "5", "hz": "20"}]
+
+
+def test_who_has_more_data_gets_a_larger_share(rig):
+    for engine, used in zip(rig.engines, (800, 10, 10)):
+        engine.auto = lambda request, used=used: b"+OK\r\n" if request[0] == b"CONFIG" else \
+            b'$%d\r\n{"held_bytes": %d}\r\n' % (16 + len(str(used)), used)
+    assert rig.client()("CONFIG SET maxmemory 1200") == OK
+    assert got(rig) == [[[b"maxmemory", b"867"]], [[b"maxmemory", b"167"]], [[b"maxmemory", b"166"]]]
 
 
 def test_a_refusal_sets_back_the_shares(rig):
