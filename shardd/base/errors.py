@@ -77,7 +77,13 @@ INCR_NAN = b"ERR increment would produce NaN or Infinity"
 MUST_BE_POSITIVE = b"ERR value is out of range, must be positive"
 NUMKEYS_NOT_POSITIVE = b"ERR numkeys should be greater than 0"
 NUMKEYS_TOO_LARGE = b"ERR Number of keys can't be greater than number of args"
+INDEX_OUT_OF_RANGE = b"ERR index out of range"
 COUNT_NOT_POSITIVE = b"ERR count should be greater than 0"
+COUNT_NEGATIVE = b"ERR COUNT can't be negative"
+MAXLEN_NEGATIVE = b"ERR MAXLEN can't be negative"
+RANK_ZERO = (
+    b"ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from "
+    b"the end of the list")
 LIMIT_NEGATIVE = b"ERR LIMIT can't be negative"
 LCS_NOT_STRINGS = b"ERR The specified keys must contain string values"
 LCS_LEN_AND_IDX = b"ERR If you want both the length and indexes, please just use IDX."

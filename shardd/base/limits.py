@@ -302,6 +302,12 @@ PROXY_STREAM_BYTES_MIN: Final = 32 * KIB
 LISTPACK_BYTES_MAX: Final = 1 << 30
 """Largest listpack, as in Redis: its size is a field of 32 bits."""
 
+LIST_SEGMENT_NODES: Final = 62
+"""Nodes of a list that are side by side in its directory: 1,016 bytes, just within a size class of the allocator."""
+
+LIST_COMPRESS_BYTES_MAX: Final = 1 << 20
+"""Largest node that list-compress-depth compresses: more would take longer than a step may."""
+
 EFFECT_ELEMENTS: Final = 1_024
 """Elements that one command names where the journal tells what was removed at random, as in Redis."""
 

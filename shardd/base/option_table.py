@@ -218,7 +218,7 @@ def _memory() -> list[Option]:
 
 def _encodings() -> list[Option]:
     section = "encodings"
-    where = "Thresholds of lists and streams; no effect before these types exist."
+    where = "Thresholds of streams and HyperLogLogs; no effect before these types exist."
 
     def size(name: str, default: str, low: int = 0, high: int = INT64_MAX, alias: str = "") -> Option:
         return Option(name, Int(low, high), default, where, section, ENGINE, aliases=(alias,) if alias else (),
@@ -229,8 +229,10 @@ def _encodings() -> list[Option]:
                aliases=("hash-max-ziplist-entries",)),
         Option("hash-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed hash's longest field or value.",
                section, ENGINE, aliases=("hash-max-ziplist-value",)),
-        size("list-max-listpack-size", "-2", -INT_MAX - 1, INT_MAX, alias="list-max-ziplist-size"),
-        size("list-compress-depth", "0", 0, INT_MAX),
+        Option("list-max-listpack-size", Int(-INT_MAX - 1, INT_MAX), "-2", "Elements, or (negative) class of size, of a "
+               "packed list and of a node of another one.", section, ENGINE, aliases=("list-max-ziplist-size",)),
+        Option("list-compress-depth", Int(0, INT_MAX), "0", "Nodes at each end of a list that stay uncompressed; 0: all.",
+               section, ENGINE),
         Option("set-max-intset-entries", Int(0, INT64_MAX), "512", "Members of a set kept as sorted integers.", section,
                ENGINE),
         Option("set-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of another packed set.", section, ENGINE),

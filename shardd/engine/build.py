@@ -5,6 +5,7 @@ from cython.cimports.shardd.commands.expire import register_expire
 from cython.cimports.shardd.commands.hashes import register_hashes
 from cython.cimports.shardd.commands.keys import register_keys
 from cython.cimports.shardd.commands.lcs import register_lcs
+from cython.cimports.shardd.commands.lists import register_lists
 from cython.cimports.shardd.commands.pubsub import register_pubsub
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.set_algebra import register_set_algebra
@@ -26,6 +27,7 @@ def build_registry(server: Any) -> None:
     register_hashes(registry)
     register_sets(registry)
     register_set_algebra(registry)
+    register_lists(registry)
     register_sort(registry)
     register_zsets(registry)
     register_lcs(registry)

@@ -134,6 +134,7 @@ class Server:
         follow("lazyfree-lazy-user-del", lambda value: setattr(self.context, "lazy_delete", value))
         for option, field in (("hash-max-listpack-entries", "hash_max_entries"),
                               ("hash-max-listpack-value", "hash_max_value"),
+                              ("list-max-listpack-size", "list_max_size"), ("list-compress-depth", "list_depth"),
                               ("zset-max-listpack-entries", "zset_max_entries"),
                               ("zset-max-listpack-value", "zset_max_value"),
                               ("set-max-intset-entries", "set_max_intset"),

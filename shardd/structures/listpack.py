@@ -27,7 +27,8 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, ui
 from cython.cimports.libc.string import memcmp, memcpy, memmove
 from cython.cimports.shardd.base.native import bytep, load16, load32, load64, store16, store32, store64
 from cython.cimports.shardd.structures.alloc import SMALL_MAX, allocate, block_bytes, release, resize
-from cython.cimports.shardd.structures.listpack import LP_AFTER, LP_BEFORE, LP_REPLACE, LpValue
+from cython.cimports.shardd.structures.listpack import (
+    LP_AFTER, LP_BEFORE, LP_REPLACE, LpEncoded, LpNeedle, LpValue, lp_back_bytes, lp_element_body, lp_skip)
 from cython.cimports.shardd.structures.number import format_int, parse_int64
 
 from shardd.base import limits
@@ -44,19 +45,11 @@ INT_TEXT_MAX = cython.declare(cython.Py_ssize_t, 20)
 
 # ---- one element
 
-Encoded = cython.struct(
-    head=uint8_t[9],            # encoding, and length or integer
-    head_n=cython.int,
-    back=uint8_t[5],
-    back_n=cython.int,
-    data_n=cython.Py_ssize_t)   # bytes of a string, which stand between the two
-
-
 @cython.cfunc
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _put_integer(e: cython.pointer(Encoded), value: int64_t) -> cython.void:
+def _put_integer(e: cython.pointer(LpEncoded), value: int64_t) -> cython.void:
     """Choose the shortest form of an integer."""
     bits: uint64_t = cython.cast(uint64_t, value)
     size: cython.int
@@ -90,7 +83,7 @@ def _put_integer(e: cython.pointer(Encoded), value: int64_t) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _encode(e: cython.pointer(Encoded), text: const_bytes, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+def lp_encode(e: cython.pointer(LpEncoded), text: const_bytes, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """Fill in everything but the string itself; returns the bytes of the whole element."""
     number: int64_t
     size: cython.Py_ssize_t
@@ -112,60 +105,10 @@ def _encode(e: cython.pointer(Encoded), text: const_bytes, n: cython.Py_ssize_t)
             store32(cython.cast(bytep, e.head) + 1, cython.cast(uint32_t, n))
             e.head_n = 5
     size = e.head_n + e.data_n
-    e.back_n = _back_bytes(size)
+    e.back_n = lp_back_bytes(size)
     for i in range(e.back_n):       # the first byte has the highest bits and no mark, the others have the mark
         e.back[i] = cython.cast(uint8_t, (size >> (7 * (e.back_n - 1 - i))) & 127) | (128 if i > 0 else 0)
     return size + e.back_n
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _back_bytes(size: cython.Py_ssize_t) -> cython.int:
-    if size <= 127:
-        return 1
-    if size < 16383:
-        return 2
-    if size < 2097151:
-        return 3
-    return 4 if size < 268435455 else 5
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _body_bytes(p: const_bytes) -> cython.Py_ssize_t:
-    """Bytes of an element without its backlen; 0 where there is no such encoding."""
-    mark: uint8_t = p[0]
-    if mark < 128:
-        return 1
-    if mark < 192:
-        return 1 + (mark & 63)
-    if mark < 224:
-        return 2
-    if mark < 240:
-        return 2 + (((mark & 15) << 8) | p[1])
-    if mark == 240:
-        return 5 + cython.cast(cython.Py_ssize_t, load32(p + 1))
-    if mark == 241:
-        return 3
-    if mark == 242:
-        return 4
-    if mark == 243:
-        return 5
-    return 9 if mark == 244 else 0
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _skip(p: bytep) -> bytep:
-    """Behind the element at p."""
-    size: cython.Py_ssize_t = _body_bytes(p)
-    return p + size + _back_bytes(size)
 
 
 @cython.cfunc
@@ -233,8 +176,8 @@ def lp_equals(p: const_bytes, text: const_bytes, n: cython.Py_ssize_t) -> cython
 @cython.exceptval(check=False)
 def lp_entry_bytes(text: const_bytes, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """Bytes that this string would take as an element."""
-    e: Encoded
-    return _encode(cython.address(e), text, n)
+    e: LpEncoded
+    return lp_encode(cython.address(e), text, n)
 
 
 # ---- the whole
@@ -300,7 +243,7 @@ def lp_length(lp: const_bytes) -> uint32_t:
     count = 0
     p = cython.cast(bytep, lp) + HEAD
     while p[0] != END:
-        p = _skip(p)
+        p = lp_skip(p)
         count += 1
     return count
 
@@ -323,7 +266,7 @@ def lp_last(lp: bytep) -> bytep:
 @cython.nogil
 @cython.exceptval(check=False)
 def lp_next(lp: bytep, p: bytep) -> bytep:
-    p = _skip(p)
+    p = lp_skip(p)
     return p if p[0] != END else cython.cast(bytep, cython.NULL)
 
 
@@ -397,6 +340,28 @@ def lp_find(lp: bytep, p: bytep, text: const_bytes, n: cython.Py_ssize_t, skip: 
     return cython.NULL
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lp_needle(needle: cython.pointer(LpNeedle), text: const_bytes, n: cython.Py_ssize_t) -> cython.void:
+    """Make ready to look for a string in many elements; `text` must stay."""
+    needle.p = text
+    needle.n = n
+    needle.is_number = n <= INT_TEXT_MAX and parse_int64(text, n, cython.address(needle.number))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def lp_matches(p: const_bytes, needle: cython.pointer(LpNeedle)) -> cython.bint:
+    """Whether the element at p is what is looked for."""
+    v: LpValue
+    lp_get(p, cython.address(v))
+    if v.p == cython.NULL:
+        return needle.is_number and v.number == needle.number
+    return not needle.is_number and v.n == needle.n and memcmp(v.p, needle.p, v.n) == 0
+
+
 # ---- changes
 
 @cython.cfunc
@@ -425,14 +390,14 @@ def lp_insert(lp: bytep, p: bytep, where: cython.int, text: const_bytes, n: cyth
     `text` must not lie in the listpack. `at`, unless NULL, gets the new element's position. Returns the listpack's
     address; NULL where it would need memory that is not there or exceed limits.LISTPACK_BYTES_MAX.
     """
-    e: Encoded
+    e: LpEncoded
     old_n: cython.size_t = 0
     size: cython.size_t = load32(lp)
     if where == LP_AFTER:
-        p = _skip(p)
+        p = lp_skip(p)
     elif where == LP_REPLACE:
-        old_n = _skip(p) - p
-    new_n: cython.size_t = _encode(cython.address(e), text, n)
+        old_n = lp_skip(p) - p
+    new_n: cython.size_t = lp_encode(cython.address(e), text, n)
     total: cython.size_t = size - old_n + new_n
     offset: cython.size_t = p - lp
     block: bytep = cython.NULL
@@ -448,7 +413,7 @@ def lp_insert(lp: bytep, p: bytep, where: cython.int, text: const_bytes, n: cyth
             return cython.NULL
     p = lp + offset
     memmove(p + new_n, p + old_n, size - offset - old_n)
-    _write(p, cython.address(e), text)
+    lp_write(p, cython.address(e), text)
     store32(lp, cython.cast(uint32_t, total))
     if total < size:
         lp = _shrunk(lp, size, total, block)
@@ -490,10 +455,9 @@ def lp_append(lp: bytep, text: const_bytes, n: cython.Py_ssize_t) -> bytep:
 
 
 @cython.cfunc
-@cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _write(p: bytep, e: cython.pointer(Encoded), text: const_bytes) -> bytep:
+def lp_write(p: bytep, e: cython.pointer(LpEncoded), text: const_bytes) -> bytep:
     """Write an element; behind it."""
     memcpy(p, e.head, e.head_n)
     if e.data_n > 0:
@@ -508,11 +472,11 @@ def _write(p: bytep, e: cython.pointer(Encoded), text: const_bytes) -> bytep:
 def lp_insert_pair(lp: bytep, p: bytep, first: const_bytes, n: cython.Py_ssize_t, second: const_bytes,
                    m: cython.Py_ssize_t) -> bytep:
     """Both before the element at p, which may be the end, or, without memory, neither (NULL)."""
-    e: Encoded
-    other: Encoded
+    e: LpEncoded
+    other: LpEncoded
     size: cython.size_t = load32(lp)
     offset: cython.size_t = p - lp
-    more: cython.size_t = _encode(cython.address(e), first, n) + _encode(cython.address(other), second, m)
+    more: cython.size_t = lp_encode(cython.address(e), first, n) + lp_encode(cython.address(other), second, m)
     if size + more > BYTES_MAX:
         return cython.NULL
     lp = cython.cast(bytep, resize(lp, size, size + more))
@@ -520,7 +484,7 @@ def lp_insert_pair(lp: bytep, p: bytep, first: const_bytes, n: cython.Py_ssize_t
         return cython.NULL
     p = lp + offset
     memmove(p + more, p, size - offset)
-    _write(_write(p, cython.address(e), first), cython.address(other), second)
+    lp_write(lp_write(p, cython.address(e), first), cython.address(other), second)
     store32(lp, cython.cast(uint32_t, size + more))
     _recount(lp, 2)
     return lp
@@ -534,7 +498,7 @@ def lp_move_pair(lp: bytep, p: bytep, to: bytep, second: const_bytes, m: cython.
 
     The listpack's address; NULL, and nothing is changed, without memory.
     """
-    e: Encoded
+    e: LpEncoded
     near: uint8_t[256]
     first: bytep = near
     block: bytep = cython.NULL
@@ -542,9 +506,9 @@ def lp_move_pair(lp: bytep, p: bytep, to: bytep, second: const_bytes, m: cython.
     size: cython.size_t = load32(lp)
     at: cython.size_t = p - lp
     target: cython.size_t = to - lp
-    first_n: cython.size_t = _skip(p) - p
-    old_n: cython.size_t = _skip(_skip(p)) - p
-    new_n: cython.size_t = first_n + _encode(cython.address(e), second, m)
+    first_n: cython.size_t = lp_skip(p) - p
+    old_n: cython.size_t = lp_skip(lp_skip(p)) - p
+    new_n: cython.size_t = first_n + lp_encode(cython.address(e), second, m)
     total: cython.size_t = size - old_n + new_n
     if total > BYTES_MAX:
         return cython.NULL
@@ -569,7 +533,7 @@ def lp_move_pair(lp: bytep, p: bytep, to: bytep, second: const_bytes, m: cython.
         memmove(lp + at + new_n, lp + at + old_n, size - at - old_n)
         memmove(lp + target + new_n, lp + target, at - target)
     memcpy(lp + target, first, first_n)
-    _write(lp + target + first_n, cython.address(e), second)
+    lp_write(lp + target + first_n, cython.address(e), second)
     if first != near:
         release(first, first_n)
     store32(lp, cython.cast(uint32_t, total))
@@ -607,7 +571,7 @@ def lp_delete(lp: bytep, p: bytep, count: uint32_t, at: cython.pointer(bytep)) -
     end: bytep = p
     gone: int64_t = 0
     while gone < count and end[0] != END:
-        end = _skip(end)
+        end = lp_skip(end)
         gone += 1
     total: cython.size_t = size - (end - p)
     if _needs_block(size, total):
@@ -642,10 +606,10 @@ def lp_valid(lp: const_bytes, size: cython.size_t) -> cython.bint:
     while at < size - 1:
         if lp[at] >= 224 and at + (5 if lp[at] == 240 else 2) > size - 1:
             return False
-        body = _body_bytes(lp + at)
+        body = lp_element_body(lp + at)
         if body == 0 or body > size or at + body > size - 1:
             return False
-        back = _back_bytes(body)
+        back = lp_back_bytes(body)
         if at + body + back > size - 1:
             return False
         said = 0
