@@ -31,7 +31,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from proxy.backend import Engine
-from proxy.joint import Held
+from proxy.joint.held import Held
 from proxy.link import Link
 from proxy.merge import Ask, Batch, Encoded, elements, encoded
 from proxy.router import KINDS

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, int32_t, int64_t, uint64_t
 from proxy.backend cimport Backends
+from proxy.link cimport Link
 from proxy.replies cimport Receiver, ReplyQueue
 from shardd.wire.request cimport Arg
 
@@ -49,8 +50,11 @@ cdef class Task(Receiver):
     cdef int missing
     cdef int lane
     cdef bint asking
+    cdef bint answered              # by a Send
     cdef int step(self, object value) except -1
     cdef int ask(self, list parts, int db) except -1
+    cdef int send_for_client(self, object question) except -1
+    cdef Link link_of(self, object where)
     cdef int finish(self, object value) except -1
 
 cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, bint writes, uint8_t* raw,

@@ -20,7 +20,8 @@ A Task is what waits for the steps of a coroutine, for the few commands that nee
 
     async def handler(server, client, args): [reply] = await Ask([(engine, [b"DBSIZE"])]); return reply
 
-`await Ask(parts)` sends a request to each engine named, in the client's database and protocol, and gives back their
+`await Send(where, words)` sends a request whose reply is the client's, as it comes, large or not; what the coroutine
+returns after that is not. `await Ask(parts)` sends a request to each engine named, in the client's database and protocol, and gives back their
 replies as Python values (as wire.values has them; errors as CommandError values). What the coroutine returns, or the
 CommandError it raises, is the reply. The session lets no other command of the client start before it has ended.
 
@@ -367,6 +368,20 @@ class Encoded:
         self.raw = raw
 
 
+class Send:
+    """`await Send(where, words)` inside a Task sends a request, and its reply goes to the client as the Task's. where: as
+    in Ask. The Task goes on at once, and may do what is left to do, but neither its value nor its error is sent then."""
+
+    __slots__ = ("where", "words")
+
+    def __init__(self, where: Any, words: list[Any]) -> None:
+        self.where = where
+        self.words = words
+
+    def __await__(self) -> Generator["Send", None, None]:
+        yield self
+
+
 @cython.final
 @cython.cclass
 class Task(Receiver):
@@ -406,6 +421,10 @@ class Task(Receiver):
                 if self.backends.on_warning is not None:
                     self.backends.on_warning(f"A command failed: {error!r}")
                 return self.finish(CommandError(errors.WRONG_PARTS))
+            if isinstance(question, Send):
+                self.send_for_client(question)
+                value = None
+                continue
             parts = question.parts
             self.raw = question.raw
             if self.ask(parts, self.client.db if question.db is None else question.db) > 0:
@@ -413,6 +432,21 @@ class Task(Receiver):
                     self.backends.schedule(question.timeout_ms, partial(self.give_up, parts, self.turn))
                 return 0
             value = self.answers
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_for_client(self, question: object) -> cython.int:
+        """See Send. A Task does so once."""
+        assert not self.answered
+        self.answered = True
+        request: bytes = encode_command(question.words)
+        return self.link_of(question.where).send(
+            self.queue, self.seq, cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
+
+    @cython.cfunc
+    def link_of(self, where: object) -> Link:
+        """A link that was borrowed, or an engine's of the Task's lane."""
+        return where if isinstance(where, Link) else cython.cast(Engine, where).at(self.lane, self.client.resp)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -429,7 +463,7 @@ class Task(Receiver):
         for i in range(len(parts)):
             where, words = parts[i]
             request = words.raw if isinstance(words, Batch) else encode_command(words)
-            link = where if isinstance(where, Link) else cython.cast(Engine, where).at(self.lane, self.client.resp)
+            link = self.link_of(where)
             if isinstance(words, Batch):
                 link.send_batch(self, self.turn << 32 | cython.cast(uint64_t, i), cython.cast(
                     bytep, cython.cast(cython.p_char, request)), len(request), db, words.early)
@@ -487,6 +521,8 @@ class Task(Receiver):
         raw: bytes
         self.coroutine = None
         self.parts = None
+        if self.answered:
+            return 0
         if isinstance(value, Encoded):
             raw = value.raw
             return self.queue.reply(self.seq, cython.cast(bytep, cython.cast(cython.p_char, raw)), len(raw))

@@ -426,7 +426,7 @@ class ProxySession(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def crosses(self, route: RouteP, request: RequestP, argv: ArgP) -> cython.bint:
-        """Whether the keys, which are at fixed places, are not all on one engine; a command without any is for all.
+        """Whether the keys are not all on one engine; a command without any is for all.
 
         EXEC, where it does not go the way of all commands.
         """
@@ -436,6 +436,9 @@ class ProxySession(Client):
         owner: cython.int = -1
         if route.step == STEP_EXEC:
             return self.flags & _MULTI != 0 and not self.exec_is_simple()
+        if route.kind == ROUTE_MOVABLE:
+            places = table.route_keys(self.shared.router.rows[route.index], self.words(request, argv))
+            return len({backends.owners[key_slot(argv[at].p, argv[at].n)] for at in places}) > 1
         if place == 0:
             return True
         while place <= last and place < request.argc:

@@ -88,6 +88,7 @@ COMPILED = [
     "shardd.engine.stats",
     "shardd.engine.slot_stats",
     "shardd.engine.dispatch",
+    "shardd.engine.guests",
     "shardd.engine.session",
     "shardd.engine.build",
     "proxy.replies",

@@ -68,6 +68,7 @@ INCR_NAN_ARGUMENT = b"ERR value is NaN or Infinity"
 HASH_NOT_INTEGER = b"ERR hash value is not an integer"
 HASH_NOT_FLOAT = b"ERR hash value is not a float"
 SORT_NOT_DOUBLE = b"ERR One or more scores can't be converted into double"
+GUEST_AT_HOME = b"ERR the key is in a slot of this engine, and no guest's, nothing was executed"
 SORT_WITHOUT_LISTS = b"ERR SORT with STORE makes a list, and this server has none yet"
 SORT_BY_ELSEWHERE = (b"ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different"
                      b" slots.")
@@ -417,9 +418,4 @@ def not_through_proxy(name: str) -> bytes:
 
 HOLD_TIME = b"ERR the time of a hold is out of range"
 HOLD_OVER = b"ERR the hold is over, the command was not executed"
-def not_between_engines(kind: bytes) -> bytes:
-    """A value of this type cannot go from one engine to another yet; nothing was executed."""
-    return b"CROSSSLOT Keys of type %b are on different engines" % kind
-
-
 WRONG_PARTS = b"ERR the engines' replies do not fit together"

@@ -314,8 +314,10 @@ EFFECT_ELEMENTS: Final = 1_024
 RANDOM_REPLY_BYTES_MAX: Final = 256 * MIB
 """Longest reply of members that may come again (a negative count): what 2^63 asks for would take all memory."""
 
-PROXY_MOVED_ELEMENTS: Final = 1_000
-"""Elements of a collection in one command, where a proxy makes it anew on another engine: below what stalls that one."""
+PIECE_BYTES: Final = 128 * KIB
+PIECE_ELEMENTS: Final = 2_048
+"""About how much of a value goes from engine to engine at once: reading it, and adding it there, takes each some 200 us,
+which others wait for if nobody holds the engines."""
 
 HOLD_MS_MAX: Final = 5_000
 """Longest time for which a proxy can have an engine to itself; a command over several engines needs some round trips,

@@ -13,6 +13,7 @@ from cython.cimports.shardd.commands.sets import register_sets
 from cython.cimports.shardd.commands.sort import register_sort
 from cython.cimports.shardd.commands.strings import register_strings
 from cython.cimports.shardd.commands.zsets import register_zsets
+from cython.cimports.shardd.engine.guests import register_guests
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
 
 from shardd.commands import acl, cluster, connection, debug, facts, introspect, latency, memory
@@ -41,3 +42,4 @@ def build_registry(server: Any) -> None:
     server.built = registry.names()
     for row, handler in internal.rows():
         registry.add_row(row, handler)
+    register_guests(registry)

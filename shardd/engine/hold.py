@@ -7,8 +7,8 @@ them, in ascending order, so that two proxies never wait for each other; reads, 
     ...                commands of the holder, HOLD among them: so long from then on
     SHARDD RELEASE     +OK, or an error where the hold was over before
 
-Owns: who holds, who was held back, and the end of a hold: the release, the holder's connection lost, or its time over.
-Does not own the check before each read (session).
+Owns: who holds, what values of other engines it has lent us (engine.guests), who was held back, and the end of a hold: the
+release, the holder's connection lost, or its time over. Does not own the check before each read (session).
 
 Who is held back is parsed no further, and goes on in the order of arrival. A second HOLD is a command like any other,
 so it waits for the first one's end. A holder whose time is over has every command but RELEASE refused: what it wanted
@@ -20,6 +20,7 @@ from shardd.base import errors, limits
 from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError
 from shardd.engine.dispatch import Dispatcher
+from shardd.engine.guests import Guests
 from shardd.net.client import Client, ClientFlag
 
 
@@ -30,6 +31,7 @@ class Hold:
         self._dispatcher = dispatcher
         self._held_back: list[Client] = []
         self._until_ms = 0      # monotonic
+        self.guests: dict[Client, Guests] = {}
         self.taken = 0
         self.timed_out = 0
 
@@ -49,12 +51,14 @@ class Hold:
     def release(self, client: Client) -> None:
         """The holder is done. CommandError where it does not hold (any more)."""
         client.flags &= ~ClientFlag.HOLD_LOST
+        self.guests.pop(client, None)
         if self._dispatcher.holder is not client:
             raise CommandError(errors.HOLD_OVER)
         self._end()
 
     def lost(self, client: Client) -> None:
         """A connection is gone: where it held, the hold is over."""
+        self.guests.pop(client, None)
         if self._dispatcher.holder is client:
             self._end()
 
@@ -64,6 +68,7 @@ class Hold:
         if holder is not None and mono_ms() >= self._until_ms:
             holder.flags |= ClientFlag.HOLD_LOST
             self.timed_out += 1
+            self.guests.pop(holder, None)
             self._end()
 
     def _end(self) -> None:

@@ -10,7 +10,8 @@
     SHARDD COMMANDS             the names of all commands that this engine has
     SHARDD LATENCIES            a JSON object: command -> the histogram of its calls (structures.histogram, dump)
     SHARDD HOLD ms, RELEASE     serve this connection only, for a moment (engine.hold)
-    SHARDD READ key             [kind, value, expiry in Unix ms or -1] of a key, nil where there is none
+
+Those that carry values between engines (READ, LEND, COMPUTE, STORE, KEEP, DROP) are in engine.guests.
 
 They exist on control connections only (ClientFlag.INTERNAL); any other client is told that there is no such command.
 They are not rows of Redis's table and not part of COMMAND.
@@ -24,14 +25,10 @@ from shardd.base import errors
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import Topology, TopologyError
 from shardd.commands.table import Row
-from shardd.keyspace import inspection
 from shardd.net.client import ClientFlag
 from shardd.wire.values import OK
 
 PREFIX = "shardd"
-
-_KEY = "index:2|range:0,1,0|ro"
-"""The key spec of SHARDD READ, so that the owner of the slot is checked as for any command."""
 
 
 def topology(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -95,11 +92,6 @@ def release(server: Any, client: Any, args: list[bytes]) -> Any:
     return OK
 
 
-def read(server: Any, client: Any, args: list[bytes]) -> Any:
-    """SHARDD READ key"""
-    return inspection.read(server.keyspace.databases[client.db], args[2])
-
-
 def _internal(handler: Callable[[Any, Any, list[bytes]], Any]) -> Callable[[Any, Any, list[bytes]], Any]:
     def guarded(server: Any, client: Any, args: list[bytes]) -> Any:
         if not client.flags & ClientFlag.INTERNAL:
@@ -114,14 +106,13 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
     for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
                                  ("slowlog", 3, slowlog), ("commands", 2, commands), ("config", -4, config),
-                                 ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release),
-                                 ("read", 3, read)):
-        row = _row(f"{PREFIX}|{name}", arity, _KEY if handler is read else "-")
+                                 ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release)):
+        row = _row(f"{PREFIX}|{name}", arity)
         container.subcommands[name] = row
         pairs.append((row, _internal(handler)))
     return pairs
 
 
-def _row(name: str, arity: int, key_specs: str = "-") -> Row:
-    return Row("\t".join((name, "server", "0.1.0", str(arity), "admin,loading,stale,skip_slowlog", "-", "-", key_specs,
-                          "-", "-", "-")))
+def _row(name: str, arity: int) -> Row:
+    return Row("\t".join((name, "server", "0.1.0", str(arity), "admin,loading,stale,skip_slowlog", "-", "-", "-", "-", "-",
+                          "-")))

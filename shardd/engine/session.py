@@ -233,6 +233,6 @@ class Session(Client):
         input_state_clear(cython.address(self.input))
         if self.registry is not None:
             self.registry.discard(self)
-        if self.dispatcher.holder is self:
+        if self.flags & ClientFlag.INTERNAL:
             self.dispatcher.hold.lost(self)
         return 0

@@ -1,5 +1,5 @@
-"""MSETNX, RENAME, RENAMENX and COPY over engines: what is asked in which order, replies, and what an engine's failure
-leaves behind. The engines are played: small servers with SHARDD HOLD, RELEASE and READ."""
+"""Commands over engines: what is asked in which order, replies, and what an engine's failure leaves behind. The engines are
+played: small servers with SHARDD HOLD, RELEASE, READ, LEND, KEEP, DROP, COMPUTE and STORE."""
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +10,9 @@ from unit.proxy.rig import Engine, Rig
 
 DOWN = Error("ERR engine 1 is down, the command may or may not have been executed")
 NOT_EXECUTED = Error("CLUSTERDOWN engine 1 is down, the command was not executed")
+
+
+PIECE = 10
 
 
 def bulk(data: bytes) -> bytes:
@@ -23,6 +26,7 @@ class Store:
         self.engine, self.log = engine, log
         self.tables: dict[int, dict[bytes, tuple[bytes, int]]] = {}
         self.db: dict[object, int] = {}
+        self.guests: dict[bytes, bytes] = {}
         self.holder: object = None
         self.waiting: list[tuple[object, list[bytes]]] = []
         self.deaf_to: bytes = b""
@@ -62,15 +66,21 @@ class Store:
                 if one in self.engine.links:
                     self.engine.reply(self.answer(one, held_back), one)
         if name == b"READ":
-            if request[2] not in table:
-                return b"$-1\r\n"
-            value, at = table[request[2]]
-            if value.startswith(b"hash "):
-                fields = int(value[5:])
-                return (b"*3\r\n$4\r\nhash\r\n*%d\r\n" % fields
-                        + b"".join(b"*3\r\n%b%b:-1\r\n" % (bulk(b"f%d" % n), bulk(b"v")) for n in range(fields))
-                        + b":%d\r\n" % at)
-            return b"*3\r\n$6\r\nstring\r\n%b:%d\r\n" % (bulk(value), at)
+            return self.read(table, request[2], int(request[3]) if request[3:] else 0)
+        if name == b"LEND":
+            self.guests[request[2]] = self.guests.get(request[2], b"") + request[4]
+        if name == b"KEEP":
+            table[request[3]] = self.guests.pop(request[2]), int(request[4])
+        if name == b"DROP":
+            return b":%d\r\n" % (table.pop(request[2], None) is not None)
+        if name in (b"COMPUTE", b"STORE"):
+            count = int(request[2])
+            given = self.guests | dict(zip(request[3:3 + 3 * count:3], request[5:5 + 3 * count:3]))
+            parts = [given.get(key, table.get(key, (b"",))[0]) for key in request[4 + 3 * count:]]
+            if name == b"COMPUTE":
+                return bulk(b"+".join(parts))
+            table[request[4 + 3 * count]] = b"+".join(parts[1:]), -1
+            return b":%d\r\n" % len(parts)
         if name == b"EXISTS":
             return b":%d\r\n" % sum(key in table for key in request[1:])
         if name == b"DEL":
@@ -82,6 +92,17 @@ class Store:
         if name == b"GET":
             return bulk(table[request[1]][0]) if request[1] in table else b"$-1\r\n"
         return b"+OK\r\n"
+
+
+    @staticmethod
+    def read(table: dict[bytes, tuple[bytes, int]], key: bytes, at: int) -> bytes:
+        """READ: in pieces of PIECE bytes."""
+        if key not in table:
+            return b"$-1\r\n"
+        value, expire_at_ms = table[key]
+        after = at + PIECE if at + PIECE < len(value) else 0
+        return b"*6\r\n$3\r\nset\r\n:%d\r\n:%d\r\n:7\r\n:%d\r\n%b" % (
+            len(value), after, expire_at_ms, bulk(value[at:at + PIECE]))
 
 
 class Stage(Rig):
@@ -127,36 +148,35 @@ def test_rename(rig, keys):
     assert c("RENAME", a, b) == OK
     assert rig.table(0) == {} and rig.table(1) == {b: (b"v", 1_900_000_000_000)}
     assert [entry for entry in rig.log if entry[1] != b"PING"] == [
-        (0, b"HOLD"), (1, b"HOLD"), (0, b"READ"), (1, b"SET"), (0, b"DEL"), (0, b"RELEASE"), (1, b"RELEASE")]
+        (0, b"HOLD"), (1, b"HOLD"), (0, b"READ"), (1, b"LEND"), (1, b"KEEP"), (0, b"DROP"), (0, b"RELEASE"),
+        (1, b"RELEASE")]
     assert c("RENAME", b, a) == OK, "holds are taken in the same order the other way round"
     assert [entry for entry in rig.log if entry[1] == b"HOLD"] == [(0, b"HOLD"), (1, b"HOLD")] * 2
     assert rig.calm()
 
 
-def test_a_large_collection_keeps_its_holds_until_it_is_written(rig, keys):
-    """Each piece renews them, at both engines: else a hold would end in the middle of what is one step."""
+def test_a_large_value_goes_in_pieces_and_keeps_its_holds(rig, keys):
+    """The next piece is read while the last one is lent; in between the holds are renewed, or they would end in the middle
+    of what is one step."""
     a, b = keys
     c = rig.client()
-    rig.put(0, a, b"hash %d" % (3 * limits.PROXY_MOVED_ELEMENTS))
+    rig.put(0, a, b"0123456789" * 40, 1_900_000_000_000)
     assert c("RENAME", a, b) == OK
-    entries = [entry for entry in rig.log if entry[1] != b"PING"]
-    both = [(0, b"HOLD"), (1, b"HOLD")]
-    piece = (1, b"HSET")
-    assert entries[:5] == [*both, (0, b"READ"), (1, b"DEL"), piece]
-    assert sorted(entries[5:7]) == both and entries[7] == piece
-    assert sorted(entries[8:10]) == both and entries[10:12] == [piece, (0, b"DEL")]
+    assert rig.table(0) == {} and rig.table(1) == {b: (b"0123456789" * 40, 1_900_000_000_000)}
+    names = [name for _, name in rig.log]
+    assert names.count(b"READ") == names.count(b"LEND") == 40 and names.count(b"KEEP") == 1
+    assert names.count(b"HOLD") == 4
     assert rig.calm()
 
 
-def test_half_a_value_does_not_stay(rig, keys):
+def test_half_a_value_does_not_come(rig, keys):
     a, b = keys
     c = rig.client()
-    rig.put(0, a, b"hash 5", 1_900_000_000_000)
+    rig.put(0, a, b"x" * 35, 1_900_000_000_000)
     rig.put(1, b, b"old")
-    rig.stores[1].refuses = b"PEXPIREAT"
+    rig.stores[1].refuses = b"KEEP"
     assert c("COPY", a, b, "REPLACE") == Error("OOM command not allowed when used memory > 'maxmemory'.")
-    assert [name for index, name in rig.log if index == 1 and name != b"HOLD"] == [
-        b"PING", b"DEL", b"HSET", b"PEXPIREAT", b"DEL", b"RELEASE"]
+    assert rig.table(1) == {b: (b"old", -1)}
     assert rig.calm()
 
 
@@ -164,10 +184,10 @@ def test_what_a_lost_hold_leaves_half_done_is_not_called_undone(rig, keys):
     a, b = keys
     c = rig.client()
     rig.put(0, a, b"v")
-    rig.stores[0].refuses, rig.stores[0].refusal = b"DEL", b"-%b\r\n" % errors.HOLD_OVER
+    rig.stores[0].refuses, rig.stores[0].refusal = b"DROP", b"-%b\r\n" % errors.HOLD_OVER
     assert c("RENAME", a, b) == Error(errors.EXECUTED_IN_PART.decode())
     assert rig.table(0) == {a: (b"v", -1)} and rig.table(1) == {b: (b"v", -1)}
-    rig.stores[1].refuses, rig.stores[1].refusal = b"SET", b"-%b\r\n" % errors.HOLD_OVER
+    rig.stores[1].refuses, rig.stores[1].refusal = b"KEEP", b"-%b\r\n" % errors.HOLD_OVER
     assert c("RENAME", a, b) == Error(errors.HOLD_OVER.decode()), "nothing was written"
     assert rig.calm()
 
@@ -255,12 +275,12 @@ def test_what_others_ask_meanwhile_waits(rig, keys):
     a, b = keys
     c, other = rig.client(), rig.client()
     rig.put(0, a, b"v")
-    rig.stores[1].deaf_to = b"SET"
+    rig.stores[1].deaf_to = b"KEEP"
     c.send("RENAME", a, b)
     other.raw(encode("GET", a) + encode("GET", b))
     assert c.nothing() and other.nothing()
     rig.stores[1].deaf_to = b""
-    rig.stores[1].answer(rig.stores[1].holder, [b"SET", b, b"v"])
+    rig.stores[1].answer(rig.stores[1].holder, [b"SHARDD", b"KEEP", a, b, b"-1", b"gx"])
     rig.engines[1].reply(b"+OK\r\n", rig.stores[1].holder)
     assert c.read() == OK
     assert [other.read(), other.read()] == [None, b"v"]
@@ -307,7 +327,7 @@ def test_before_the_first_write_a_death_changes_nothing(rig, keys, step):
 def test_a_death_at_the_write_loses_nothing(rig, keys):
     a, b = keys
     c = rig.client()
-    rig.stores[1].dies_at = b"SET"
+    rig.stores[1].dies_at = b"KEEP"
     rig.put(0, a, b"v")
     assert c("RENAME", a, b) == DOWN
     assert rig.table(0) == {a: (b"v", -1)} and rig.calm()
@@ -327,20 +347,10 @@ def test_what_msetnx_has_set_is_taken_back(rig, keys):
 def test_an_engine_without_memory_for_the_new_key(rig, keys):
     a, b = keys
     c = rig.client()
-    rig.stores[1].refuses = b"SET"
+    rig.stores[1].refuses = b"KEEP"
     rig.put(0, a, b"v")
     assert c("RENAME", a, b) == Error("OOM command not allowed when used memory > 'maxmemory'.")
     assert rig.table(0) == {a: (b"v", -1)} and rig.calm()
-
-
-def test_a_type_that_cannot_go_to_another_engine_is_refused(rig, keys):
-    a, b = keys
-    c = rig.client()
-    rig.stores[0].deaf_to = b"READ"
-    c.send("RENAME", a, b)
-    rig.engines[0].reply(b"*3\r\n$4\r\nlist\r\n*1\r\n$1\r\nx\r\n:-1\r\n", rig.stores[0].holder)
-    assert c.read() == Error("CROSSSLOT Keys of type list are on different engines")
-    assert rig.calm()
 
 
 def test_a_slot_of_nobody(rig, keys):
@@ -360,4 +370,101 @@ def test_a_client_that_leaves_in_the_middle(rig, keys):
     rig.engines[1].reply(b"+PONG\r\n")
     rig.turn()
     assert other("GET", b) == b"v", "it had begun, so it is done"
+    assert rig.calm()
+
+
+# --- algebra ------------------------------------------------------------------------------------------------------
+
+def steps(rig):
+    return [entry for entry in rig.log if entry[1] != b"PING"]
+
+
+def test_what_only_reads_holds_nobody(rig, keys):
+    a, b = keys
+    rig.put(0, a, b"left")
+    rig.put(1, b, b"right")
+    assert rig.client()("SUNION", a, b) == b"left+right"
+    assert steps(rig) == [(1, b"READ"), (0, b"COMPUTE")]
+    rig.log.clear()
+    assert rig.client()("SUNION", b, a, rig.key(1, 7)) == b"right+left+"
+    assert steps(rig) == [(0, b"READ"), (1, b"COMPUTE")], "the engine that has most of the keys computes"
+
+
+def test_large_values_are_read_at_one_moment(rig, keys):
+    """And the engine with most elements computes; the others are free before it begins."""
+    a, b = keys
+    rig.put(0, a, b"small")
+    rig.put(1, b, b"0123456789" * 3)
+    assert rig.client()("SINTER", a, b) == b"small+" + b"0123456789" * 3
+    assert steps(rig) == [
+        (1, b"READ"), (0, b"HOLD"), (1, b"HOLD"), (0, b"READ"), (1, b"READ"), (1, b"LEND"), (0, b"RELEASE"),
+        (1, b"COMPUTE"), (1, b"RELEASE")]
+    assert rig.calm()
+
+
+def test_what_is_stored_is_one_write(rig, keys):
+    a, b = keys
+    rig.put(0, a, b"left")
+    rig.put(1, b, b"right")
+    assert rig.client()("SUNIONSTORE", rig.key(0, 5), a, b) == 3
+    assert rig.table(0) == {a: (b"left", -1), rig.key(0, 5): (b"left+right", -1)}
+    assert steps(rig) == [(0, b"HOLD"), (1, b"HOLD"), (1, b"READ"), (0, b"STORE"), (0, b"RELEASE"), (1, b"RELEASE")]
+    assert rig.calm()
+
+
+def test_what_is_large_is_lent_before_the_one_write(rig, keys):
+    a, b = keys
+    rig.put(0, a, b"left" * 10)
+    rig.put(1, b, b"right" * 5)
+    assert rig.client()("SUNIONSTORE", a, a, b) == 3
+    assert rig.table(0) == {a: (b"left" * 10 + b"+" + b"right" * 5, -1)}
+    assert [name for index, name in steps(rig) if index == 0].count(b"STORE") == 1
+    assert rig.calm()
+
+
+@pytest.mark.parametrize("step", [b"HOLD", b"READ", b"STORE"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_death_on_the_way_to_a_store(rig, keys, step, index):
+    """Before the write nothing is done, and the error says so; at the write, it is not known."""
+    a, b = keys
+    rig.put(0, a, b"left")
+    rig.put(1, b, b"right")
+    rig.stores[index].dies_at = step
+    reply = rig.client()("SUNIONSTORE", a, a, b)
+    down = b"engine %d is down" % index
+    if index == 1 and step == b"STORE" or index == 0 and step == b"READ":
+        assert reply == 3, "it is not asked that"
+    elif step == b"STORE":
+        assert reply == Error("ERR engine 0 is down, the command may or may not have been executed")
+    else:
+        assert reply == Error(f"CLUSTERDOWN {down.decode()}, the command was not executed")
+    assert rig.table(0)[a][0] in (b"left", b"left+right") and rig.calm()
+
+
+def test_a_death_while_only_reading(rig, keys):
+    a, b = keys
+    rig.put(0, a, b"left")
+    rig.put(1, b, b"right")
+    rig.stores[1].dies_at = b"READ"
+    assert rig.client()("SUNION", a, b) == NOT_EXECUTED
+
+
+def test_a_death_while_computing(rig, keys):
+    a, b = keys
+    rig.stores[0].dies_at = b"COMPUTE"
+    assert rig.client()("SUNION", a, b) == Error(
+        "ERR engine 0 is down, the command may or may not have been executed")
+
+
+def test_smove(rig, keys):
+    """The element is added before it is removed."""
+    a, b = keys
+    answers = {b"TYPE": b"+set\r\n", b"SISMEMBER": b":1\r\n", b"SADD": b":1\r\n", b"SREM": b":1\r\n"}
+    for store in rig.stores:
+        answer = store.answer
+        store.answer = lambda link, request, answer=answer: (answer(link, request), answers.get(request[0]))[1] \
+            if request[0] in answers else answer(link, request)
+    assert rig.client()("SMOVE", a, b, "x") == 1
+    assert steps(rig) == [(0, b"HOLD"), (1, b"HOLD"), (0, b"TYPE"), (0, b"SISMEMBER"), (1, b"TYPE"), (1, b"SADD"),
+                          (0, b"SREM"), (0, b"RELEASE"), (1, b"RELEASE")]
     assert rig.calm()
