@@ -1,6 +1,6 @@
 """Looking into the keyspace for people and tools: one key's memory and entry, a slot's keys, the digest of a database.
 
-Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, SHARDD READ, CLUSTER GETKEYSINSLOT and the averages of INFO read.
+Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, CLUSTER GETKEYSINSLOT and the averages of INFO read.
 Changes nothing, but that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data
 (database.py, entry.py).
 """
@@ -24,7 +24,6 @@ from cython.cimports.shardd.structures.table import (
 
 from shardd.base.digest import mix, number, xor
 
-EMBSTR_MAX = cython.declare(cython.Py_ssize_t, 44)      # database.EMBSTR_MAX
 SAMPLED_KEYS = cython.declare(cython.int, 200)      # keys with an expiry that make an average
 SAMPLED_SLOT_KEYS = cython.declare(uint32_t, 64)    # a slot with more keys is sampled, not walked
 SAMPLED_CHAINS = cython.declare(cython.int, 8)
@@ -38,9 +37,6 @@ def entry_of(db: Database, k: key_p, key: bytes) -> bytep:
     """The live entry of a key, or NULL; no access is noted. `k` is room, and good as long as `key`."""
     key_init(k, cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, key)), len(key))
     return db.find(k)
-
-
-_TYPE_NAMES = cython.declare(dict, {0: b"string", 1: b"list", 2: b"set", 3: b"zset", 4: b"hash"})
 
 
 # ---- one key
@@ -122,29 +118,6 @@ def describe(db: Database, key: bytes) -> dict | None:
     return {"address": cython.cast(uintptr_t, e), "refcount": entry_refcount(e), "encoding": encoding,
             "serialized": _serialized(e), "access": entry_access(e),
             "idle": (db.keyspace.access_clock - entry_access(e)) & 0xFFFFFF}
-
-
-def read(db: Database, key: bytes) -> list | None:
-    """A key as another engine can make it again: [kind, value, expiry in Unix ms or -1]; None where it is absent.
-
-    kind: the type as TYPE names it; but, as OBJECT ENCODING shows it, "raw" for a short string that was changed in
-    place, and "embstr" for an integer that INCRBYFLOAT has left as text.
-    """
-    k: Key
-    e: bytep = entry_of(db, cython.address(k), key)
-    if e == cython.NULL:
-        return None
-    if entry_type(e) != TYPE_STRING:
-        return [_TYPE_NAMES[entry_type(e)], content_of(e), entry_expiry(e) if entry_expires(e) else -1]
-    value: bytes = content_of(e)
-    text: cython.p_char = value
-    integer: int64_t
-    kind: bytes = b"string"
-    if entry_encoding(e) == STR_EMBSTR and parse_int64(cython.cast(bytep, text), len(value), cython.address(integer)):
-        kind = b"embstr"
-    elif entry_encoding(e) != STR_EMBSTR and entry_encoding(e) != STR_INT and len(value) <= EMBSTR_MAX:
-        kind = b"raw"
-    return [kind, value, entry_expiry(e) if entry_expires(e) else -1]
 
 
 @cython.cfunc

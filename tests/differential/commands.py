@@ -89,15 +89,6 @@ class Generator:
         """A key of any group, for commands that are split."""
         return Key(self.rng.choice(self.rng.choice(self.profile.groups)))
 
-    def family(self) -> list["Key"]:
-        """Keys of the command's group that lie in one slot, if possible several: for what engines do not share."""
-        for _ in range(3):
-            tag = _tag(self.key())
-            keys = [Key(key) for key in self.group if _tag(key) == tag]
-            if len(keys) > 1:
-                break
-        return keys
-
     def value(self) -> bytes:
         rng = self.rng
         kind = rng.randrange(12)
@@ -155,13 +146,6 @@ class Generator:
 
 class Key(bytes):
     """A word that is a key."""
-
-
-def _tag(key: bytes) -> bytes:
-    """What decides the slot of a key."""
-    start = key.find(b"{")
-    end = key.find(b"}", start + 1)
-    return key[start + 1:end] if 0 <= start < end - 1 else key
 
 
 def _set(g: Generator) -> list:
@@ -269,18 +253,15 @@ def _hscan(g: Generator) -> list:
 
 
 def _sets(g: Generator) -> list:
-    keys = g.family()
-    return [g.rng.choice(keys) for _ in range(g.rng.choice([1, 2, 2, 2, 3, 5]))]
+    return [g.key() for _ in range(g.rng.choice([1, 2, 2, 2, 3, 5]))]
 
 
 def _store_sets(g: Generator) -> list:
-    keys = g.family()
-    return [g.rng.choice(keys) for _ in range(g.rng.choice([2, 3, 3, 4, 5]))]
+    return [g.key() for _ in range(g.rng.choice([2, 3, 3, 4, 5]))]
 
 
 def _smove(g: Generator) -> list:
-    keys = g.family()
-    return [g.rng.choice(keys), g.rng.choice(keys), _members(g)[0]]
+    return [g.key(), g.key(), _members(g)[0]]
 
 
 def _sintercard(g: Generator) -> list:

@@ -21,13 +21,13 @@ def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = Fals
     """Whether `ours` is the right reply where the real Redis gave `theirs`.
 
     split: keys may lie on several engines, and the target may refuse with CROSSSLOT what Redis finds wrong in another
-    way, and LCS in any case.
+    way.
     """
     if isinstance(ours, Error) or isinstance(theirs, Error):
         if same(ours, theirs):
             return True
         refused = split and isinstance(ours, Error) and ours.code == "CROSSSLOT"
-        return refused and (isinstance(theirs, Error) or command[0].upper() == b"LCS")
+        return refused and isinstance(theirs, Error)
     name = command[0].decode("latin-1").upper()
     if name in SECONDS or name in MILLISECONDS:
         near = NEAR_S * (1000 if name in MILLISECONDS else 1)
