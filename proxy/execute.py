@@ -294,7 +294,7 @@ def _taken(answer: Any, batch: Batch) -> list[bytes] | None:
 async def _on_several(plan: Plan, links: _Links, client: Any) -> dict[Engine, list[bytes]] | None:
     """See the head of the module. None: a watched key has changed. CommandError: EXEC's."""
     engines = sorted(plan.bodies, key=lambda engine: engine.index)
-    held = Held({engine: links.of(engine) for engine in engines})
+    held = Held(links={engine: links.of(engine) for engine in engines})
     try:
         try:
             await held.take(engines)
