@@ -149,6 +149,10 @@ SLOWLOG_ARGUMENTS_MAX: Final = 32
 SLOWLOG_ARGUMENT_BYTES_MAX: Final = 128
 """Bytes kept of each argument (Redis)."""
 
+WATCH_BYTES: Final = 400
+"""What it takes to watch a key, beside the key's own bytes: three small objects and their places in two dicts (measured).
+Shown as the client's memory; the number of keys that a client watches is not bounded, as in Redis."""
+
 INFO_CLIENTS_MAX: Final = 2000
 """Clients whose buffers INFO adds up, some 0.4 us each: beyond it the sum is estimated, so that INFO is no pause."""
 

@@ -81,6 +81,7 @@ def reset(server: Any, client: Any, args: list[bytes]) -> Any:
     client.user = DEFAULT_USER
     client.authenticated = not server.config["requirepass"]
     client.flags &= _RESET_FLAGS
+    client.reset_session()
     return Simple("RESET")
 
 
@@ -293,9 +294,15 @@ def client_unpause(server: Any, client: Any, args: list[bytes]) -> Any:
 # --- CLIENT: looking at all of them -------------------------------------------------------------------------------
 
 def _flag_letters(client: Any) -> str:
-    """Redis's letters, in its order: P listens to channels, c closing after the reply, A closing, U Unix socket, r READONLY, e and T for
-    NO-EVICT and NO-TOUCH, N none."""
+    """Redis's letters, in its order: P listens to channels, x in MULTI, b blocked, d a watched key has changed, c closing
+    after the reply, A closing, U Unix socket, r READONLY, e and T for NO-EVICT and NO-TOUCH, N none."""
     letters = "P" if client.flags & ClientFlag.PUBSUB else ""
+    if client.flags & ClientFlag.MULTI:
+        letters += "x"
+    if client.flags & ClientFlag.BLOCKED:
+        letters += "b"
+    if client.flags & ClientFlag.DIRTY_CAS:
+        letters += "d"
     if client.flags & ClientFlag.CLOSE_AFTER_REPLY:
         letters += "c"
     if client.transport.closing:
@@ -320,13 +327,14 @@ def describe(client: Any) -> str:
     transport = client.transport
     pending = transport.out_len
     channels, patterns, shard_channels = map(len, client.subscriptions or ((), (), ()))
-    used = transport.in_cap + pending + sys.getsizeof(client) + sys.getsizeof(transport)
+    used = transport.in_cap + pending + client.kept_bytes + sys.getsizeof(client) + sys.getsizeof(transport)
     events = ("" if transport.reading_paused else "r") + ("w" if pending else "")
     return (f"id={client.id} addr={transport.peer} laddr={transport.local} fd={transport.fd} "
             f"name={client.name.decode()} age={max(0, now_ms() - client.created_ms) // 1000} "
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
-            f"sub={channels} psub={patterns} ssub={shard_channels} multi=-1 qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
-            f"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} "
+            f"sub={channels} psub={patterns} ssub={shard_channels} multi={client.multi_count} watch={client.watch_count} "
+            f"qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
+            f"argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} "
             f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} "
             f"redir=-1 resp={client.resp} lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
 

@@ -18,6 +18,7 @@ cdef class Context:
     cdef Key key                        # the command's first key, ready to look up
     cdef bint rewritten                 # the handler told the journal what happened, in its own words
     cdef bint failed                    # the reply is an error
+    cdef readonly bint in_exec          # it runs within a transaction, so that it must not wait
     cdef public object on_error         # called with the text of each error reply
     cdef readonly Py_ssize_t bulk_max            # proto-max-bulk-len, bytes
     cdef public bint lazy_delete        # lazyfree-lazy-user-del

@@ -31,7 +31,9 @@ def clients(server: Any) -> Facts:
     return {
         "connected_clients": len(server.clients), "cluster_connections": 0, "maxclients": server.config["maxclients"],
         "client_recent_max_input_buffer": most_in, "client_recent_max_output_buffer": most_out, "blocked_clients": 0,
-        "tracking_clients": 0, "clients_in_timeout_table": 0, "total_blocking_keys": 0,
+        "tracking_clients": 0, "watching_clients": server.dispatcher.multi.watches.clients, "clients_in_timeout_table": 0,
+        "total_watched_keys": server.dispatcher.multi.watches.keys,
+        "total_blocking_keys": 0,
         "total_blocking_keys_on_nokey": 0,
     }
 

@@ -191,7 +191,7 @@ def client_buffers(server: Any) -> tuple[int, int, int]:
         if transport is None:
             continue
         each = each or sys.getsizeof(client) + sys.getsizeof(transport)
-        total += each + transport.in_cap + transport.out_cap
+        total += each + transport.in_cap + transport.out_cap + client.kept_bytes
         most_in = max(most_in, transport.in_len)
         most_out = max(most_out, transport.out_len)
         seen += 1

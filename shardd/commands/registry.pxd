@@ -20,6 +20,10 @@ cdef enum CommandFlag:
     CMD_SUBCOMMAND = 4096
     CMD_PUBSUB = 1048576            # about channels
     CMD_SUBSCRIBED = 2097152        # what a subscribed RESP2 client may do
+    CMD_NO_MULTI = 8192     # refused inside MULTI
+    CMD_NOT_QUEUED = 16384  # runs at once inside MULTI
+    CMD_ENDS_MULTI = 32768  # those of them that end a transaction
+    CMD_EXEC = 65536        # EXEC itself
 
 ctypedef struct Command:
     int index               # the name's number, and the place in the registry's Python lists

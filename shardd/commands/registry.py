@@ -16,8 +16,9 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.shardd.base.clock import ticks_per_us
 from cython.cimports.shardd.commands.context import Handler
 from cython.cimports.shardd.commands.registry import (
-    CMD_ADMIN, CMD_CONTAINER, CMD_DENYOOM, CMD_FAST, CMD_LOADING, CMD_MOVABLE, CMD_NO_AUTH, CMD_PROTECTED, CMD_PUBSUB,
-    CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, LATENCY_DIGITS, Command)
+    CMD_ADMIN, CMD_CONTAINER, CMD_DENYOOM, CMD_ENDS_MULTI, CMD_EXEC, CMD_FAST, CMD_LOADING, CMD_MOVABLE, CMD_NO_AUTH,
+    CMD_NO_MULTI, CMD_NOT_QUEUED, CMD_PROTECTED, CMD_PUBSUB, CMD_READONLY, CMD_SKIP_SLOWLOG, CMD_STALE, CMD_SUBCOMMAND,
+    CMD_SUBSCRIBED, CMD_WRITE, LATENCY_DIGITS, Command)
 from cython.cimports.shardd.structures.histogram import histogram_of, tally_free
 from cython.cimports.shardd.structures.names import NameTable
 from cython.cimports.shardd.wire.request import Arg
@@ -31,8 +32,11 @@ CAPACITY = cython.declare(cython.int, 1024)         # as many as there can be na
 _FLAGS: dict = {
     "write": CMD_WRITE, "readonly": CMD_READONLY, "denyoom": CMD_DENYOOM, "admin": CMD_ADMIN, "no_auth": CMD_NO_AUTH,
     "loading": CMD_LOADING, "stale": CMD_STALE, "fast": CMD_FAST, "skip_slowlog": CMD_SKIP_SLOWLOG,
-    "protected": CMD_PROTECTED, "pubsub": CMD_PUBSUB,
+    "protected": CMD_PROTECTED, "no_multi": CMD_NO_MULTI, "pubsub": CMD_PUBSUB,
 }
+# what Redis's processCommand lists by name
+_ENDS_MULTI: frozenset = frozenset(("exec", "discard", "quit", "reset"))
+_NOT_QUEUED: frozenset = _ENDS_MULTI | {"multi", "watch"}
 _SUBSCRIBED: frozenset = frozenset((
     "subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe", "ping", "quit", "reset"))
 
@@ -73,6 +77,12 @@ class Registry:
             c.flags |= CMD_SUBSCRIBED
         if row.movablekeys:
             c.flags |= CMD_MOVABLE
+        if row.name in _NOT_QUEUED:
+            c.flags |= CMD_NOT_QUEUED
+        if row.name in _ENDS_MULTI:
+            c.flags |= CMD_ENDS_MULTI
+        if row.name == "exec":
+            c.flags |= CMD_EXEC
         if row.subcommands:
             c.flags |= CMD_CONTAINER
         c.first_key, c.last_key, c.key_step = row.first_key, row.last_key, row.key_step

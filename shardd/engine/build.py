@@ -15,6 +15,7 @@ from cython.cimports.shardd.commands.strings import register_strings
 from cython.cimports.shardd.commands.zsets import register_zsets
 from cython.cimports.shardd.engine.guests import register_guests
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
+from cython.cimports.shardd.engine.transactions import register_transactions
 
 from shardd.commands import acl, cluster, connection, debug, facts, introspect, latency, memory
 from shardd.commands import server as server_commands
@@ -36,6 +37,7 @@ def build_registry(server: Any) -> None:
     register_expire(registry)
     register_pubsub(registry)
     register_slot_stats(registry)
+    register_transactions(registry)
     for family in (connection, introspect, server_commands, facts, memory, latency, debug, cluster, acl):
         for name, handler in family.HANDLERS.items():
             registry.plain(name, handler)

@@ -21,16 +21,20 @@ from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
-from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import load64, prefetch, ticks
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import (
-    CMD_CONTAINER, CMD_DENYOOM, CMD_MOVABLE, CMD_NO_AUTH, CMD_PUBSUB, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, Command,
-    Registry, count_latency)
+    CMD_CONTAINER, CMD_DENYOOM, CMD_ENDS_MULTI, CMD_EXEC, CMD_MOVABLE, CMD_NO_AUTH, CMD_NO_MULTI, CMD_NOT_QUEUED,
+    CMD_PUBSUB, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, Command, Registry, count_latency)
+from cython.cimports.shardd.engine.delivery import Delivery
 from cython.cimports.shardd.engine.dispatch import Planned
+from cython.cimports.shardd.engine.kept import Kept, kept_args
+from cython.cimports.shardd.engine.kept import Request as KeptRequest
+from cython.cimports.shardd.engine.multi import Multi
 from cython.cimports.shardd.engine.slot_stats import SlotStats
 from cython.cimports.shardd.engine.stats import Stats
+from cython.cimports.shardd.engine.watches import Watches
 from cython.cimports.shardd.keyspace.database import Database, Keyspace, key_init
 from cython.cimports.shardd.keyspace.eviction import EVICT_FAIL, Evictor
 from cython.cimports.shardd.net.channels import SHARD_CHANNEL
@@ -49,6 +53,7 @@ command_p = cython.typedef(cython.pointer(Command))
 planned_p = cython.typedef(cython.pointer(Planned))
 arg_p = cython.typedef(cython.pointer(Arg))
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
+kept_p = cython.typedef(cython.pointer(KeptRequest))
 
 BATCH = cython.declare(cython.int, 64)              # requests planned at a time: their lines fit the first-level cache
 LINK_UNSENT_MAX = cython.declare(cython.Py_ssize_t, limits.LINK_UNSENT_BYTES_MAX)
@@ -66,7 +71,7 @@ def _head(arg: arg_p) -> bytes:
 
 @cython.final
 @cython.cclass
-class Dispatcher:
+class Dispatcher(Delivery):
     """Runs the batches of all clients of one engine."""
 
     def __cinit__(self):
@@ -80,8 +85,11 @@ class Dispatcher:
         self.stats = stats
         self.keyspace = context.keyspace
         self.reply = context.reply
+        self.journal = context.journal
+        self.server = context.server
         self.slot_stats = SlotStats()
         self.channels = context.channels
+        self.multi = Multi(Watches(self.keyspace), context.server.limits)
         self.parser = RequestParser()
         self.due = []
         self.postponed = {}
@@ -90,7 +98,6 @@ class Dispatcher:
 
     def __dealloc__(self):
         free(self.planned)
-        free(self.due_ends)
 
     @property
     def held_bytes(self) -> int:
@@ -103,6 +110,7 @@ class Dispatcher:
         assert len(owned) == 16384
         for slot in range(16384):
             self.owned[slot] = owned[slot]
+        self.multi.watches.slots_gone(self.owned)
 
     def drop_shard_channels(self) -> None:
         """Who listens to a shard channel whose slot is no longer ours is told that it does not, as in Redis."""
@@ -128,7 +136,9 @@ class Dispatcher:
             return False
         if not client.authenticated and not c.flags & CMD_NO_AUTH:
             return False
-        return self.paused == PAUSE_EVERYTHING or c.flags & CMD_WRITE
+        if self.paused == PAUSE_EVERYTHING or c.flags & CMD_WRITE:
+            return True
+        return c.flags & CMD_EXEC and client.flags & ClientFlag.MULTI and self.multi.flags(client) & CMD_WRITE
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -183,9 +193,9 @@ class Dispatcher:
                     self.run_from(client, first, end)
                     break
                 except errors.CommandError as error:
-                    self.fail(client, self.next - first, error.text)
+                    self.fail_planned(client, self.next - first, error.text)
                 except MemoryError:
-                    self.fail(client, self.next - first, errors.OOM_ALLOCATION)
+                    self.fail_planned(client, self.next - first, errors.OOM_ALLOCATION)
                 self.settle_flags(client, client.flags)
                 self.next += 1
             if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
@@ -195,7 +205,8 @@ class Dispatcher:
         if self.ran != cython.NULL:
             client.last_command = self.registry.full_names[self.ran.index]
         client.commands += self.next
-        self.stats.commands += self.next
+        self.stats.commands += self.next - self.only_queued
+        self.only_queued = 0
         return 0
 
     @cython.cfunc
@@ -264,13 +275,11 @@ class Dispatcher:
         `first`: the request that planned[0] is about.
         """
         context: Context = self.context
-        keyspace: Keyspace = self.keyspace
         reply: Reply = self.reply
         p: planned_p
         c: command_p
         argv: arg_p
         argc: cython.int
-        dirty: uint64_t
         flags: cython.uint
         self.started = ticks()
         while self.next < end:
@@ -282,17 +291,12 @@ class Dispatcher:
             context.failed = False
             flags = client.flags
             if not self.refused(client, p, argv, argc):
-                context.key = p.key
-                context.rewritten = False
                 self.ran = c
-                dirty = keyspace.dirty
-                if c.hot != cython.NULL:
-                    c.hot(context, argv, argc)
-                else:
-                    self.run_plain(client, c, argv, argc)
-                if keyspace.dirty != dirty and context.journal.active and c.flags & CMD_WRITE and not context.rewritten:
-                    context.journal.append(context.db.id, argv, argc)
-                self.account(client, p, argv, argc)
+                if c.hot == cython.NULL:
+                    client.last_command = self.registry.full_names[c.index]
+                self.execute(client, p, argv, argc)
+                if context.journal.active:
+                    context.journal.unit_over()
             if client.flags:
                 self.settle_flags(client, flags)
                 if client.flags & ClientFlag.CLOSE_AFTER_REPLY:
@@ -306,6 +310,25 @@ class Dispatcher:
                     return 0
             self.next += 1
         return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(-1, check=False)
+    def execute(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
+        """Run one command that may run, tell the journal, and count it."""
+        context: Context = self.context
+        c: command_p = p.command
+        dirty: uint64_t = self.keyspace.dirty
+        context.key = p.key
+        context.rewritten = False
+        if c.hot != cython.NULL:
+            c.hot(context, argv, argc)
+        else:
+            self.run_plain(client, c, argv, argc)
+        if (context.journal.active and self.keyspace.dirty != dirty and c.flags & CMD_WRITE
+                and not context.rewritten):
+            context.journal.append(context.db.id, argv, argc)
+        return self.account(client, p, argv, argc)
 
     @cython.cfunc
     @cython.inline
@@ -347,7 +370,8 @@ class Dispatcher:
         command it was."""
         log: object = self.stats.slowlog
         token: bytes = log.token(log.next_id - 1)
-        return self.reply.insert(self.reply_start, b">2\r\n$4\r\nslow\r\n$%d\r\n%b\r\n" % (len(token), token))
+        at: cython.Py_ssize_t = self.exec_start if self.context.in_exec else self.reply_start
+        return self.reply.insert(at, b">2\r\n$4\r\nslow\r\n$%d\r\n%b\r\n" % (len(token), token))
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -357,7 +381,7 @@ class Dispatcher:
         the first one the rest."""
         c: command_p = p.command
         i: cython.int
-        bytes_in: uint64_t = self.parser.requests[self.next].raw_n
+        bytes_in: uint64_t = self.kept_raw_bytes if self.context.in_exec else self.parser.requests[self.next].raw_n
         bytes_out: uint64_t = self.reply.len - self.reply_start
         places: list
         if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
@@ -380,103 +404,6 @@ class Dispatcher:
         return 0
 
     # ---- replies
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def hand_in(self, client: Client) -> cython.int:
-        """The replies since `mark` are this client's, and due at the end of the reactor's batch."""
-        count: cython.Py_ssize_t = len(self.due)
-        if self.reply.len == self.mark:
-            return 0
-        if count == self.due_cap:
-            self.due_ends = cython.cast(cython.pointer(cython.Py_ssize_t), regrow(
-                self.due_ends, (count * 2 + 64) * cython.sizeof(cython.Py_ssize_t)))
-            self.due_cap = cython.cast(cython.int, count * 2 + 64)
-        self.due.append(client)
-        self.due_ends[count] = self.mark = self.reply.len
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def forget(self) -> cython.int:
-        """The running client's replies go nowhere."""
-        return self.reply.truncate(self.mark)
-
-    @cython.ccall
-    @cython.exceptval(-1, check=False)
-    def send_all(self) -> cython.int:
-        """Send what is due, client by client.
-
-        The reactor calls it behind each batch of events: all requests are read before the first reply leaves, so that a
-        process of many connections is woken once by many replies, not by each.
-        """
-        i: cython.Py_ssize_t = 0
-        start: cython.Py_ssize_t = 0
-        due: list = self.due
-        client: Client
-        self.foreseen_n = 0
-        self.turn += 1
-        if self.context.journal.active:     # an effect is with its readers before its reply is on the way
-            self.context.journal.flush()
-        if not due:
-            return self.send_messages() if self.channels.waiting else 0
-        try:
-            while i < len(due):
-                self.send(due[i], self.reply.buf + start, self.due_ends[i] - start)
-                start = self.due_ends[i]
-                i += 1
-        except BaseException:
-            # whoever misses replies must not go on as if there had been none
-            for client in due[i:]:
-                client.transport.close("replies were lost")
-            raise
-        finally:
-            # whatever happened, nothing is sent twice
-            due.clear()
-            self.mark = 0
-            self.reply.clear()
-        return self.send_messages() if self.channels.waiting else 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def send_messages(self) -> cython.int:
-        """Send what was published: it comes behind all replies, since what came before a reply was put before it."""
-        waiting: list = self.channels.waiting
-        client: Client
-        data: bytes
-        self.channels.waiting = []
-        for client in waiting:
-            data = self.channels.take(client)
-            if data:
-                self.send(client, cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, data)),
-                          len(data))
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def put_messages(self, client: Client) -> cython.int:
-        """What was published for the running client comes here in the order of its replies."""
-        data: bytes = self.channels.take(client)
-        try:
-            self.reply.raw(cython.cast(cython.p_char, data), len(data))
-        except MemoryError:
-            client.transport.close("no memory for a message")
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def send(self, client: Client, p: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> cython.int:
-        """Send one client its replies. Without the memory to queue them the connection ends: a part may be out."""
-        if client.transport.closing:
-            return 0
-        self.stats.bytes_out += n
-        try:
-            client.transport.write(p, n)
-        except MemoryError:
-            client.transport.close("no memory for replies")
-        if client.transport.out_len and not client.transport.closing:
-            self.context.server.limits.check_output(client)
-        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -512,10 +439,13 @@ class Dispatcher:
             return self.reject(c, errors.wrong_arity(self.registry.full_names[c.index]))
         if not client.authenticated and not c.flags & CMD_NO_AUTH:
             return self.reject(c, errors.NOAUTH)
-        if client.flags & ClientFlag.HOLD_LOST and self.registry.full_names[c.index] != "shardd|release":
-            return self.reject(c, errors.HOLD_OVER)
-        if self.cluster and (p.keyed or c.flags & CMD_MOVABLE) and self.slots_refused(client, p, argv, argc):
-            return 1
+        if client.flags & (ClientFlag.HOLD_LOST | ClientFlag.MULTI):
+            if client.flags & ClientFlag.HOLD_LOST and self.registry.full_names[c.index] != "shardd|release":
+                return self.reject(c, errors.HOLD_OVER)
+            if client.flags & ClientFlag.MULTI:
+                return self.refused_in_multi(client, p, argv, argc)
+        if self.cluster and (p.keyed or c.flags & CMD_MOVABLE) and self.slots_wrong(client, p, argv, argc):
+            return self.reject(c, self.wrong)
         if self.evictor.is_over() and self.evictor.perform() == EVICT_FAIL and c.flags & CMD_DENYOOM:
             return self.reject(c, errors.OOM)
         if client.flags & ClientFlag.PUBSUB and client.resp == 2 and not c.flags & CMD_SUBSCRIBED:
@@ -541,9 +471,10 @@ class Dispatcher:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def slots_refused(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
-        """Cluster mode: all keys in one slot, and that slot ours. Internal connections may span slots that are ours,
-        and are served while the cluster is down: behind a proxy, one sick engine is no concern of the others' clients.
+    def slots_wrong(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.bint:
+        """Cluster mode: all keys in one slot, and that slot ours; where not, `wrong` is the error. Internal connections
+        may span slots that are ours, and are served while the cluster is down: behind a proxy, one sick engine is no
+        concern of the others' clients. first_slot: that of the first key, -1 where there is none.
 
         As in Redis, keys of two slots are told so before anybody looks whose slots they are.
         """
@@ -551,49 +482,53 @@ class Dispatcher:
         i: cython.int = c.first_key
         last: cython.int = c.last_key if c.last_key >= 0 else argc + c.last_key
         slot: uint32_t
+        self.first_slot = -1
         if c.flags & CMD_PUBSUB and self.channels_when_down:
             pass
         elif self.down and not client.flags & ClientFlag.INTERNAL and (self.down == 1 or c.flags & CMD_WRITE):
-            return self.reject(c, errors.CLUSTERDOWN if self.down == 1 else errors.CLUSTERDOWN_READ_ONLY)
+            self.wrong = errors.CLUSTERDOWN if self.down == 1 else errors.CLUSTERDOWN_READ_ONLY
+            return True
         if not c.flags & CMD_MOVABLE:
             slot = p.key.slot
             while i + c.key_step <= last and i + c.key_step < argc:
                 i += c.key_step
-                if self.slot_refused(client, c, slot, argv + i):
-                    return 1
-            return 0 if self.owned[slot] else self.wrong_slot(c, client, slot)
-        places: list = table.route_keys(self.registry.rows[c.index], [arg_bytes(argv + i) for i in range(argc)])
-        if places:
+                if self.slot_wrong(client, slot, argv + i):
+                    return True
+        else:
+            places: list = table.route_keys(self.registry.rows[c.index], [arg_bytes(argv + i) for i in range(argc)])
+            if not places:
+                return False
             i = places[0]
             slot = key_slot(argv[i].p, argv[i].n)
             for i in places:
-                if self.slot_refused(client, c, slot, argv + i):
-                    return 1
-            return 0 if self.owned[slot] else self.wrong_slot(c, client, slot)
-        return 0
+                if self.slot_wrong(client, slot, argv + i):
+                    return True
+        self.first_slot = slot
+        return False if self.owned[slot] else self.not_ours(client, slot)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def slot_refused(self, client: Client, c: command_p, slot: uint32_t, key: arg_p) -> cython.int:
+    def slot_wrong(self, client: Client, slot: uint32_t, key: arg_p) -> cython.bint:
         """A further key, where the first is in `slot`."""
         other: uint32_t = key_slot(key.p, key.n)
         if other == slot:
-            return 0
+            return False
         if not client.flags & ClientFlag.INTERNAL:
-            return self.reject(c, errors.CROSSSLOT)
-        return 0 if self.owned[other] else self.wrong_slot(c, client, other)
+            self.wrong = errors.CROSSSLOT
+            return True
+        return False if self.owned[other] else self.not_ours(client, other)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def wrong_slot(self, c: command_p, client: Client, slot: uint32_t) -> cython.int:
-        return self.reject(c, self.announce(client, slot))
+    def not_ours(self, client: Client, slot: uint32_t) -> cython.bint:
+        self.wrong = self.announce(client, slot)
+        return True
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def run_plain(self, client: Client, c: command_p, argv: arg_p, argc: cython.int) -> cython.int:
         """Run a handler in the plain form; what it changed about its client counts for the next command."""
         i: cython.int
-        client.last_command = self.registry.full_names[c.index]
         value: object = self.registry.handlers[c.index](
             self.context.server, client, [arg_bytes(argv + i) for i in range(argc)])
         self.reply.resp = client.resp
@@ -608,24 +543,163 @@ class Dispatcher:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def fail(self, client: Client, number: cython.int, text: bytes) -> cython.int:
-        """A command raised: its reply so far is replaced by the error. number: its place in `planned`."""
-        p: planned_p = cython.address(self.planned[number])
+    def fail_planned(self, client: Client, number: cython.int, text: bytes) -> cython.int:
+        """A command of the batch raised. number: its place in `planned`."""
         r: cython.pointer(Request) = cython.address(self.parser.requests[self.next])
-        self.reply.truncate(self.reply_start)
+        self.fail(client, cython.address(self.planned[number]), self.parser.args + r.first, r.argc, self.reply_start,
+                  text)
+        if self.context.journal.active:
+            self.context.journal.unit_over()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def fail(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int, reply_start: cython.Py_ssize_t,
+             text: bytes) -> cython.int:
+        """A command raised: its reply so far is replaced by the error."""
+        self.reply.truncate(reply_start)
         self.reply.error(text)
         self.stats.count_error(text)
         self.context.failed = True
         if p.command != cython.NULL:
-            self.account(client, p, self.parser.args + r.first, r.argc)
+            self.account(client, p, argv, argc)
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def reject(self, c: command_p, text: bytes) -> cython.int:
-        """A command may not run: reply with the error and count it. Always 1."""
+        """A command may not run: reply with the error and count it. Always 1.
+
+        A transaction that it was to be a part of is spoilt; one whose EXEC it is, is over.
+        """
+        client: Client = self.context.client
         if c != cython.NULL:
             c.rejected += 1
+            if c.flags & CMD_EXEC:
+                self.multi.discard(client)
+                text = errors.exec_aborted(text)
+        if client.flags & ClientFlag.MULTI:
+            client.flags |= ClientFlag.DIRTY_EXEC
         self.reply.error(text)
         self.stats.count_error(text)
         return 1
+
+    # ---- transactions (engine.transactions)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def refused_in_multi(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int) -> cython.int:
+        """The last of `refused` for a client in MULTI. 1 also where the command is queued instead of run."""
+        c: command_p = p.command
+        flags: cython.uint = c.flags
+        if flags & CMD_NO_MULTI:
+            return self.reject(c, errors.NOT_IN_MULTI)
+        if self.cluster:
+            if flags & CMD_EXEC:
+                if self.queue_misplaced(client, c):
+                    return 1
+            elif (p.keyed or flags & CMD_MOVABLE) and self.slots_wrong(client, p, argv, argc):
+                return self.reject(c, self.wrong)
+        if self.evictor.is_over() and self.evictor.perform() == EVICT_FAIL and (
+                self.multi.flags(client) & CMD_DENYOOM if flags & CMD_EXEC else not flags & CMD_ENDS_MULTI):
+            return self.reject(c, errors.OOM)
+        if client.flags & ClientFlag.PUBSUB and client.resp == 2 and not flags & CMD_SUBSCRIBED:
+            return self.reject(c, errors.only_when_not_subscribed(self.registry.full_names[c.index]))
+        if flags & CMD_NOT_QUEUED:
+            return 0
+        self.multi.add(client, c, argv, argc, self.parser.requests[self.next].raw_n)
+        self.ran = c
+        self.only_queued += 1
+        self.reply.raw(b"+QUEUED\r\n", 9)
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def queue_misplaced(self, client: Client, c: command_p) -> cython.int:
+        """EXEC in cluster mode: 1 where the queue's keys are not all in one slot, or not in ours any more. The error is
+        replied then, and the transaction is over. c: EXEC."""
+        queue: Kept = self.multi.queue_of(client)
+        request: kept_p = cython.NULL if queue is None else queue.first
+        planned: Planned
+        slot: cython.int = -1
+        wrong: cython.bint = False
+        while request != cython.NULL and not wrong:
+            self.plan_kept(request, cython.address(planned))
+            if planned.keyed or request.command.flags & CMD_MOVABLE:
+                wrong = self.slots_wrong(client, cython.address(planned), kept_args(request), request.argc)
+                if not wrong and self.first_slot >= 0 and not client.flags & ClientFlag.INTERNAL:
+                    if slot >= 0 and slot != self.first_slot:
+                        self.wrong = errors.CROSSSLOT
+                        wrong = True
+                    slot = self.first_slot
+            request = request.next
+        if not wrong:
+            return 0
+        self.multi.discard(client)
+        c.rejected += 1
+        self.reply.error(self.wrong)
+        self.stats.count_error(self.wrong)
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def plan_kept(self, request: kept_p, p: planned_p) -> cython.void:
+        """`plan` for a request that was kept."""
+        c: command_p = request.command
+        p.command = c
+        p.keyed = 0 < c.first_key < request.argc
+        p.key.p = cython.NULL
+        if p.keyed:
+            key_init(cython.address(p.key), kept_args(request)[c.first_key].p, kept_args(request)[c.first_key].n)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_queue(self, client: Client) -> cython.int:
+        """EXEC: run all that was queued, in one step, and reply with all replies.
+
+        Each command is counted, timed and logged by itself; EXEC is with the time of all.
+        """
+        context: Context = self.context
+        queue: Kept = self.multi.queue_of(client)
+        request: kept_p = cython.NULL if queue is None else queue.first
+        begun: uint64_t = self.started
+        self.exec_start = self.reply_start
+        client.last_command = "exec"
+        if not client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
+            self.reply.array(client.multi_count)
+        context.in_exec = True
+        try:
+            while request != cython.NULL:
+                self.run_kept(client, request)
+                request = request.next
+        finally:
+            context.in_exec = False
+        self.stats.commands += client.multi_count
+        self.started = begun
+        context.failed = False
+        context.rewritten = False
+        self.reply_start = self.exec_start
+        if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
+            self.reply_start = self.reply.len       # what was to be dropped has been
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_kept(self, client: Client, request: kept_p) -> cython.int:
+        """Run a request that was checked when it was queued."""
+        planned: Planned
+        start: cython.Py_ssize_t = self.reply.len
+        self.reply_start = start
+        self.kept_raw_bytes = request.raw_bytes
+        self.context.failed = False
+        self.plan_kept(request, cython.address(planned))
+        try:
+            self.execute(client, cython.address(planned), kept_args(request), request.argc)
+        except errors.CommandError as error:
+            self.fail(client, cython.address(planned), kept_args(request), request.argc, start, error.text)
+        except MemoryError:
+            self.fail(client, cython.address(planned), kept_args(request), request.argc, start, errors.OOM_ALLOCATION)
+        if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP) and not client.flags & ClientFlag.PUSHED:
+            self.reply.truncate(start)
+        client.flags &= ~cython.cast(cython.uint, ClientFlag.PUSHED)
+        return 0

@@ -183,6 +183,10 @@ class Session(Client):
         dispatcher.foreseen_n = count
         return count
 
+    def reset_session(self) -> None:
+        """RESET: as if there had been no MULTI and no WATCH."""
+        self.dispatcher.multi.discard(self)
+
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def eof(self) -> cython.int:
@@ -230,6 +234,7 @@ class Session(Client):
     def lost(self, reason: object) -> cython.int:
         self.dispatcher.forget_postponed(self)
         self.dispatcher.channels.leave_all(self)
+        self.dispatcher.multi.discard(self)
         input_state_clear(cython.address(self.input))
         if self.registry is not None:
             self.registry.discard(self)

@@ -10,6 +10,8 @@ cdef class Stream(EffectSink):
     cdef list readers
     cdef Reply buffer                   # RESP of the effects since the last flush
     cdef int db                         # database that the stream has SELECTed, -1: none yet
+    cdef Py_ssize_t unit_start          # where the unit begins in the buffer
+    cdef int unit_effects               # how many effects it has so far
     cdef int reserve(self, Py_ssize_t items, Py_ssize_t size) except -1
     cdef int select(self, int db) except -1
     cdef int append(self, int db, Arg* argv, int argc) except -1

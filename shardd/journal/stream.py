@@ -10,7 +10,14 @@ they happened.
                          +--------------------------------------+
 
 The bytes are RESP commands, with a SELECT wherever the database changes: the form that the AOF and Redis's replication
-link share. While nobody reads, nothing is encoded. A reader sees whole effects only, from the moment it was added.
+link share. While nobody reads, nothing is encoded. A reader sees whole units only, from the moment it was added.
+
+A unit is what one command did, or one EXEC with all that was queued, or one expired key: whoever applies it in part has
+a state that never was. As in Redis 7, a unit of several effects stands between MULTI and EXEC, one of a single effect
+stands by itself. MULTI is put in front of the first when the second comes:
+
+    SELECT 0 | SET a 1 | MULTI  DEL b  SET b 2  EXEC | MULTI  SELECT 1  LPUSH c x ...
+    unit       unit      unit                          unit_start  (unit_effects: 1 -> 2)
 """
 from typing import Protocol as TypingProtocol
 
@@ -22,7 +29,10 @@ from cython.cimports.shardd.wire.request import Arg
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
-SELECT_ITEMS = cython.declare(cython.Py_ssize_t, 4)     # a SELECT's header, its two words, and the effect's own header
+# MULTI and EXEC with their headers, a SELECT's header, its two words, and the effect's own header
+EXTRA_ITEMS = cython.declare(cython.Py_ssize_t, 8)
+MULTI = cython.declare(bytes, b"*1\r\n$5\r\nMULTI\r\n")
+EXEC = cython.declare(bytes, b"*1\r\n$4\r\nEXEC\r\n")
 ITEM_BYTES_MAX = cython.declare(cython.Py_ssize_t, 40)  # of an item beside its bytes: more than Reply.bulk asks for
 
 
@@ -61,11 +71,14 @@ class Stream(EffectSink):
         return self.buffer.cap
 
     def flush(self) -> None:
-        """Hand out what was appended since the last flush; the engine calls it once per turn of its loop."""
+        """Hand out what was appended since the last flush; the engine calls it once per turn of its loop, never inside
+        a unit."""
+        self.unit_over()
         if self.buffer.len == 0:
             return
         data: bytes = self.buffer.buf[:self.buffer.len]
         self.buffer.clear()
+        self.unit_start = 0
         self.offset += len(data)
         # a copy: one may leave when it sees the data
         for reader in tuple(self.readers):
@@ -74,16 +87,21 @@ class Stream(EffectSink):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def reserve(self, items: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.int:
-        """Room for a SELECT and an effect of so many items with `size` bytes in all: what follows cannot fail half-way.
+        """Room for an effect of so many items with `size` bytes in all, and for what may come before and behind it:
+        what follows cannot fail half-way.
 
         Raises MemoryError; the effect is not in the stream then.
         """
-        return self.buffer.room(size + (items + SELECT_ITEMS) * ITEM_BYTES_MAX)
+        return self.buffer.room(size + (items + EXTRA_ITEMS) * ITEM_BYTES_MAX)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def select(self, db: cython.int) -> cython.int:
+        """An effect follows: MULTI where it is its unit's second, SELECT where it is for another database."""
         number: bytes
+        if self.unit_effects == 1:
+            self.buffer.insert(self.unit_start, MULTI)
+        self.unit_effects += 1
         if db != self.db:
             number = str(db).encode()
             self.buffer.array(2)
@@ -91,6 +109,16 @@ class Stream(EffectSink):
             self.buffer.bulk(cython.cast(cython.p_char, number), len(number))
             self.db = db
         self.effects += 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def unit_over(self) -> cython.int:
+        """The unit ends: what comes is another one's."""
+        if self.unit_effects > 1:
+            self.buffer.raw(cython.cast(cython.p_char, EXEC), len(EXEC))
+        self.unit_effects = 0
+        self.unit_start = self.buffer.len
         return 0
 
     @cython.cfunc

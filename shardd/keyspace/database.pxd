@@ -34,6 +34,14 @@ cdef enum SetString:
 # Who wants to hear of effects that no command asked for. The journal derives from it.
 cdef class EffectSink:
     cdef int key_deleted(self, int db, const uint8_t* p, Py_ssize_t n, bint lazy) except -1   # lazy: as UNLINK does
+    cdef int unit_over(self) except -1
+
+# Who wants to hear of every change of certain keys. WATCH and blocked clients derive from it.
+cdef class KeyObserver:
+    cdef int key_touched(self, Database db, Key* k) except -1           # it has changed, or came, or went
+    cdef int clearing(self, Database db, int slot) except -1            # its keys go now; slot -1: of all slots
+    cdef int swapping(self, Database one, Database other) except -1     # they exchange their contents now
+    cdef int swapped(self, Database one, Database other) except -1      # they have
 
 cdef class Database:
     cdef readonly int id
@@ -73,6 +81,9 @@ cdef class Database:
         self.groups.volatile_keys[slot >> GROUP_BITS] -= volatile_keys
         self.slots[slot].volatile_keys -= volatile_keys
     cdef SlotTable* slot_at(self, uint64_t* number, bint volatile_only) noexcept
+    cdef bint is_live(self, Key* k) noexcept        # as find, but a due key stays where it is
+    cdef int tell_observers(self, Key* k) except -1
+    cdef int tell_clearing(self, int slot) except -1
     cdef inline int notify(self, unsigned int kind, bytes name, Key* k) except -1:
         """A keyspace event of class `kind` (keyspace.events), where somebody asks for such."""
         if self.keyspace.notify_mask & kind:
@@ -82,6 +93,7 @@ cdef class Database:
     cdef int open_slots(self) except -1
     cdef bytep* place_of(self, Key* k) noexcept
     cdef bint fits(self, bytep e, Py_ssize_t key_len, Py_ssize_t size) noexcept
+    cdef unsigned int drop_slot(self, int slot) noexcept
     cdef int64_t check_slot(self, uint32_t slot) except -1
     cdef void drop_key(self, Key* k, bytep* place) noexcept
     cdef void note_expiry(self, Key* k, int64_t before, int64_t after) noexcept
@@ -89,6 +101,9 @@ cdef class Database:
 cdef class Keyspace:
     cdef readonly list databases
     cdef public EffectSink sink
+    cdef readonly list observers        # KeyObservers
+    cdef int observed                   # keys that they observe, and
+    cdef uint32_t* observed_in          # how many of them are in each slot; NULL until there was one
     cdef unsigned int notify_mask      # the classes of events that are asked for; then there is a sink of them
     cdef EventSink event_sink
     cdef public int64_t now_ms          # unix time of the running command; the reactor's loop sets it
@@ -104,6 +119,8 @@ cdef class Keyspace:
     cdef int touch_entry(self, bytep e) except -1
     cdef bint is_freeing(self) noexcept         # memory of what is gone is still to come back
     cdef bint free_until(self, int64_t deadline_us, int64_t keys) except -1     # whether there is more
+    cdef int observe(self, uint32_t slot) except -1             # a key of that slot is observed from now on
+    cdef int stop_observing(self, uint32_t slot) noexcept
     cdef int count_access(self, bytep e) except -1
 
 cdef uint32_t lfu_decayed(uint32_t access, uint32_t minutes, int decay_minutes) noexcept nogil

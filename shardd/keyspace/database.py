@@ -8,7 +8,8 @@ Whatever must happen whenever a key is read or changed happens here, so that no 
     find/read/write   a key past its expiry is deleted before anyone sees it        expire_now -> EffectSink
     read              hit and miss counters
     read/write        the access clock (LRU) or counter (LFU) of the entry
-    touched           every change of a key passes through it: `dirty` counts it
+    touched           every change of a key passes through it: `dirty` counts it, and who observes the key hears of it
+                      (WATCH, blocked clients)
     notify            keyspace events: "keymiss" (read, peek), "new" (add) and "expired" are made here, all others by
                       the handlers, which alone know what happened
     add/drop          key counts, expiry counts, used_memory (by the allocator)
@@ -19,6 +20,7 @@ An entry pointer is good until the next change of the same database.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep, store16, store32, store64
@@ -90,6 +92,40 @@ class EffectSink:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t, lazy: cython.bint) -> cython.int:
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def unit_over(self) -> cython.int:
+        """What was told so far has nothing to do with what comes."""
+        return 0
+
+
+@cython.cclass
+class KeyObserver:
+    """Hears of every change of keys, of those slots at least for which it has called Keyspace.observe.
+
+    It must not change the keyspace: its caller may be half-way through a change of several keys.
+    """
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def key_touched(self, db: Database, k: key_p) -> cython.int:
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def clearing(self, db: Database, slot: cython.int) -> cython.int:
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def swapping(self, one: Database, other: Database) -> cython.int:
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def swapped(self, one: Database, other: Database) -> cython.int:
         return 0
 
 
@@ -228,7 +264,37 @@ class Database:
     def touched(self, k: key_p) -> cython.int:
         """Every change of a key ends here, once."""
         self.keyspace.dirty += 1
+        if self.keyspace.observed:
+            self.tell_observers(k)
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def tell_observers(self, k: key_p) -> cython.int:
+        """A key that may be observed has changed."""
+        observer: KeyObserver
+        if self.keyspace.observed_in[k.slot]:
+            for observer in self.keyspace.observers:
+                observer.key_touched(self, k)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def tell_clearing(self, slot: cython.int) -> cython.int:
+        """All keys of a slot, or of all slots (-1), are about to go."""
+        observer: KeyObserver
+        if self.keyspace.observed:
+            for observer in self.keyspace.observers:
+                observer.clearing(self, slot)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def is_live(self, k: key_p) -> cython.bint:
+        """Whether there is such a key, and it is not due. Unlike `find` it deletes nothing."""
+        place: place_p = self.place_of(k)
+        return place != cython.NULL and not (
+            entry_expires(place[0]) and entry_expiry(place[0]) < self.keyspace.now_ms)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -524,6 +590,7 @@ class Database:
         gone: Database
         if self.slots == cython.NULL:
             return 0
+        self.tell_clearing(-1)
         if count > FREE_AT_ONCE:
             gone = Database(self.keyspace, -1)
             gone.slots = self.slots
@@ -532,7 +599,7 @@ class Database:
             self.keyspace.lazy_pending += count
         else:
             for slot in range(SLOT_COUNT):
-                self.clear_slot(slot)
+                self.drop_slot(slot)
         self.used = 0
         self.volatile_keys = 0
         memset(cython.address(self.groups), 0, cython.sizeof(Groups))
@@ -541,11 +608,18 @@ class Database:
 
     def clear_slot(self, slot: cython.int) -> int:
         """Forget every key of one slot; how many there were."""
-        s: slot_p
-        count: uint32_t
         assert 0 <= slot < SLOT_COUNT
         if self.slots == cython.NULL:
             return 0
+        self.tell_clearing(slot)
+        return self.drop_slot(slot)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def drop_slot(self, slot: cython.int) -> cython.uint:
+        """`clear_slot`, without telling anybody."""
+        s: slot_p
+        count: uint32_t
         s = cython.address(self.slots[slot])
         count = s.t.used
         if count:
@@ -557,6 +631,10 @@ class Database:
 
     def swap(self, other: Database) -> None:
         """Exchange the contents of two databases (SWAPDB)."""
+        observer: KeyObserver
+        observers: list = self.keyspace.observers if self.keyspace.observed else []
+        for observer in observers:
+            observer.swapping(self, other)
         self.slots, other.slots = other.slots, self.slots
         self.used, other.used = other.used, self.used
         self.volatile_keys, other.volatile_keys = other.volatile_keys, self.volatile_keys
@@ -565,6 +643,8 @@ class Database:
         memcpy(cython.address(self.groups), cython.address(other.groups), cython.sizeof(Groups))
         memcpy(cython.address(other.groups), cython.address(groups), cython.sizeof(Groups))
         self.keyspace.exchanges += 1
+        for observer in observers:
+            observer.swapped(self, other)
 
     def keys_in_slot(self, slot: cython.int) -> int:
         """How many keys the slot holds (those past their expiry included)."""
@@ -667,8 +747,31 @@ class Keyspace:
     def __init__(self, databases: int = 16) -> None:
         self.databases = [Database(self, number) for number in range(databases)]
         self.doomed = []
+        self.observers = []
         self.lfu_log_factor = 10
         self.lfu_decay_minutes = 1
+
+    def __dealloc__(self):
+        free(self.observed_in)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def observe(self, slot: uint32_t) -> cython.int:
+        if self.observed_in == cython.NULL:
+            self.observed_in = cython.cast(cython.pointer(uint32_t), calloc(SLOT_COUNT, cython.sizeof(uint32_t)))
+            if self.observed_in == cython.NULL:
+                raise MemoryError
+        self.observed_in[slot] += 1
+        self.observed += 1
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def stop_observing(self, slot: uint32_t) -> cython.int:
+        assert self.observed > 0 and self.observed_in[slot] > 0
+        self.observed_in[slot] -= 1
+        self.observed -= 1
+        return 0
 
     @cython.cfunc
     @cython.inline

@@ -266,6 +266,8 @@ class Evictor:
     def evict(self, db: Database, k: key_p, e: bytep) -> cython.int:
         """The key goes. Raises MemoryError where the journal cannot hear of it, and changes nothing then."""
         db.lose(k, e, NOTIFY_EVICTED, b"evicted", self.lazy)
+        if self.keyspace.sink is not None:
+            self.keyspace.sink.unit_over()
         self.keyspace.evicted += 1
         return 0
 

@@ -41,6 +41,7 @@ def _condemn(context: cython.p_void, e: bytep) -> cython.int:
     if db.keyspace.sink is not None:
         try:
             db.keyspace.sink.key_deleted(db.id, entry_key(e), entry_key_len(e), db.keyspace.lazy_expire)
+            db.keyspace.sink.unit_over()
         except MemoryError:
             # it stays until the journal can hear of it
             expirer.earliest = min(expirer.earliest, when)

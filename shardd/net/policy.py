@@ -134,6 +134,13 @@ class ConnectionLimits:
                          f"the {which} output buffer limit ({queued} bytes queued)")
         client.transport.close("client-output-buffer-limit")
 
+    def check_queued(self, client: Client) -> None:
+        """Cut off a client that has queued more than a request may be long: it counts as one request, as in Redis."""
+        if client.multi_bytes > self.query_buffer_bytes_max:
+            self.stats.query_limit_closes += 1
+            self.log_query_buffer(client, client.multi_bytes)
+            client.transport.close("client-query-buffer-limit")
+
     def log_query_buffer(self, client: Client, size: int) -> None:
         """A client sent a request longer than client-query-buffer-limit and is being closed."""
         self.log.warning(f"Closing client id={client.id} addr={client.transport.peer} that reached the query buffer "

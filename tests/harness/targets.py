@@ -70,6 +70,10 @@ class Target:
         self._opened.append(conn)
         return conn
 
+    def conn_to(self, key: str, resp: int = 2, **options: object) -> Conn:
+        """A connection of its own to where the key is served, closed after the test."""
+        return self.conn(resp, **options)
+
     def client(self, **options: object) -> Any:
         """A redis-py client, as users have it."""
         return redis.Redis(port=self.server.port, **options)
@@ -146,6 +150,11 @@ class Cluster(Target):
 
     def conn(self, resp: int = 2, db: int = 0, **options: object) -> Conn:
         conn = Conn(self.nodes()[0], resp, db, **options)
+        self._opened.append(conn)
+        return conn
+
+    def conn_to(self, key: str, resp: int = 2, **options: object) -> Conn:
+        conn = Conn(self.node_of("GET", key), resp, **options)
         self._opened.append(conn)
         return conn
 

@@ -108,8 +108,8 @@ class Engine:
         return data
 
     def effects(self) -> list[list[bytes]]:
-        """The same as commands, without the SELECTs."""
-        return [words for words in Decoder().feed(self.journal()) if words[0] != b"SELECT"]
+        """The same as commands, without the SELECTs and the marks of units."""
+        return [words for words in Decoder().feed(self.journal()) if words[0] not in (b"SELECT", b"MULTI", b"EXEC")]
 
     def replay(self, data: bytes) -> None:
         """Run a piece of another engine's journal; every effect must succeed."""

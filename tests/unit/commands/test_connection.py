@@ -38,7 +38,8 @@ class FakeServer:
             self.clients.by_id[number] = SimpleNamespace(
                 id=number, name=b"", lib_name=b"", lib_ver=b"", user=b"default", db=0, resp=2, subscriptions=None,
                 authenticated=not self.config["requirepass"], flags=0, created_ms=now_ms(), active_ms=mono_ms(),
-                last_command=None, commands=0, transport=FakeTransport(number), registry=self.clients)
+                last_command=None, commands=0, multi_count=-1, watch_count=0,
+                multi_bytes=0, kept_bytes=0, reset_session=lambda: None, unblock=lambda failing: False, transport=FakeTransport(number), registry=self.clients)
 
     def __call__(self, line, number=1):
         args = line if isinstance(line, list) else [word.encode() for word in line.split()]
@@ -228,7 +229,7 @@ def test_reply(server):
 
 LINE = re.compile(
     r"id=1 addr=127\.0\.0\.1:5001 laddr=127\.0\.0\.1:6379 fd=8 name=me age=0 idle=0 flags=N db=2 sub=0 psub=0 ssub=0 "
-    r"multi=-1 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=\d+ events=r "
+    r"multi=-1 watch=0 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=\d+ events=r "
     r"cmd=client\|info user=default redir=-1 resp=3 lib-name=lib lib-ver=1\.0")
 
 

@@ -39,7 +39,7 @@ def test_ratios_are_of_the_sums():
 
 SUMMED = set("""
     connected_clients cluster_connections maxclients blocked_clients tracking_clients clients_in_timeout_table
-    total_blocking_keys total_blocking_keys_on_nokey
+    watching_clients total_watched_keys total_blocking_keys total_blocking_keys_on_nokey
     used_memory used_memory_rss used_memory_peak used_memory_overhead used_memory_startup used_memory_dataset
     allocator_allocated allocator_active allocator_resident used_memory_lua used_memory_vm_eval
     used_memory_scripts_eval used_memory_vm_functions used_memory_vm_total used_memory_functions used_memory_scripts
