@@ -620,7 +620,6 @@ def _tell(ctx: Context, key: bytes) -> cython.int:
     kind: bytes = _KINDS[entry_type(e)]
     length: int64_t = value_ops(entry_type(e), entry_encoding(e)).length(entry_body(e))
     count = _count(e)
-    ctx.effect((b"MULTI",))
     ctx.effect((b"DEL", key))
     while True:
         at = _elements(ctx, w.argv, entry_type(e), at, count)
@@ -638,7 +637,7 @@ def _tell(ctx: Context, key: bytes) -> cython.int:
             break
     if expiry:
         ctx.effect((b"PEXPIREAT", key, *expiry))
-    return ctx.effect((b"EXEC",))
+    return 0
 
 
 # ---- values that stay
