@@ -66,7 +66,8 @@ async def watch(server: Any, client: Any, args: list[bytes]) -> Any:
     for reply in replies:
         if isinstance(reply, CommandError):     # what is watched already stays watched
             raise CommandError(told(reply.text))
-    client.watch_count += len(set(args[1:]))
+    transaction.watched.update((client.db, key) for key in args[1:])
+    client.watch_count = len(transaction.watched)
     return OK
 
 
@@ -236,8 +237,8 @@ class _Links:
                 engine.discard(link)
 
 
-async def run(server: Any, client: Any, transaction: Transaction) -> Any:
-    """EXEC."""
+async def run(server: Any, client: Any, transaction: Transaction, silent: bool) -> Any:
+    """EXEC. silent: its reply is not wanted, as far as CLIENT REPLY within it does not say otherwise."""
     links = _Links(transaction, client)
     clean = False
     try:
@@ -256,8 +257,8 @@ async def run(server: Any, client: Any, transaction: Transaction) -> Any:
     finally:
         links.end(clean)
     if answers is None:
-        return NULL_ARRAY
-    return await _reply(server, client, transaction, plan, answers)
+        return Encoded(b"") if silent else NULL_ARRAY
+    return await _reply(server, client, transaction, plan, answers, silent)
 
 
 def _right_form(client: Any, link: Link) -> bytes:
@@ -338,24 +339,30 @@ async def _has_changed(links: _Links, client: Any) -> bool:
 
 
 async def _reply(server: Any, client: Any, transaction: Transaction, plan: Plan,
-                 answers: dict[Engine, list[bytes]]) -> Encoded:
+                 answers: dict[Engine, list[bytes]], silent: bool) -> Encoded:
     """EXEC's reply; what is done here is done now, in its order."""
     theirs = plan.replies(answers)
-    raws = []
+    raws = [] if silent else [b"*%d\r\n" % len(transaction.commands)]
     for number, command in enumerate(transaction.commands):
-        raw = await _here(server, client, command) if number in plan.here else theirs[number]
-        if not client.flags & ClientFlag.REPLY_OFF:     # as in Redis: the array's head is out, what comes now is dropped
+        raw = await _here(server, client, transaction, command) if number in plan.here else theirs[number]
+        if not client.flags & ClientFlag.REPLY_OFF:     # as in Redis, whatever the array's head has promised
             raws.append(raw)
-    return Encoded(b"*%d\r\n%b" % (len(transaction.commands), b"".join(raws)))
+    return Encoded(b"".join(raws))
 
 
-async def _here(server: Any, client: Any, command: Queued) -> bytes:
-    """The reply of a command that is answered by this process."""
+async def _here(server: Any, client: Any, transaction: Transaction, command: Queued) -> bytes:
+    """The reply of a command that is answered by this process. It finds its client in the transaction, as in Redis."""
     handler: Callable[[Any, Any, list[bytes]], Any] | None = server.router.handlers[command.index]
     if handler is None:     # UNWATCH: EXEC has done that
         return encoded(OK, client.resp)
     try:
-        value = handler(server, client, command.args)
+        client.flags |= ClientFlag.MULTI
+        client.multi_count, client.multi_bytes = len(transaction.commands), transaction.raw_n
+        try:
+            value = handler(server, client, command.args)
+        finally:
+            client.flags &= ~int(ClientFlag.MULTI) & 0xFFFF_FFFF
+            client.multi_count, client.multi_bytes = -1, 0
         if KINDS[command.kind] == "task":
             value = await value
     except CommandError as error:

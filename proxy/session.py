@@ -548,6 +548,7 @@ class ProxySession(Client):
         backends: Backends = self.shared.backends
         request: Reply = self.shared.request
         owner: cython.int
+        transaction: Transaction
         engine: Engine
         link: Link = None
         seq: uint64_t
@@ -558,8 +559,10 @@ class ProxySession(Client):
             return self.refuse(errors.EXEC_ABORTED, silent)
         owner = self.transaction.owner(backends)
         if owner < 0 or (self.transaction.links and self.transaction.links[backends.engines[owner]].resp != self.resp):
-            return self.start_task(execute.run(self.shared.server, self, self.end_transaction()), LANE_SHARED, silent)
-        transaction: Transaction = self.end_transaction()
+            transaction = self.end_transaction()
+            return self.start_task(execute.run(self.shared.server, self, transaction, silent), LANE_SHARED,
+                                   silent and not transaction.mutes)
+        transaction = self.end_transaction()
         engine = backends.engines[owner]
         request.clear()
         transaction.write(request)
@@ -645,6 +648,8 @@ class ProxySession(Client):
             self.rewrite(request, argv)
         raw: bytes = cython.cast(cython.p_char, request.raw)[:request.raw_n]
         self.transaction.add(Queued(route.index, kind, raw, args, tuple(slots)), route.writes, len(slots) > 0)
+        if self.last_command == "client|reply":
+            self.transaction.mutes = True
         self.multi_count += 1
         self.multi_bytes += request.raw_n
         self.shared.queued_bytes += request.raw_n

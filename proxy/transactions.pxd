@@ -20,6 +20,8 @@ cdef class Transaction:
     cdef readonly bint writes
     cdef readonly bint simple           # every command has keys, all of which one engine has, and is sent as it came
     cdef readonly dict links            # Engine -> the link that watches for the client
+    cdef readonly set watched           # (database, key)
+    cdef public bint mutes              # CLIENT REPLY is among the commands: EXEC's reply is not heard as a whole
     cdef int add(self, Queued command, bint writes, bint simple) except -1
     cdef int owner(self, Backends backends) except? -9
     cdef int write(self, Reply request) except -1

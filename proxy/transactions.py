@@ -60,6 +60,7 @@ class Transaction:
     def __cinit__(self) -> None:
         self.commands = []
         self.links = {}
+        self.watched = set()
         self.simple = True
 
     @cython.cfunc
