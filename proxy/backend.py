@@ -85,7 +85,7 @@ class Engine(Upstream):
     def spare(self, resp: cython.int, lane: cython.int) -> Link:
         """An idle link, or a new one, which connects when something is sent."""
         link: Link
-        for link in self.idle:
+        for link in reversed(self.idle):
             if link.resp == resp:
                 self.idle.remove(link)
                 link.set_role(ROLE_LANE, lane)
@@ -285,6 +285,8 @@ class Backends(Switch):
         for engine in self.engines:
             for link in engine.links():
                 link.check(now_ms)
+            if len(engine.idle) > limits.PROXY_IDLE_LINKS_KEPT:
+                engine.idle[0].stop()       # it was parked first
 
     def close(self) -> None:
         """The process ends."""

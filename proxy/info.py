@@ -10,7 +10,8 @@ is left out as well: shardd_proxies says how many are in the sums.
     figures     what one proxy has counted, a JSON object
         fields    field of INFO -> a number; added up
         highest   field of INFO -> a number; the highest counts
-        calls     command -> [calls, rejected before they were sent, 1 where engines do not see each of them as a whole]
+        calls     command -> [calls, rejected before they were sent, 1 where engines do not see each of them as a whole,
+              failed in the proxy]
         errors    code -> errors that were made in the proxy
 """
 import json
@@ -75,9 +76,9 @@ def total_figures(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
             fields[name] = fields.get(name, 0) + value
         for name, value in part["highest"].items():
             highest[name] = max(value, highest.get(name, 0))
-        for name, (count, rejected, is_parted) in part["calls"].items():
-            before = calls.get(name, [0, 0, 0])
-            calls[name] = [before[0] + count, before[1] + rejected, is_parted]
+        for name, (count, rejected, is_parted, failed) in part["calls"].items():
+            before = calls.get(name, [0, 0, 0, 0])
+            calls[name] = [before[0] + count, before[1] + rejected, is_parted, before[3] + failed]
         for code, count in part["errors"].items():
             codes[code] = codes.get(code, 0) + count
     return {"fields": fields, "highest": highest, "calls": calls, "errors": codes,
@@ -133,13 +134,13 @@ def own_cpu(theirs: dict[str, str], fields: dict[str, Any]) -> dict[str, str]:
 def own_commandstats(calls: dict[str, list[int]], theirs: dict[str, str]) -> dict[str, str]:
     """Engines count what reached them; only proxies know how often a command was asked for that has several parts or is
     answered by them, and what was refused before it was sent."""
-    for name, (count, rejected, is_parted) in calls.items():
+    for name, (count, rejected, is_parted, failed) in calls.items():
         total = pairs(theirs.get(f"cmdstat_{name}", ""))
         if not is_parted:
             count = int(total.get("calls", 0))
         theirs[f"cmdstat_{name}"] = joined(facts.command_line(
             count, int(total.get("usec", 0)), int(total.get("rejected_calls", 0)) + rejected,
-            int(total.get("failed_calls", 0))))
+            int(total.get("failed_calls", 0)) + failed))
     return theirs
 
 

@@ -78,6 +78,8 @@ _BYTES_MAX = cython.declare(cython.Py_ssize_t, limits.PROXY_LINK_BYTES_MAX)
 _STREAM_MIN = cython.declare(cython.Py_ssize_t, limits.PROXY_STREAM_BYTES_MIN)
 _LARGE_MIN = cython.declare(cython.Py_ssize_t, limits.PROXY_LARGE_REPLY_BYTES_MIN)
 _ELEMENT_MIN = cython.declare(cython.Py_ssize_t, 3)         # the shortest element of a reply: "_\r\n"
+_BUF_FIRST = cython.declare(cython.Py_ssize_t, 512)        # of a link that is lent it is all it ever needs
+_RING_FIRST = cython.declare(uint32_t, 8)
 _BACKOFF_MIN_MS = cython.declare(cython.int, limits.PROXY_RECONNECT_MIN_MS)
 _BACKOFF_MAX_MS = cython.declare(cython.int, limits.PROXY_RECONNECT_MAX_MS)
 _DASH = cython.declare(cython.int, 45)
@@ -272,7 +274,7 @@ class Link(Protocol):
             self.start = 0
             self.end = held
         if self.end + n > self.buf_cap:
-            cap = max(max(self.end + n, 2 * self.buf_cap), 16384)
+            cap = max(max(self.end + n, 2 * self.buf_cap), _BUF_FIRST)
             grown = realloc(self.buf, cap)
             if grown == cython.NULL:
                 raise MemoryError
@@ -295,7 +297,7 @@ class Link(Protocol):
     @cython.exceptval(-1, check=False)
     def grow(self) -> cython.int:
         """Double the ring; MemoryError."""
-        cap: uint32_t = 2 * self.cap if self.cap > 0 else 256
+        cap: uint32_t = 2 * self.cap if self.cap > 0 else _RING_FIRST
         at: uint64_t = self.head
         ring: PendingP = cython.cast(PendingP, calloc(cap, cython.sizeof(Pending)))
         if ring == cython.NULL:

@@ -37,7 +37,7 @@ ctypedef struct Route:
     int step                # of a transaction: Step
     bint no_multi           # refused in a transaction
     bint built              # exists for clients
-    uint64_t calls, rejected
+    uint64_t calls, rejected, failed
 
 ctypedef Route* RouteP
 

@@ -206,22 +206,22 @@ class Router:
         """The class of a command by its full name. KeyError."""
         return KINDS[self.routes[self.names.index(name)].kind] if name in self.names else _no_command(name)
 
-    def statistics(self) -> dict[str, tuple[int, int, bool]]:
-        """name -> (calls, rejected before they were sent, whether engines see it in parts or not at all)."""
+    def statistics(self) -> dict[str, tuple[int, int, bool, int]]:
+        """name -> (calls, rejected before they were sent, whether engines see it in parts or not at all, failed here)."""
         i: cython.int
         found: dict = {}
         for i in range(self.count):
             route = self.routes + i
             if route.calls or route.rejected:
                 found[self.names[i]] = (route.calls, route.rejected, route.joint or route.kind in (
-                    ROUTE_SPLIT, ROUTE_EVERY, ROUTE_LOCAL, ROUTE_TASK, ROUTE_TRANSACTION, ROUTE_BLOCK))
+                    ROUTE_SPLIT, ROUTE_EVERY, ROUTE_LOCAL, ROUTE_TASK, ROUTE_TRANSACTION, ROUTE_BLOCK), route.failed)
         return found
 
     def reset_statistics(self) -> None:
         """CONFIG RESETSTAT."""
         i: cython.int
         for i in range(self.count):
-            self.routes[i].calls = self.routes[i].rejected = 0
+            self.routes[i].calls = self.routes[i].rejected = self.routes[i].failed = 0
 
 
 def _no_command(name: str) -> str:

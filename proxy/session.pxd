@@ -48,8 +48,8 @@ cdef class ProxySession(Client):
     cdef int on_every(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_joint(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int on_transaction(self, Route* route, Request* request, Arg* argv, bint silent) except -1
-    cdef int on_multi(self, bint silent) except -1
-    cdef int on_exec(self, bint silent) except -1
+    cdef int on_multi(self, Route* route, bint silent) except -1
+    cdef int on_exec(self, Route* route, bint silent) except -1
     cdef int on_block(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int enqueue(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef bint exec_is_simple(self) except -1
@@ -62,6 +62,7 @@ cdef class ProxySession(Client):
     cdef int pass_to(self, int owner, Request* request, Arg* argv, bint silent) except -1
     cdef int refuse(self, bytes text, bint silent) except -1
     cdef int count_error(self, bytes text) except -1
+    cdef int fail(self, Route* route, bytes text, bint silent) except -1
     cdef int reject(self, Route* route, bytes text, bint silent) except -1
     cdef int answer(self, object value, bint silent) except -1
     cdef int unknown(self, Request* request, Arg* argv, bint silent) except -1

@@ -40,7 +40,7 @@ from cython.cimports.proxy.merge import Task, ask_every, split
 from cython.cimports.proxy.replies import Outbox, ReplyQueue
 from cython.cimports.proxy.router import (
     ROUTE_ANY, ROUTE_BLOCK, ROUTE_EVERY, ROUTE_KEY, ROUTE_KEYS, ROUTE_LOCAL, ROUTE_MOVABLE, ROUTE_REFUSED, ROUTE_SPLIT,
-    ROUTE_TASK, ROUTE_TRANSACTION, STEP_DISCARD, STEP_END, STEP_EXEC, STEP_MULTI, STEP_UNWATCH, RouteP, Router)
+    ROUTE_TASK, ROUTE_TRANSACTION, STEP_DISCARD, STEP_EXEC, STEP_MULTI, STEP_UNWATCH, RouteP, Router)
 from cython.cimports.proxy.transactions import Exec, Queued, Transaction, unwatch
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.net.client import Client, ClientFlag, Clients
@@ -506,12 +506,12 @@ class ProxySession(Client):
     def on_transaction(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
         """MULTI, EXEC, DISCARD, WATCH and UNWATCH. What is refused here does not spoil the transaction, as in Redis."""
         if route.step == STEP_MULTI:
-            return self.on_multi(silent)
+            return self.on_multi(route, silent)
         if route.step == STEP_EXEC:
-            return self.on_exec(silent)
+            return self.on_exec(route, silent)
         if route.step == STEP_DISCARD:
             if not self.flags & _MULTI:
-                return self.refuse(errors.DISCARD_WITHOUT_MULTI, silent)
+                return self.fail(route, errors.DISCARD_WITHOUT_MULTI, silent)
             self.drop_transaction()
             return self.answer(OK, silent)
         if route.step == STEP_UNWATCH:
@@ -519,16 +519,16 @@ class ProxySession(Client):
                 unwatch(self.end_transaction(), self.db)
             return self.answer(OK, silent)
         if self.flags & _MULTI:
-            return self.refuse(errors.WATCH_IN_MULTI, silent)
+            return self.fail(route, errors.WATCH_IN_MULTI, silent)
         if self.transaction is None:
             self.transaction = Transaction()
         return self.start_task(execute.watch(self.shared.server, self, self.words(request, argv)), LANE_SHARED, silent)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def on_multi(self, silent: cython.bint) -> cython.int:
+    def on_multi(self, route: RouteP, silent: cython.bint) -> cython.int:
         if self.flags & _MULTI:
-            return self.refuse(errors.MULTI_NESTED, silent)
+            return self.fail(route, errors.MULTI_NESTED, silent)
         if self.transaction is None:
             self.transaction = Transaction()
         self.flags |= _MULTI
@@ -543,7 +543,7 @@ class ProxySession(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def on_exec(self, silent: cython.bint) -> cython.int:
+    def on_exec(self, route: RouteP, silent: cython.bint) -> cython.int:
         """EXEC: one batch to one engine, or whatever else it takes."""
         backends: Backends = self.shared.backends
         request: Reply = self.shared.request
@@ -553,10 +553,10 @@ class ProxySession(Client):
         link: Link = None
         seq: uint64_t
         if not self.flags & _MULTI:
-            return self.refuse(errors.EXEC_WITHOUT_MULTI, silent)
+            return self.fail(route, errors.EXEC_WITHOUT_MULTI, silent)
         if self.transaction.failed:
             self.drop_transaction()
-            return self.refuse(errors.EXEC_ABORTED, silent)
+            return self.fail(route, errors.EXEC_ABORTED, silent)
         owner = self.transaction.owner(backends)
         if owner < 0 or (self.transaction.links and self.transaction.links[backends.engines[owner]].resp != self.resp):
             transaction = self.end_transaction()
@@ -671,12 +671,11 @@ class ProxySession(Client):
         """A registered handler's: its value at once, or a Task."""
         args: list = self.words(request, argv)
         handler: object = self.shared.router.handlers[route.index]
-        if route.step == STEP_END and self.transaction is not None:
-            self.drop_transaction()
         try:
             value = handler(self.shared.server, self, args)
         except CommandError as error:
             value = error
+            route.failed += 1
         if route.kind == ROUTE_TASK:
             self.start_task(value, route.lane, silent)
         elif value is not NO_REPLY:
@@ -708,6 +707,13 @@ class ProxySession(Client):
         reply.clear()
         reply.error(text)
         return self.queue.put(reply.buf, reply.len, silent)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def fail(self, route: RouteP, text: bytes, silent: cython.bint) -> cython.int:
+        """`refuse` for a command that was run here, and count it with the command."""
+        route.failed += 1
+        return self.refuse(text, silent)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -769,6 +775,10 @@ class ProxySession(Client):
     def unblock(self, failing: bool) -> bool:
         """CLIENT UNBLOCK: end the wait of a blocked client; whether it waited."""
         return self.wait is not None and self.wait.unblock(failing)
+
+    def reset_session(self) -> None:
+        """RESET."""
+        self.drop_transaction()
 
     def drop_transaction(self) -> None:
         """The client is in no transaction any more, and watches nothing."""

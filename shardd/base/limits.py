@@ -338,8 +338,13 @@ PROXY_LENT_LINKS_MAX: Final = 8_192
 """Links of an engine that are lent at once: one for each client that watches keys or waits in a blocking command. Each is
 a descriptor on both sides; beyond it such commands are refused."""
 
-PROXY_IDLE_LINKS_MAX: Final = 4
-"""Links of an engine that are kept for the next large reply or borrower: connecting anew costs some 50 us."""
+PROXY_IDLE_LINKS_MAX: Final = 1_024
+"""Links of an engine that nobody uses: clients that wait in blocking commands borrow again as soon as they are served,
+and connecting anew costs some 50 us."""
+
+PROXY_IDLE_LINKS_KEPT: Final = 4
+"""So many of them are kept for good, for the next large reply or borrower; of those beyond, one ends in each
+PROXY_CRON_MS."""
 
 PROXY_RETRY_MS: Final = 1_000
 """How long a command that could not be sent waits for its engine (default of proxy-retry-ms): most restarts are

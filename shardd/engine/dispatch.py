@@ -601,7 +601,9 @@ class Dispatcher(Delivery):
             elif (p.keyed or flags & CMD_MOVABLE) and self.slots_wrong(client, p, argv, argc):
                 return self.reject(c, self.wrong)
         if self.evictor.is_over() and self.evictor.perform() == EVICT_FAIL and (
-                self.multi.flags(client) & CMD_DENYOOM if flags & CMD_EXEC else not flags & CMD_ENDS_MULTI):
+                self.multi.flags(client) & CMD_DENYOOM if flags & CMD_EXEC else
+                flags & CMD_DENYOOM if client.flags & ClientFlag.INTERNAL else      # a proxy has queued it before
+                not flags & CMD_ENDS_MULTI):
             return self.reject(c, errors.OOM)
         if client.flags & ClientFlag.PUBSUB and client.resp == 2 and not flags & CMD_SUBSCRIBED:
             return self.reject(c, errors.only_when_not_subscribed(self.registry.full_names[c.index]))

@@ -108,7 +108,7 @@ def test_gone_in_the_middle_of_requests_and_replies(tree, bystander):
     with tree.conn() as conn:
         worker.settle(conn)
         assert conn("MGET", *keys) == [b"x" * 300_000] * len(keys)
-    eventually(lambda: proxy_of(tree).num_fds() <= fds + 2 * ENGINES * limits.PROXY_IDLE_LINKS_MAX)
+    eventually(lambda: proxy_of(tree).num_fds() <= fds + 2 * ENGINES * limits.PROXY_IDLE_LINKS_KEPT)
 
 
 @pytest.mark.skipif(build.variant() == "asan", reason="AddressSanitizer keeps freed memory for a while")

@@ -205,7 +205,11 @@ def test_links_that_stepped_aside_are_bounded(rig):
     for c in clients[:-2]:
         assert c.read() == b"x" * LARGE
     assert clients[-1].read() == b"v"
-    assert first is not last and len(engine.idle) == limits.PROXY_IDLE_LINKS_MAX and engine.private == []
+    assert first is not last and len(engine.idle) == limits.PROXY_PRIVATE_LINKS_MAX and engine.private == []
+    for _ in range(limits.PROXY_PRIVATE_LINKS_MAX):
+        rig.server.check()
+        rig.turn()
+    assert len(engine.idle) == limits.PROXY_IDLE_LINKS_KEPT, "they end one by one"
 
 
 def test_a_private_link_that_dies_leaves_the_others_alone(rig):
