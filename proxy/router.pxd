@@ -52,4 +52,5 @@ cdef class Router:
     cdef readonly frozenset built   # names that exist for clients
     cdef Route* find(self, uint8_t* name, Py_ssize_t n) noexcept
     cdef Route* lookup(self, Arg* argv, int argc) noexcept
+    cdef list key_slots(self, Route* route, Arg* argv, int argc)
     cdef int add(self, object row, object handler, object joint) except -1

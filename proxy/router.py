@@ -42,6 +42,7 @@ from cython.cimports.proxy.router import (
     STEP_UNWATCH, STEP_WATCH, Route, RouteP)
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.names import NameTable
+from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.commands import table
@@ -178,6 +179,28 @@ class Router:
             return route
         number = self.table.find_pair(route.index, argv[1].p, argv[1].n)
         return route if number < 0 else self.routes + number
+
+    @cython.cfunc
+    def key_slots(self, route: RouteP, argv: cython.pointer(Arg), argc: cython.int) -> list:
+        """The slots of a command's keys, each once; what is no key, but stands where one should, does no harm."""
+        places: object
+        place: cython.int
+        i: cython.int
+        last: cython.int
+        found: list = []
+        if route.kind == ROUTE_KEY:
+            places = (route.first_key,) if route.first_key < argc else ()
+        elif route.kind == ROUTE_MOVABLE or route.kind == ROUTE_BLOCK:
+            places = table.route_keys(self.rows[route.index], [
+                cython.cast(cython.p_char, argv[i].p)[:argv[i].n] for i in range(argc)])
+        else:
+            last = route.last_key if route.last_key >= 0 else argc + route.last_key
+            places = range(route.first_key, min(last, argc - 1) + 1, route.key_step)
+        for place in places:
+            slot = key_slot(argv[place].p, argv[place].n)
+            if slot not in found:
+                found.append(slot)
+        return found
 
     def set_built(self, engines_have: frozenset[str] | None) -> None:
         """What the engines have handlers for (full names); None while that is not known: they will say themselves.

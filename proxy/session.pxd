@@ -53,7 +53,6 @@ cdef class ProxySession(Client):
     cdef int on_block(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef int enqueue(self, Route* route, Request* request, Arg* argv, bint silent) except -1
     cdef bint exec_is_simple(self) except -1
-    cdef list key_slots(self, Route* route, Request* request, Arg* argv)
     cdef Transaction end_transaction(self)
     cdef int flag_transaction(self) except -1
     cdef bint crosses(self, Route* route, Request* request, Arg* argv) except -1

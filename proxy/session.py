@@ -598,26 +598,6 @@ class ProxySession(Client):
         return 0
 
     @cython.cfunc
-    def key_slots(self, route: RouteP, request: RequestP, argv: ArgP) -> list:
-        """The slots of a command's keys, each once; what is no key, but stands where one should, does no harm."""
-        places: object
-        place: cython.int
-        last: cython.int
-        found: list = []
-        if route.kind == ROUTE_KEY:
-            places = (route.first_key,) if route.first_key < request.argc else ()
-        elif route.kind == ROUTE_MOVABLE or route.kind == ROUTE_BLOCK:
-            places = table.route_keys(self.shared.router.rows[route.index], self.words(request, argv))
-        else:
-            last = route.last_key if route.last_key >= 0 else request.argc + route.last_key
-            places = range(route.first_key, min(last, request.argc - 1) + 1, route.key_step)
-        for place in places:
-            slot = key_slot(argv[place].p, argv[place].n)
-            if slot not in found:
-                found.append(slot)
-        return found
-
-    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def enqueue(self, route: RouteP, request: RequestP, argv: ArgP, silent: cython.bint) -> cython.int:
         """A command behind MULTI."""
@@ -636,7 +616,7 @@ class ProxySession(Client):
         if kind in (ROUTE_LOCAL, ROUTE_TASK, ROUTE_EVERY, ROUTE_TRANSACTION):
             args = self.words(request, argv)
         elif kind != ROUTE_ANY:
-            slots = self.key_slots(route, request, argv)
+            slots = self.shared.router.key_slots(route, argv, request.argc)
             owners = {backends.owners[cython.cast(cython.int, slot)] for slot in slots}
             if -1 in owners:
                 return self.reject(route, errors.CLUSTERDOWN_SLOT, silent)
