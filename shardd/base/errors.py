@@ -202,6 +202,7 @@ GENPASS_BITS = (
     b"ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096")
 REPLICAOF_IN_CLUSTER = b"ERR REPLICAOF not allowed in cluster mode."
 REPLICAOF_NOT_YET = b"ERR REPLICAOF other than NO ONE is not supported yet"
+DEBUG_NO_LISTPACK = b"ERR Not a listpack encoded object."
 DEBUG_PACKED_THRESHOLD = b"ERR argument must be a memory value bigger than 1 and smaller than 4gb"
 
 HTTP_WORDS = frozenset((b"post", b"host:"))

@@ -19,10 +19,13 @@ from shardd.base.option_types import parse_memory
 from shardd.commands.plain import Handler, help_lines
 from shardd.commands.server import may_debug
 from shardd.keyspace import inspection
-from shardd.structures import alloc, arrays
+from shardd.structures import alloc, arrays, list_nodes
 from shardd.wire.values import OK, Simple, Verbatim
 
 PACKED_THRESHOLD_MAX: Final = 4 * 1024**3
+
+LISTPACK_SHOWN_BYTES: Final = 64
+"""Of each element: the log is for people."""
 
 SLEEP_S_MAX: Final = 2.0**31
 """More than anybody waits, and less than the system's clock can count."""
@@ -54,7 +57,7 @@ def _object(server: Any, client: Any, args: list[bytes]) -> Any:
     if seen is None:
         raise CommandError(errors.NO_SUCH_KEY)
     return Simple(f"Value at:{seen['address']:#x} refcount:{seen['refcount']} encoding:{seen['encoding']} "
-                  f"serializedlength:{seen['serialized']} lru:{seen['access']} lru_seconds_idle:{seen['idle']}")
+                  f"serializedlength:{seen['serialized']} lru:{seen['access']} lru_seconds_idle:{seen['idle']}{seen['more']}")
 
 
 def _set_active_expire(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -69,11 +72,25 @@ def _change_replication_id(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def _packed_threshold(server: Any, client: Any, args: list[bytes]) -> Any:
-    """Lists have no effect to show yet; the value is checked as Redis checks it."""
+    """From how many bytes on an element gets a node of its own, of all lists of this process; 0: as it was."""
     size = parse_memory(args[2].decode("latin-1"))
     if size is None or not 0 <= size < PACKED_THRESHOLD_MAX:
         raise CommandError(errors.DEBUG_PACKED_THRESHOLD)
+    list_nodes.set_packed_threshold(size)
     return OK
+
+
+def _listpack(server: Any, client: Any, args: list[bytes]) -> Any:
+    """What Redis prints to its standard output goes into the log."""
+    items = inspection.packed_items(_database(server, client), args[2])
+    if items is None:
+        raise CommandError(errors.NO_SUCH_KEY)
+    if not isinstance(items, list):
+        raise CommandError(errors.DEBUG_NO_LISTPACK)
+    server.log.notice(f"DEBUG LISTPACK: {len(items)} elements")
+    for index, item in enumerate(items):
+        server.log.notice(f"  {index}: {item[:LISTPACK_SHOWN_BYTES]!r}, {len(item)} bytes")
+    return Simple("Listpack structure printed on stdout")
 
 
 def _digest(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -138,6 +155,8 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    Signatures of these keys' values.",
         "ERROR <string>",
         "    Reply with this error.",
+        "LISTPACK <key>",
+        "    Log the elements of a value that is one listpack.",
         "LOG <message>",
         "    Write a line to the log.",
         "OBJECT <key>",
@@ -145,7 +164,7 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "PROTOCOL <type>",
         "    An example of a type: string, integer, double, null, array, set, map, verbatim, true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
-        "    Accepted; no effect.",
+        "    Elements of lists that are so large get a node of their own; 0: the default.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether keys that are due go before anybody asks for them.",
         "SLEEP <seconds>",
@@ -158,6 +177,7 @@ SUBCOMMANDS: Final[dict[bytes, tuple[int, Callable[[Any, Any, list[bytes]], Any]
     b"object": (3, _object),
     b"set-active-expire": (3, _set_active_expire),
     b"change-repl-id": (2, _change_replication_id),
+    b"listpack": (3, _listpack),
     b"quicklist-packed-threshold": (3, _packed_threshold),
     b"protocol": (3, _protocol),
     b"digest": (2, _digest),

@@ -11,13 +11,15 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, ui
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, SlotTable, key_init
 from cython.cimports.shardd.keyspace.entry import (
-    ENC_TABLE, STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_access, entry_body, entry_bytes,
-    entry_encoding, entry_expires, entry_expiry, entry_key, entry_key_len, entry_refcount, entry_size, entry_type,
+    ENC_LISTPACK, ENC_QUICKLIST, ENC_TABLE, STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING,
+    TYPE_ZSET, View, entry_access, entry_body, entry_bytes, entry_encoding,
+    entry_expires, entry_expiry, entry_key, entry_key_len, entry_refcount, entry_size, entry_type,
     entry_view)
 from cython.cimports.shardd.keyspace.values import value_ops
 from cython.cimports.shardd.structures.alloc import block_bytes, real_size
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.pairs import Pairs
+from cython.cimports.shardd.structures.quicklist import ql_figures
 from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.table import (
     pair_head, pair_key_len, pair_value_len, table_bytes, table_scan, table_walk)
@@ -102,7 +104,8 @@ def describe(db: Database, key: bytes) -> dict | None:
     """What DEBUG OBJECT shows of a key, None where it is absent.
 
     address, refcount, encoding (OBJECT's names), serialized (bytes of the value in an RDB file without compression),
-    access (the 24 bits of the access clock or the LFU counter), idle (seconds by that clock).
+    access (the 24 bits of the access clock or the LFU counter), idle (seconds by that clock), more (what Redis adds for
+    a list of several nodes, with a space in front; else empty).
     """
     k: Key
     e: bytep = entry_of(db, cython.address(k), key)
@@ -117,7 +120,35 @@ def describe(db: Database, key: bytes) -> dict | None:
         encoding = "embstr"
     return {"address": cython.cast(uintptr_t, e), "refcount": entry_refcount(e), "encoding": encoding,
             "serialized": _serialized(e), "access": entry_access(e),
-            "idle": (db.keyspace.access_clock - entry_access(e)) & 0xFFFFFF}
+            "idle": (db.keyspace.access_clock - entry_access(e)) & 0xFFFFFF, "more": _nodes_of(e)}
+
+
+@cython.cfunc
+def _nodes_of(e: bytep) -> str:
+    """The figures of a quicklist, as DEBUG OBJECT shows them; empty for anything else."""
+    if entry_type(e) != TYPE_LIST or entry_encoding(e) != ENC_QUICKLIST:
+        return ""
+    nodes, elements, fill, depth, size = ql_figures(entry_body(e))
+    return (f" ql_nodes:{nodes} ql_avg_node:{elements / nodes:.2f} ql_listpack_max:{fill} "
+            f"ql_compressed:{int(depth > 0)} ql_uncompressed_size:{size}")
+
+
+def packed_items(db: Database, key: bytes) -> object:
+    """The elements (bytes) of a value that is one listpack, None where the key is absent, False where it is another."""
+    k: Key
+    e: bytep = entry_of(db, cython.address(k), key)
+    if e == cython.NULL:
+        return None
+    if entry_type(e) == TYPE_STRING or entry_encoding(e) != ENC_LISTPACK:
+        return False
+    items: list = []
+    for item in content_of(e):
+        if isinstance(item, tuple):
+            items.append(item[0])
+            items.append(item[1] if isinstance(item[1], bytes) else repr(item[1]).encode())
+        else:
+            items.append(item)
+    return items
 
 
 @cython.cfunc

@@ -111,6 +111,11 @@ def ql_set_plain_min(n: cython.size_t) -> cython.void:
     _plain_min = n
 
 
+def set_packed_threshold(size: int) -> None:
+    """ql_set_plain_min, for DEBUG."""
+    ql_set_plain_min(size)
+
+
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)

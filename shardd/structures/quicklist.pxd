@@ -43,3 +43,4 @@ cdef void* ql_copy(void* body) noexcept
 cdef bint ql_free(void* body, int64_t elements) noexcept
 cdef object ql_items(void* body)
 cdef int ql_check(void* body) except -1
+cdef object ql_figures(void* body)          # nodes, elements, list-max-listpack-size, list-compress-depth, bytes of nodes

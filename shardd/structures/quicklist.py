@@ -13,7 +13,7 @@ Invariants: what ql_check looks at. No node is empty; counts are true; a list ha
 import cython
 from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.base.native import bytep, load32
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, real_size, release
 from cython.cimports.shardd.structures.list_nodes import (
     QL_LZF, QL_PLAIN, QlNode, QlSegment, Quicklist, ln_add_count, ln_find, ln_free_block, ln_is_inner, ln_is_large,
@@ -21,7 +21,7 @@ from cython.cimports.shardd.structures.list_nodes import (
     ln_unpacked, ln_untie)
 from cython.cimports.shardd.structures.listpack import LpValue, lp_before, lp_entry_bytes, lp_get, lp_skip, lp_text
 from cython.cimports.shardd.structures.packed import (
-    Packed, pk_begin, pk_copy, pk_drop, pk_end, pk_free, pk_memory, pk_new, pk_push, pk_seek, pk_trim, pk_valid)
+    PK_FRAME, Packed, pk_begin, pk_copy, pk_drop, pk_end, pk_free, pk_memory, pk_new, pk_push, pk_seek, pk_trim, pk_valid)
 from cython.cimports.shardd.structures.quicklist import QlIter
 
 from shardd.base import limits
@@ -457,3 +457,26 @@ def ql_check(body: cython.p_void) -> cython.int:
         seg = seg.next
     assert q.tail == prev and nodes == q.nodes and count == q.count, "a list's counts are wrong"
     return 0
+
+
+@cython.cfunc
+def ql_figures(body: cython.p_void) -> object:
+    """Nodes, elements, fill, depth, and bytes of all nodes before compression, as listpacks. Walks every node."""
+    q: quicklist_p = cython.cast(quicklist_p, body)
+    seg: segment_p = q.head
+    node: node_p
+    size: cython.size_t = 0
+    i: cython.int
+    while seg != cython.NULL:
+        for i in range(seg.used):
+            node = ln_node(seg, i)
+            if node.form & QL_LZF:
+                size += load32(node.p)
+            elif node.form & QL_PLAIN:
+                size += node.bytes
+            else:
+                size += cython.cast(packed_p, node.p).size
+            if not node.form & QL_PLAIN:
+                size += PK_FRAME
+        seg = seg.next
+    return (q.nodes, q.count, q.fill, q.depth, size)

@@ -275,6 +275,72 @@ def _sscan(g: Generator) -> list:
     return [g.key(), Key(g.rng.choice([b"0", b"0", b"abc"])), *tail]
 
 
+def _elements(g: Generator) -> list:
+    """Words that often meet again, sometimes more than one node of a list holds."""
+    if g.rng.random() < 0.05:
+        return [b"%s%d" % (g.rng.choice([b"", b"element:"]), n % 200) for n in range(g.rng.choice([100, 700, 1500]))]
+    return _members(g)[:100] if g.rng.random() < 0.9 else [b"w" * g.rng.choice([4000, 8000, 8192, 8193, 66_000])]
+
+
+def _push(g: Generator) -> list:
+    return [g.key(), *_elements(g)]
+
+
+def _end(g: Generator) -> bytes:
+    return g.rng.choice([b"LEFT", b"RIGHT", b"left"])
+
+
+def _index(g: Generator) -> bytes:
+    return g.offset() if g.rng.random() < 0.8 else b"%d" % g.rng.randint(-1500, 1500)
+
+
+def _pop(g: Generator) -> list:
+    return [g.key()] + ([] if g.rng.random() < 0.6 else [g.rng.choice([b"0", b"1", b"2", b"10", b"600", b"-1"])])
+
+
+def _trim(g: Generator) -> list:
+    """Mostly little of it, or there would be no long list."""
+    if g.rng.random() < 0.3:
+        return [g.key(), _index(g), _index(g)]
+    return [g.key(), b"%d" % g.rng.choice([0, 0, 1, 5, 300]), b"%d" % g.rng.choice([-1, -2, -7, 2000])]
+
+
+def _lpos(g: Generator) -> list:
+    options = [[b"RANK", g.rng.choice([b"1", b"-1", b"2", b"-3", b"0"])], [b"COUNT", g.rng.choice([b"0", b"1", b"3"])],
+               [b"MAXLEN", g.rng.choice([b"0", b"1", b"100", b"-1"])]]
+    return [g.key(), _members(g)[0], *(word for option in g.rng.sample(options, g.rng.randrange(4)) for word in option)]
+
+
+def _insert(g: Generator) -> list:
+    return [g.key(), g.rng.choice([b"BEFORE", b"AFTER", b"after"]), _members(g)[0], _elements(g)[0]]
+
+
+def _near(g: Generator) -> list[Key]:
+    """All keys of the command's group that lie in one slot."""
+    def tag(key: bytes) -> bytes:
+        start = key.find(b"{")
+        end = key.find(b"}", start + 1)
+        return key[start + 1:end] if 0 <= start < end - 1 else key
+
+    chosen = tag(g.key())
+    return [Key(key) for key in g.group if tag(key) == chosen]
+
+
+def _move(g: Generator) -> list:
+    keys = _near(g)
+    return [g.rng.choice(keys), g.rng.choice(keys), _end(g), _end(g)]
+
+
+def _rpoplpush(g: Generator) -> list:
+    return _move(g)[:2]
+
+
+def _lmpop(g: Generator) -> list:
+    keys = g.rng.choices(_near(g), k=g.rng.choice([1, 2, 3]))
+    tail = [] if g.rng.random() < 0.5 else [b"COUNT", g.rng.choice([b"1", b"3", b"500", b"0"])]
+    return [Key(b"%d" % len(keys)), *keys, Key(_end(g)), *tail]
+
+
 def _scan(g: Generator) -> list:
     tail = g.rng.choice([[], [b"COUNT", b"100"], [b"MATCH", b"*"], [b"TYPE", b"string"], [b"COUNT", b"0"],
                          [b"COUNT", b"x"],
@@ -309,11 +375,17 @@ MAKERS = [
     ("SADD", _with_members, 16), ("SREM", _with_members, 8), ("SISMEMBER", lambda g: [g.key(), _members(g)[0]], 3),
     ("SMISMEMBER", _with_members, 2), ("SCARD", _one, 2), ("SMEMBERS", _one, 4), ("SINTER", _sets, 3),
     # which member a smaller count would take is chance, and what follows would differ
-    ("SPOP", lambda g: [g.key(), Key(g.rng.choice([b"100000", b"0"]))], 1),
+    ("SPOP", lambda g: [g.key(), Key(g.rng.choice([b"100000", b"0"]))], 3),
     ("SRANDMEMBER", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 2),
     ("SMOVE", _smove, 4), ("SSCAN", _sscan, 1), ("SINTERCARD", _sintercard, 3),
     ("SINTERSTORE", _store_sets, 3), ("SUNION", _sets, 3), ("SUNIONSTORE", _store_sets, 3), ("SDIFF", _sets, 3),
     ("SDIFFSTORE", _store_sets, 3),
+    ("RPUSH", _push, 12), ("LPUSH", _push, 12), ("LPUSHX", _push, 3), ("RPUSHX", _push, 3), ("LLEN", _one, 2),
+    ("LPOP", _pop, 5), ("RPOP", _pop, 5), ("LINDEX", lambda g: [g.key(), _index(g)], 4),
+    ("LSET", lambda g: [g.key(), _index(g), _elements(g)[0]], 5), ("LTRIM", _trim, 3), ("LINSERT", _insert, 6),
+    ("LRANGE", lambda g: [g.key(), _index(g), _index(g)], 5), ("LPOS", _lpos, 4), ("LMOVE", _move, 5),
+    ("LREM", lambda g: [g.key(), g.rng.choice([b"0", b"1", b"-1", b"2", b"-30"]), _members(g)[0]], 5),
+    ("RPOPLPUSH", _rpoplpush, 3), ("LMPOP", _lmpop, 3),
     ("HSET", lambda g: [g.key(), *_field_pairs(g)], 12), ("HMSET", lambda g: [g.key(), *_field_pairs(g)], 2),
     ("HSETNX", lambda g: [g.key(), _field(g), g.value()], 3), ("HGET", lambda g: [g.key(), _field(g)], 3),
     ("HMGET", lambda g: [g.key(), *_fields(g)], 2), ("HDEL", lambda g: [g.key(), *_fields(g)], 6),

@@ -11,6 +11,7 @@ SECONDS = {"TTL", "EXPIRETIME"}
 MILLISECONDS = {"PTTL", "PEXPIRETIME"}
 SET = Status("set")
 HASH = Status("hash")
+LIST = Status("list")
 UNORDERED = {"KEYS", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "SPOP", "HKEYS", "HVALS"}
 # of these only the kind is comparable: a random key, a cursor's step, ages and sizes
 KIND = {"RANDOMKEY", "SCAN", "MEMORY", "HELLO", "TIME", "SRANDMEMBER", "SSCAN", "HRANDFIELD", "HSCAN"}
@@ -50,8 +51,8 @@ def _in_pairs(reply: Any) -> list:
 
 
 def _packed(ours: Any, theirs: Any) -> bool:
-    """Whether it is the encoding of a set that only Redis from 7.2 on packs."""
-    return redis_version() < (7, 2) and ours == b"listpack" and theirs == b"hashtable"
+    """Whether it is the encoding of a set or a list that only Redis from 7.2 on packs."""
+    return redis_version() < (7, 2) and ours == b"listpack" and theirs in (b"hashtable", b"quicklist")
 
 
 def keyspace(conn: Conn, databases: int = 16) -> dict[tuple[int, bytes], tuple]:
@@ -74,6 +75,8 @@ def keyspace(conn: Conn, databases: int = 16) -> dict[tuple[int, bytes], tuple]:
             kind, value, *rest = found[db, key]
             if kind == SET:
                 found[db, key] = (kind, sorted(conn.must("SMEMBERS", key)), *rest)
+            elif kind == LIST:
+                found[db, key] = (kind, conn.must("LRANGE", key, 0, -1), *rest)
             elif kind == HASH:
                 found[db, key] = (kind, _in_pairs(conn.must("HGETALL", key)), *rest)
     conn.must("SELECT 0")
@@ -86,7 +89,7 @@ def keyspaces_differ(ours: dict, theirs: dict) -> str | None:
         mine, real = ours.get(place), theirs.get(place)
         if mine is None or real is None:
             return f"key {place}: ours {mine!r}, Redis {real!r}"
-        same_form = mine[3] == real[3] or (mine[0] == SET and _packed(mine[3], real[3]))
+        same_form = mine[3] == real[3] or (mine[0] in (SET, LIST) and _packed(mine[3], real[3]))
         if not agree((b"PEXPIRETIME",), mine[2], real[2]) or mine[:2] != real[:2] or not same_form:
             return f"key {place}: ours {mine!r}, Redis {real!r}"
     return None
