@@ -155,9 +155,11 @@ def test_store_leaves_its_guests_behind(engine, proxy, other):
     engine.effects()
     assert proxy("SHARDD", "STORE", 1, *guest(other, "s"), "SUNIONSTORE", "d", "s", "t") == 5
     assert sorted(proxy("SMEMBERS", "d")) == [b"0", b"1", b"2", b"x", b"y"]
-    effects = engine.effects()
-    assert effects[:2] == [[b"MULTI"], [b"DEL", b"d"]] and effects[-1] == [b"EXEC"] and len(effects) == 4
-    assert effects[2][:2] == [b"SADD", b"d"] and sorted(effects[2][2:]) == [b"0", b"1", b"2", b"x", b"y"]
+    words = list(Decoder().feed(engine.journal()))
+    assert [words[0], words[-1]] == [[b"MULTI"], [b"EXEC"]], "one step for who reads it"
+    effects = [effect for effect in words[1:-1] if effect[0] != b"SELECT"]
+    assert effects[0] == [b"DEL", b"d"] and len(effects) == 2
+    assert effects[1][:2] == [b"SADD", b"d"] and sorted(effects[1][2:]) == [b"0", b"1", b"2", b"x", b"y"]
     assert proxy("SHARDD", "STORE", 1, *guest(other, "s"), "SINTERSTORE", "d", "s", "t") == 0
     assert engine.effects() == [[b"DEL", b"d"]]
     assert proxy("SHARDD", "STORE", 1, *guest(other, "s"), "SINTERSTORE", "d", "s", "t") == 0
