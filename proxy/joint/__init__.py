@@ -3,7 +3,7 @@
 
     held       engines that a command has to itself
     values     a value on its way from engine to engine
-    keys       MSETNX, RENAME, RENAMENX, COPY, SWAPDB
+    keys       MSETNX, MSETEX, RENAME, RENAMENX, COPY, SWAPDB
     algebra    SINTER and its like, LCS, and all that store what they compute
     moves      SMOVE, LMOVE, RPOPLPUSH, LMPOP, ZMPOP
 
@@ -18,6 +18,7 @@ What is one step, and what is not:
 - Before the first write, whatever goes wrong leaves everything as it was, and the error says that nothing was executed.
 - An engine that dies, or runs out of memory, between the writes:
       MSETNX              what the others have set is deleted again (none of it was there before)
+      MSETEX              the same with NX; else what the others have set stays
       RENAME, RENAMENX    the new key is written before the old one is deleted: both may be there, none is lost
       SMOVE, LMOVE        likewise the element: it may be at both places
       SWAPDB              those that have swapped swap back

@@ -1,4 +1,4 @@
-"""MSETNX, RENAME, RENAMENX, COPY, SWAPDB: strings that are all new or none, and values that go from key to key.
+"""MSETNX, MSETEX, RENAME, RENAMENX, COPY, SWAPDB: strings that are all new or none, and values that go from key to key.
 
 A value arrives as a guest, and takes its key's place at once (SHARDD KEEP), however large it is: whoever asks meanwhile
 waits, and where it cannot arrive as a whole, nothing has changed.
@@ -40,6 +40,34 @@ async def msetnx(server: Any, client: Any, args: list[bytes]) -> int:
                        for (engine, words), reply in zip(pairs.items(), replies) if reply == OK])
             checked(replies)
         return 1
+
+    return await holding(list(pairs), steps)
+
+
+async def msetex(server: Any, client: Any, args: list[bytes]) -> int:
+    """MSETEX numkeys key value [key value ...] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
+    end = 2 + 2 * (parse_integer(args[1]) or 0)     # the keys were found, so it fits
+    options = [word for word in args[end:] if word.lower() not in (b"nx", b"xx")]
+    conditions = {word.lower() for word in args[end:]} & {b"nx", b"xx"}
+    pairs: dict[Engine, list[bytes]] = {}
+    for key, value in zip(args[2:end:2], args[3:end:2], strict=True):
+        pairs.setdefault(server.owner(slot_of(key)), []).extend((key, value))
+
+    async def steps(held: Held) -> int:
+        if len(conditions) > 1:
+            raise CommandError(errors.SYNTAX)
+        if conditions:
+            there = await held.ask([(engine, [b"EXISTS", *words[::2]]) for engine, words in pairs.items()])
+            wanted = 0 if b"nx" in conditions else (end - 2) // 2
+            if sum(there) != wanted:
+                return 0
+        held.has_written = True
+        replies = await Ask([(held.links[engine], [b"MSETEX", len(words) // 2, *words, *options])
+                             for engine, words in pairs.items()])
+        if b"nx" in conditions and any(isinstance(reply, CommandError) for reply in replies):
+            await Ask([(held.links[engine], [b"DEL", *words[::2]])
+                       for (engine, words), reply in zip(pairs.items(), replies) if reply == 1])
+        return min(checked(replies))
 
     return await holding(list(pairs), steps)
 
@@ -134,6 +162,7 @@ async def swapdb(server: Any, client: Any, args: list[bytes]) -> Any:
 
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "msetnx": msetnx,
+    "msetex": msetex,
     "rename": rename,
     "renamenx": renamenx,
     "copy": copy,

@@ -74,6 +74,15 @@ SORT_BY_ELSEWHERE = (b"ERR BY option of SORT denied in Cluster mode when keys fo
                      b" slots.")
 SORT_GET_ELSEWHERE = (b"ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in"
                       b" different slots.")
+FIELD_EXPIRE_NEGATIVE = b"ERR invalid expire time, must be >= 0"
+FIELDS_MISSING = b"ERR Mandatory argument FIELDS is missing or not at the right position"
+FIELDS_NOT_AS_MANY = b"ERR The `numfields` parameter must match the number of arguments"
+NUMFIELDS_NOT_POSITIVE = b"ERR Parameter `numFields` should be greater than 0"
+NUMFIELDS_NOT_A_POSITIVE_INTEGER = b"ERR Number of fields must be a positive integer"
+NUMFIELDS_INVALID = b"ERR invalid number of fields"
+HSETEX_ONE_EXPIRY = b"ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified"
+FNX_AND_FXX = b"ERR Only one of FXX or FNX arguments can be specified"
+NUMKEYS_INVALID = b"ERR invalid numkeys value or out of range"
 INCR_NAN = b"ERR increment would produce NaN or Infinity"
 MUST_BE_POSITIVE = b"ERR value is out of range, must be positive"
 NUMKEYS_NOT_POSITIVE = b"ERR numkeys should be greater than 0"
@@ -263,6 +272,11 @@ def no_input_key(name: str) -> bytes:
 def invalid_expire(name: str) -> bytes:
     """name: the full command name in lower case ("set", "expire")."""
     return b"ERR invalid expire time in '%s' command" % name.encode()
+
+
+def unknown_argument(argument: bytes) -> bytes:
+    """HSETEX met a word it does not know."""
+    return one_line(b"ERR unknown argument: %s" % argument.split(b"\0", 1)[0])
 
 
 def unsupported_option(option: bytes) -> bytes:

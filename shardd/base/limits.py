@@ -315,6 +315,12 @@ LIST_COMPRESS_BYTES_MAX: Final = 1 << 20
 EFFECT_ELEMENTS: Final = 1_024
 """Elements that one command names where the journal tells what was removed at random, as in Redis."""
 
+FIELD_EXPIRY_MS_MAX: Final = (1 << 46) - 1
+"""The latest expiry of a hash's field, Unix ms, as in Redis: the year 4199."""
+
+FIELDS_SETTLED_AT_ONCE: Final = 512
+"""A hash of so many fields in a table is looked through for what is due when it is asked for: some 10 us."""
+
 RANDOM_REPLY_BYTES_MAX: Final = 256 * MIB
 """Longest reply of members that may come again (a negative count): what 2^63 asks for would take all memory."""
 

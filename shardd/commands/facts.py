@@ -114,7 +114,7 @@ def stats(server: Any) -> Facts:
         "instantaneous_input_repl_kbps": "0.00", "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": counted.rejected_connections,
         "sync_full": 0, "sync_partial_ok": 0, "sync_partial_err": 0,
-        "expired_keys": keyspace.expired, "expired_stale_perc": "0.00",
+        "expired_subkeys": keyspace.expired_fields, "expired_keys": keyspace.expired, "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": counted.expire_capped,
         "expire_cycle_cpu_milliseconds": counted.expire_us // 1000,
         "evicted_keys": keyspace.evicted, "evicted_clients": 0,
@@ -160,7 +160,7 @@ def errorstats(server: Any) -> Facts:
 def keyspace_section(server: Any) -> Facts:
     """The section `keyspace`: a line for each database that has keys."""
     start = random.randrange(limits.SLOTS)
-    return {f"db{db.id}": info.keyspace_line(db.used, db.volatile_keys, inspection.average_ttl_ms(db, start))
+    return {f"db{db.id}": info.keyspace_line(db.used, db.volatile_keys, inspection.average_ttl_ms(db, start), db.volatile_hashes)
             for db in server.keyspace.databases if db.used}
 
 

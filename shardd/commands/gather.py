@@ -13,7 +13,7 @@ from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.gather import Gathered, ScanOptions
 from cython.cimports.shardd.structures.glob import glob_match
 from cython.cimports.shardd.structures.pairs import pair_key, pair_value
-from cython.cimports.shardd.structures.table import Table, pair_key_len, pair_value_len, table_scan
+from cython.cimports.shardd.structures.table import Table, pair_due, pair_key_len, pair_value_len, table_scan
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors
@@ -85,7 +85,7 @@ def scan_table(ctx: Context, t: cython.pointer(Table), o: options_p, values: cyt
         gather_scan(t, o, cython.address(found))
         for i in range(found.n):
             pair = found.pairs[i]
-            if scan_wants(o, pair_key(pair), pair_key_len(pair)):
+            if not pair_due(pair, ctx.keyspace.now_ms) and scan_wants(o, pair_key(pair), pair_key_len(pair)):
                 found.pairs[wanted] = pair
                 wanted += 1
         ctx.reply.array(2)

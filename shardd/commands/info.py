@@ -95,9 +95,11 @@ def command_line(calls: int, usec: int, rejected: int, failed: int) -> Facts:
             "rejected_calls": rejected, "failed_calls": failed}
 
 
-def keyspace_line(keys: int, expires: int, avg_ttl_ms: int) -> Facts:
-    """The pairs of one database's line."""
-    return {"keys": keys, "expires": expires, "avg_ttl": avg_ttl_ms}
+def keyspace_line(keys: int, expires: int, avg_ttl_ms: int, subexpiry: int) -> Facts:
+    """The pairs of one database's line. subexpiry (hashes with fields that expire) is Redis 7.4's, and there only where it
+    is not zero: older tools count the pairs."""
+    line: Facts = {"keys": keys, "expires": expires, "avg_ttl": avg_ttl_ms}
+    return {**line, "subexpiry": subexpiry} if subexpiry else line
 
 
 # --- what a process knows of itself -------------------------------------------------------------------------------

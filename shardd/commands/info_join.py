@@ -112,8 +112,9 @@ def combine_field(section: str, name: str, texts: list[str]) -> str:
     if section == "Keyspace":
         total = added(texts)
         weighted = sum(pairs(text).get("avg_ttl", 0) * pairs(text).get("expires", 0) for text in texts)
-        return f"keys={total.get('keys', 0)},expires={total.get('expires', 0)}," \
+        line = f"keys={total.get('keys', 0)},expires={total.get('expires', 0)}," \
                f"avg_ttl={int(weighted // total['expires']) if total.get('expires') else 0}"
+        return line + (f",subexpiry={total['subexpiry']}" if total.get("subexpiry") else "")
     if section == "Commandstats":
         total = added(texts)
         if "usec_per_call" in total:

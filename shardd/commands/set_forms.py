@@ -36,7 +36,7 @@ from cython.cimports.shardd.structures.listpack import (
     lp_length, lp_new, lp_next, lp_seek, lp_valid)
 from cython.cimports.shardd.structures.number import format_int, parse_int64
 from cython.cimports.shardd.structures.pairs import (
-    PAIR_ADDED, PAIR_NO_MEMORY, Pairs, pair_key, pairs_bytes, pairs_check, pairs_copy, pairs_find, pairs_free,
+    PAIR_ADDED, PAIR_NO_EXPIRY, PAIR_NO_MEMORY, Pairs, pair_key, pairs_bytes, pairs_check, pairs_copy, pairs_find, pairs_free,
     pairs_length, pairs_new, pairs_put, pairs_remove)
 from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.table import pair_key_len, table_random
@@ -312,7 +312,7 @@ def _put(encoding: uint32_t, body: cython.pp_void, v: value_p) -> cython.bint:
     else:
         _text_of(v, cython.address(text))
         if encoding == ENC_TABLE:
-            return pairs_put(cython.cast(pairs_p, body[0]), text.p, text.n, text.p, 0) == PAIR_ADDED
+            return pairs_put(cython.cast(pairs_p, body[0]), text.p, text.n, text.p, 0, PAIR_NO_EXPIRY) == PAIR_ADDED
         fresh = lp_append(block, text.p, text.n)
     if fresh == cython.NULL:
         return False
@@ -404,7 +404,7 @@ def set_add(ctx: Context, e: bytep, v: value_p) -> cython.bint:
         return True
     _text_of(v, cython.address(text))
     if entry_encoding(e) == ENC_TABLE:
-        put = pairs_put(_pairs(e), text.p, text.n, text.p, 0)
+        put = pairs_put(_pairs(e), text.p, text.n, text.p, 0, PAIR_NO_EXPIRY)
         if put == PAIR_NO_MEMORY:
             raise MemoryError
         return put == PAIR_ADDED

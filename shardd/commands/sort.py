@@ -25,7 +25,7 @@ from cython.cimports.libc.stdlib import strtod
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
-from cython.cimports.shardd.commands.hashes import hash_value
+from cython.cimports.shardd.commands.hash_forms import hash_find
 from cython.cimports.shardd.commands.keys import pattern_slot
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.database import Key, key_init
@@ -108,7 +108,7 @@ class _Pattern:
         else:
             field.p = cython.cast(bytep, cython.cast(cython.p_char, self.field))
             field.n = len(self.field)
-            if entry_type(e) != TYPE_HASH or not hash_value(e, cython.address(field), cython.address(view)):
+            if entry_type(e) != TYPE_HASH or not hash_find(ctx, e, cython.address(field), cython.address(view)):
                 return None
         return view.p[:view.n]
 

@@ -3,13 +3,13 @@
 All handlers are hot. What they share: a missing key reads as the empty string or null, a key of another type is
 WRONGTYPE, a write keeps or drops the expiry as Redis does. What happened goes to the journal without relative times and
 without results that depend on the machine: SET ... EX becomes PXAT, GETEX becomes PEXPIREAT or PERSIST, INCRBYFLOAT
-becomes SET.
+becomes SET. IFEQ is Valkey 8.1's and Redis 8.4's, IFNE the latter's; conditions are no part of the effect.
 """
 import cython
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint32_t
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.shardd.base.native import bytep, load64
-from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is, expiry_unix_ms
+from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is, expiry_unix_ms, of_type
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.database import SET_KEEP_TTL, SET_VERBATIM, Key
@@ -71,7 +71,10 @@ def _open(ctx: Context, e: bytep, view: cython.pointer(View)) -> cython.bint:
 # ---- SET and its forms
 
 SetOptions = cython.struct(
-    nx=cython.bint, xx=cython.bint, get=cython.bint, keep_ttl=cython.bint, persist=cython.bint,
+    nx=cython.bint, xx=cython.bint, get=cython.bint,
+    equal=cython.int,               # IFEQ or IFNE: index of what the value is compared with; 0: neither
+    differs=cython.bint,            # it was IFNE
+    keep_ttl=cython.bint, persist=cython.bint,
     kind=cython.char,               # which word gave the expiry: it may come again, and the last one counts; 0: none
     unit_ms=cython.int,
     relative=cython.bint,
@@ -94,6 +97,10 @@ def _parse_options(argv: arg_p, argc: cython.int, first: cython.int, getex: cyth
             o.nx = True
         elif not getex and arg_is(a, b"xx", 2) and not o.nx:
             o.xx = True
+        elif not getex and (arg_is(a, b"ifeq", 4) or arg_is(a, b"ifne", 4)) and not o.equal and i + 1 < argc:
+            i += 1
+            o.equal = i
+            o.differs = arg_is(a, b"ifne", 4)
         elif not getex and arg_is(a, b"get", 3):
             o.get = True
         elif not getex and arg_is(a, b"keepttl", 7) and not o.kind and not o.persist:
@@ -109,7 +116,7 @@ def _parse_options(argv: arg_p, argc: cython.int, first: cython.int, getex: cyth
             o.relative = kind % 2 == 1
             o.expiry = i + 1
         i += 2 if kind else 1
-    return True
+    return not (o.equal and (o.nx or o.xx))
 
 
 @cython.cfunc
@@ -152,6 +159,17 @@ def _tell_set(ctx: Context, expiry: int64_t) -> cython.int:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def _equals(e: bytep, arg: arg_p) -> cython.bint:
+    """Whether the string `e` (NULL: none) is these bytes."""
+    view: View
+    if e == cython.NULL:
+        return False
+    entry_view(e, cython.address(view))
+    return view.n == arg.n and memcmp(view.p, arg.p, arg.n) == 0
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def set_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     o: SetOptions
@@ -172,7 +190,10 @@ def set_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
             return 0
     else:
         e = ctx.db.write(cython.address(ctx.key))
-    if (o.nx and e != cython.NULL) or (o.xx and e == cython.NULL):
+    if o.equal and not of_type(ctx, e, TYPE_STRING):
+        return 0
+    if ((o.nx and e != cython.NULL) or (o.xx and e == cython.NULL)
+            or (o.equal and _equals(e, argv + o.equal) == o.differs)):
         if not o.get:
             ctx.reply.null()
         return 0

@@ -2,6 +2,7 @@
 from typing import Any
 
 from cython.cimports.shardd.commands.expire import register_expire
+from cython.cimports.shardd.commands.hash_times import register_hash_times
 from cython.cimports.shardd.commands.hashes import register_hashes
 from cython.cimports.shardd.commands.keys import register_keys
 from cython.cimports.shardd.commands.lcs import register_lcs
@@ -12,6 +13,7 @@ from cython.cimports.shardd.commands.set_algebra import register_set_algebra
 from cython.cimports.shardd.commands.sets import register_sets
 from cython.cimports.shardd.commands.sort import register_sort
 from cython.cimports.shardd.commands.strings import register_strings
+from cython.cimports.shardd.commands.strings_if import register_strings_if
 from cython.cimports.shardd.commands.zsets import register_zsets
 from cython.cimports.shardd.engine.guests import register_guests
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
@@ -26,7 +28,9 @@ def build_registry(server: Any) -> None:
     """Register every family with `server.registry` and tell the server what it can. server: engine.server.Server."""
     registry: Registry = server.registry
     register_strings(registry)
+    register_strings_if(registry)
     register_hashes(registry)
+    register_hash_times(registry)
     register_sets(registry)
     register_set_algebra(registry)
     register_lists(registry)

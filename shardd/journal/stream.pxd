@@ -1,5 +1,5 @@
 from libc.stdint cimport uint8_t, uint64_t
-from shardd.keyspace.database cimport EffectSink
+from shardd.keyspace.events cimport EffectSink
 from shardd.wire.reply cimport Reply
 from shardd.wire.request cimport Arg
 

@@ -23,7 +23,7 @@ from typing import Protocol as TypingProtocol
 
 import cython
 from cython.cimports.libc.stdint import uint8_t
-from cython.cimports.shardd.keyspace.database import EffectSink
+from cython.cimports.shardd.keyspace.events import EffectSink
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg
 
@@ -170,3 +170,9 @@ class Stream(EffectSink):
             self.buffer.bulk(b"DEL", 3)
         self.buffer.bulk(p, n)
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def fields_deleted(self, db: cython.int, key: bytes, fields: list) -> cython.int:
+        """Fields of a hash went without a command: they expired."""
+        return self.append_words(db, (b"HDEL", key, *fields))

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.base.native cimport bytep
-from shardd.keyspace.events cimport EventSink
+from shardd.keyspace.events cimport EffectSink, EventSink
 from shardd.structures.table cimport Table
 
 cdef enum:
@@ -15,8 +15,8 @@ ctypedef struct Key:
     uint64_t hash
 
 ctypedef struct SlotTable:      # 64 bytes
-    Table t
-    int64_t next_expiry         # no key of the slot falls due before this; INT64_MAX where none expires
+    Table t                     # t.marked: hashes of which fields may expire
+    int64_t next_expiry         # no key, nor field, of the slot falls due before this; INT64_MAX where none expires
     uint32_t volatile_keys      # keys with an expiry
     uint32_t sweeping           # 1 while an expiry sweep is under way: next_expiry then covers only what came since
 
@@ -31,11 +31,6 @@ cdef enum SetString:
     SET_KEEP_TTL = 1            # the expiry stays as it was
     SET_VERBATIM = 2            # do not store a number as an integer: OBJECT ENCODING shows the difference
 
-# Who wants to hear of effects that no command asked for. The journal derives from it.
-cdef class EffectSink:
-    cdef int key_deleted(self, int db, const uint8_t* p, Py_ssize_t n, bint lazy) except -1   # lazy: as UNLINK does
-    cdef int unit_over(self) except -1
-
 # Who wants to hear of every change of certain keys. WATCH and blocked clients derive from it.
 cdef class KeyObserver:
     cdef int key_touched(self, Database db, Key* k) except -1           # it has changed, or came, or went
@@ -48,6 +43,7 @@ cdef class Database:
     cdef SlotTable* slots       # SLOT_COUNT of them; NULL until the first key
     cdef Groups groups
     cdef readonly uint64_t used, volatile_keys
+    cdef readonly uint64_t volatile_hashes      # hashes of which fields may expire (keyspace.fields)
     cdef readonly Keyspace keyspace
     cdef bytep find(self, Key* k)                  # live entry or NULL; no statistics, no access time
     cdef bytep read(self, Key* k)                  # for a reading command: hits, misses, access time
@@ -97,6 +93,7 @@ cdef class Database:
     cdef int64_t check_slot(self, uint32_t slot) except -1
     cdef void drop_key(self, Key* k, bytep* place) noexcept
     cdef void note_expiry(self, Key* k, int64_t before, int64_t after) noexcept
+    cdef void note_fields(self, Key* k, bint before, bint after, int64_t due) noexcept
 
 cdef class Keyspace:
     cdef readonly list databases
@@ -112,6 +109,7 @@ cdef class Keyspace:
     cdef public bint lazy_expire        # lazyfree-lazy-expire: a key that expired is told as UNLINK
     cdef public int lfu_log_factor, lfu_decay_minutes
     cdef public uint64_t hits, misses, expired, evicted, dirty
+    cdef public uint64_t expired_fields
     cdef list doomed                    # cleared databases whose memory is given back in steps
     cdef int64_t lazy_pending           # keys in them
     cdef public uint64_t lazy_freed     # keys that were freed so

@@ -15,8 +15,8 @@ Whatever must happen whenever a key is read or changed happens here, so that no 
     add/drop          key counts, expiry counts, used_memory (by the allocator)
 
 Invariants: an entry lies in the table of its key's slot, and nowhere else. `used` and `volatile_keys` are sums over the
-slots, `groups` over each 64 of them. A slot's `next_expiry` is never later than any expiry in it, but while an expiry sweep of the slot is under way.
-An entry pointer is good until the next change of the same database.
+slots, `groups` over each 64 of them. A slot's `next_expiry` is never later than any expiry in it, but while an expiry
+sweep of the slot is under way. An entry pointer is good until the next change of the same database.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
@@ -31,7 +31,8 @@ from cython.cimports.shardd.keyspace.entry import (
     entry_bytes, entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key,
     entry_key_len, entry_new, entry_rebuilt, entry_set_access, entry_set_body, entry_set_expiry_inplace, entry_size,
     entry_type, entry_value, entry_value_len, entry_view)
-from cython.cimports.shardd.keyspace.events import NOTIFY_EXPIRED, NOTIFY_KEY_MISS, NOTIFY_NEW, EventSink
+from cython.cimports.shardd.keyspace.events import NOTIFY_EXPIRED, NOTIFY_KEY_MISS, NOTIFY_NEW, EffectSink, EventSink
+from cython.cimports.shardd.keyspace.fields import fields_due, fields_expire
 from cython.cimports.shardd.keyspace.values import value_dispose, value_free_step, value_ops, value_pending
 from cython.cimports.shardd.structures.alloc import allocate, allocate_lines, real_size, release, release_lines, resize
 from cython.cimports.shardd.structures.keyhash import hash_key
@@ -83,22 +84,6 @@ def lfu_decayed(access: uint32_t, minutes: uint32_t, decay_minutes: cython.int) 
         return counter
     periods = elapsed // cython.cast(uint32_t, decay_minutes)
     return counter - periods if counter > periods else 0
-
-
-@cython.cclass
-class EffectSink:
-    """Hears of changes that no command asked for: the expiry and the eviction of keys."""
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t, lazy: cython.bint) -> cython.int:
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def unit_over(self) -> cython.int:
-        """What was told so far has nothing to do with what comes."""
-        return 0
 
 
 @cython.cclass
@@ -187,9 +172,8 @@ class Database:
     @cython.cfunc
     @cython.exceptval(check=False)
     def slot_at(self, number: cython.pointer(uint64_t), volatile_only: cython.bint) -> slot_p:
-        """The slot that key `number` lies in, counted over all slots or, volatile_only, over the keys that expire there;
-        `number` is counted from its start then. It must be below `used`, or volatile_keys.
-        """
+        """The slot that key `number` lies in, counted over all slots or, volatile_only, over the keys that expire
+        there; `number` is counted from its start then. It must be below `used`, or volatile_keys."""
         left: uint64_t = number[0]
         group: cython.int = 0
         counts: cython.pointer(uint32_t) = cython.address(self.groups.keys[0])
@@ -303,7 +287,7 @@ class Database:
         s: slot_p = self.slot_of(k)
         if before != -1:
             self.count_less(k.slot, 0, 1)
-            if s.volatile_keys == 0:
+            if s.volatile_keys == 0 and s.t.marked == 0:
                 s.next_expiry = NEVER
         if after != -1:
             self.count_more(k.slot, 0, 1)
@@ -311,12 +295,28 @@ class Database:
                 s.next_expiry = after
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def note_fields(self, k: key_p, before: cython.bint, after: cython.bint, due: int64_t) -> cython.void:
+        """A hash was, and is, one of which fields may expire (fields_expire; False also for a key that was or is
+        absent), none of them before `due`."""
+        s: slot_p = self.slot_of(k)
+        if before and not after:
+            s.t.marked -= 1
+            self.volatile_hashes -= 1
+            if s.volatile_keys == 0 and s.t.marked == 0:
+                s.next_expiry = NEVER
+        elif after and not before:
+            s.t.marked += 1
+            self.volatile_hashes += 1
+        if after and due < s.next_expiry:
+            s.next_expiry = due
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def add(self, k: key_p, entry: bytep) -> cython.int:
         """Put an entry under a key that is absent. It is the database's; where MemoryError is raised, it is freed.
 
-        NULL, what entry_new gives without memory, raises too. Does not count as `touched`.
-        """
+        NULL, what entry_new gives without memory, raises too. Does not count as `touched`."""
         if entry == cython.NULL:
             raise MemoryError
         if self.slots == cython.NULL:
@@ -331,6 +331,8 @@ class Database:
         self.count_more(k.slot, 1, 0)
         if entry_expires(entry):
             self.note_expiry(k, -1, entry_expiry(entry))
+        if fields_expire(entry):
+            self.note_fields(k, False, True, fields_due(entry))
         self.notify(NOTIFY_NEW, b"new", k)
         return 0
 
@@ -346,6 +348,8 @@ class Database:
         if entry_expires(old) or entry_expires(entry):
             self.note_expiry(k, entry_expiry(old) if entry_expires(old) else -1,
                              entry_expiry(entry) if entry_expires(entry) else -1)
+        if fields_expire(old) or fields_expire(entry):
+            self.note_fields(k, fields_expire(old), fields_expire(entry), fields_due(entry))
         return 0
 
     @cython.cfunc
@@ -370,6 +374,8 @@ class Database:
         self.count_less(k.slot, 1, 0)
         if entry_expires(e):
             self.note_expiry(k, entry_expiry(e), -1)
+        if fields_expire(e):
+            self.note_fields(k, True, False, NEVER)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -416,8 +422,7 @@ class Database:
     def lose(self, k: key_p, e: bytep, kind: cython.uint, event: bytes, lazy: cython.bint) -> cython.int:
         """Delete the key of entry `e` though no command asked for it, and tell the sink and who asks for `event`.
 
-        Raises MemoryError, and changes nothing then.
-        """
+        Raises MemoryError, and changes nothing then."""
         place: place_p = self.place_of(k)
         key: Key = k[0]
         key.p = entry_key(e)            # the caller's bytes may be those of another key's entry
@@ -495,8 +500,7 @@ class Database:
     @cython.cfunc
     def add_collection(self, k: key_p, type: uint32_t, encoding: uint32_t, body: cython.p_void) -> bytep:
         """A new key with a collection, whose body becomes the entry's; freed where this raises MemoryError (a NULL body
-        counts as such). The key must be absent. Does not count as `touched`.
-        """
+        counts as such). The key must be absent. Does not count as `touched`."""
         e: bytep = cython.NULL
         if body != cython.NULL:
             e = entry_new(k.p, k.n, 8, -1, type, encoding, self.keyspace.access_clock)
@@ -531,8 +535,7 @@ class Database:
         """Make the live string entry `e` of this key a HeapString with room for `size` bytes; its entry from now on.
 
         The content stays. Room is doubled up to 1 MiB and then grows by that, so that a string which is appended to is
-        rarely copied. Raises MemoryError, and changes nothing then.
-        """
+        rarely copied. Raises MemoryError, and changes nothing then."""
         view: View
         heap: HeapString
         fresh: bytep = e
@@ -603,6 +606,7 @@ class Database:
         self.used = 0
         self.volatile_keys = 0
         memset(cython.address(self.groups), 0, cython.sizeof(Groups))
+        self.volatile_hashes = 0
         self.keyspace.exchanges += 1
         return count
 
@@ -626,6 +630,8 @@ class Database:
             table_walk(cython.address(s.t), _free_visitor, cython.NULL)
             table_clear(cython.address(s.t))
             self.count_less(slot, count, s.volatile_keys)
+            self.volatile_hashes -= s.t.marked
+            s.t.marked = 0
             s.next_expiry = NEVER
         return count
 
@@ -638,10 +644,10 @@ class Database:
         self.slots, other.slots = other.slots, self.slots
         self.used, other.used = other.used, self.used
         self.volatile_keys, other.volatile_keys = other.volatile_keys, self.volatile_keys
-        groups: Groups
-        memcpy(cython.address(groups), cython.address(self.groups), cython.sizeof(Groups))
-        memcpy(cython.address(self.groups), cython.address(other.groups), cython.sizeof(Groups))
-        memcpy(cython.address(other.groups), cython.address(groups), cython.sizeof(Groups))
+        groups: Groups = self.groups
+        self.groups = other.groups
+        other.groups = groups
+        self.volatile_hashes, other.volatile_hashes = other.volatile_hashes, self.volatile_hashes
         self.keyspace.exchanges += 1
         for observer in observers:
             observer.swapped(self, other)
@@ -673,6 +679,7 @@ class Database:
             raise tally.broken
         assert tally.wrong == 0, "a key lies in another slot's table"
         assert tally.volatile_keys == s.volatile_keys, "the count of keys that expire is wrong"
+        assert tally.marked == s.t.marked, "the count of hashes with fields that expire is wrong"
         assert s.sweeping or s.next_expiry <= tally.earliest, "a key falls due before its slot's next_expiry"
         return table_bytes(cython.address(s.t)) + tally.bytes
 
@@ -680,12 +687,12 @@ class Database:
         """Walk everything; raises AssertionError where an invariant does not hold.
 
         Returns the bytes of memory that the database takes. Over all databases, and without those that are still being
-        freed, that is used_memory.
-        """
+        freed, that is used_memory."""
         slot: cython.int
         held: int64_t = 0
         used: uint64_t = 0
         volatile_keys: uint64_t = 0
+        marked: uint64_t = 0
         groups: Groups
         memset(cython.address(groups), 0, cython.sizeof(Groups))
         if self.slots != cython.NULL:
@@ -697,10 +704,12 @@ class Database:
                 volatile_keys += self.slots[slot].volatile_keys
                 groups.keys[slot >> GROUP_BITS] += self.slots[slot].t.used
                 groups.volatile_keys[slot >> GROUP_BITS] += self.slots[slot].volatile_keys
+                marked += self.slots[slot].t.marked
         assert memcmp(cython.address(groups), cython.address(self.groups), cython.sizeof(Groups)) == 0, \
             "the count of keys of a group of slots is wrong"
         assert used == self.used, "the database's count of keys is wrong"
         assert volatile_keys == self.volatile_keys, "the database's count of keys that expire is wrong"
+        assert marked == self.volatile_hashes, "the database's count of hashes with fields that expire is wrong"
         return held
 
 
@@ -711,6 +720,7 @@ class _Tally:
     slot: uint32_t
     wrong: uint32_t
     volatile_keys: uint32_t
+    marked: uint32_t
     bytes: int64_t
     earliest: int64_t
     broken: object
@@ -730,6 +740,7 @@ def _tally_visitor(context: cython.p_void, e: bytep) -> cython.int:
             value_ops(entry_type(e), entry_encoding(e)).check(entry_body(e))
         except Exception as error:      # a visitor cannot raise
             tally.broken = error
+        tally.marked += fields_expire(e)
     if key_slot(entry_key(e), entry_key_len(e)) != tally.slot:
         tally.wrong += 1
     if entry_expires(e):
@@ -828,8 +839,7 @@ class Keyspace:
 
     def free_step(self, keys: int) -> bool:
         """Give back the memory of large values that are gone, and of up to about `keys` keys of cleared databases, for
-        about STEP_US; whether there is more to do.
-        """
+        about STEP_US; whether there is more to do."""
         return self.free_until(monotonic_us() + STEP_US, keys)
 
     @cython.cfunc

@@ -19,6 +19,7 @@ cdef enum CollectionEncoding:       # what a collection's body is; OBJECT ENCODI
     ENC_TABLE = 3           # "hashtable"
     ENC_QUICKLIST = 4
     ENC_ORDERED = 5         # "skiplist"
+    ENC_LISTPACK_EX = 6     # "listpackex": a small hash with expiries
 
 cdef enum StringEncoding:
     STR_RAW = 0             # inline bytes, called "raw": longer than 44 or once modified in place

@@ -21,3 +21,9 @@ cdef enum:
 # Who delivers the events: the engine's pub/sub derives from it.
 cdef class EventSink:
     cdef int event(self, int db, unsigned int kind, bytes name, const uint8_t* key, Py_ssize_t n) except -1
+
+# Who wants to hear of effects that no command asked for. The journal derives from it.
+cdef class EffectSink:
+    cdef int key_deleted(self, int db, const uint8_t* p, Py_ssize_t n, bint lazy) except -1   # lazy: as UNLINK does
+    cdef int fields_deleted(self, int db, bytes key, list fields) except -1
+    cdef int unit_over(self) except -1

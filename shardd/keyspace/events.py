@@ -1,8 +1,9 @@
 """Keyspace events: what a key event is, and who gets to hear of it.
 
-Owns: the classes of events with their letters, and the base class of whoever delivers them. Does not own which event a
-command makes (each handler says it, by Context.notify), those that no command asked for (database.py, expiry.py) nor
-their way to a subscriber (the engine's pub/sub).
+Owns: the classes of events with their letters, and the base classes of whoever delivers them, and of who hears of
+changes that no command asked for (the journal). Does not own which event a command makes (each handler says it, by
+Context.notify), those that no command asked for (database.py, expiry.py) nor their way to a subscriber (the engine's
+pub/sub).
 
     handler  --ctx.notify(NOTIFY_LIST, b"lpush", key)--> Database.notify --mask--> EventSink.event --> subscribers
     database --new, keymiss, expired-------------------------^
@@ -41,7 +42,29 @@ class EventSink:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def event(self, db: cython.int, kind: cython.uint, name: bytes, key: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+    def event(self, db: cython.int, kind: cython.uint, name: bytes, key: const_bytes,
+              n: cython.Py_ssize_t) -> cython.int:
         """Deliver an event of class `kind` about the key of `n` bytes. Must not raise, and must not touch the keyspace:
         its caller may be half-way through a change."""
+        return 0
+
+
+@cython.cclass
+class EffectSink:
+    """Hears of changes that no command asked for: the expiry of keys and of fields, and the eviction of keys."""
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def fields_deleted(self, db: cython.int, key: bytes, fields: list) -> cython.int:
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def key_deleted(self, db: cython.int, p: const_bytes, n: cython.Py_ssize_t, lazy: cython.bint) -> cython.int:
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def unit_over(self) -> cython.int:
+        """What was told so far has nothing to do with what comes."""
         return 0

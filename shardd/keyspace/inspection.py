@@ -284,8 +284,8 @@ def average_ttl_ms(db: Database, start: cython.int = 0) -> int:
 # ---- digests
 
 @cython.cfunc
-def _value_digest(digest: bytes, e: bytep) -> bytes:
-    """Add an entry's type, value and expiry to a digest."""
+def _value_digest(digest: bytes, e: bytep, now_ms: int64_t) -> bytes:
+    """Add an entry's type, value and expiry to a digest; fields past their time are none of the value."""
     type: cython.int = entry_type(e)
     digest = mix(digest, number(type))
     content: object = content_of(e)
@@ -297,10 +297,14 @@ def _value_digest(digest: bytes, e: bytep) -> bytes:
     elif type == TYPE_SET:
         for item in content:
             digest = xor(digest, item)
-    else:
+    elif type == TYPE_ZSET:
         for item in content:
-            second: bytes = b"%.17g" % item[1] if type == TYPE_ZSET else item[1]
-            digest = xor(digest, mix(mix(bytes(20), item[0]), second))
+            digest = xor(digest, mix(mix(bytes(20), item[0]), b"%.17g" % item[1]))
+    else:
+        for field, value, expiry in content:
+            pair: bytes = mix(mix(bytes(20), field), value)
+            if not 0 <= expiry < now_ms:
+                digest = xor(digest, pair if expiry < 0 else xor(pair, b"!!hexpire!!"))
     return xor(digest, b"!!expire!!") if entry_expires(e) else digest
 
 
@@ -308,7 +312,7 @@ def value_digest(db: Database, key: bytes) -> bytes:
     """The digest of a key's value (DEBUG DIGEST-VALUE), 20 bytes; zeros where the key is absent."""
     k: Key
     e: bytep = entry_of(db, cython.address(k), key)
-    return bytes(20) if e == cython.NULL else _value_digest(bytes(20), e)
+    return bytes(20) if e == cython.NULL else _value_digest(bytes(20), e, db.keyspace.now_ms)
 
 
 @cython.final
@@ -317,9 +321,11 @@ class _Digest:
     """The xor of the digests of the keys seen so far."""
     value: object
     broken: object
+    now_ms: int64_t
 
-    def __cinit__(self):
+    def __cinit__(self, now_ms: int64_t):
         self.value = 0
+        self.now_ms = now_ms
 
 
 @cython.cfunc
@@ -328,7 +334,7 @@ def _add_digest(context: cython.p_void, e: bytep) -> cython.int:
     digest: _Digest = cython.cast(_Digest, context)
     try:
         one: bytes = mix(bytes(20), cython.cast(cython.p_char, entry_key(e))[:entry_key_len(e)])
-        one = hashlib.sha1(_value_digest(one, e)).digest()
+        one = hashlib.sha1(_value_digest(one, e, digest.now_ms)).digest()
         digest.value ^= int.from_bytes(one, "big")
     except Exception as error:      # a visitor cannot raise
         digest.broken = error
@@ -347,7 +353,7 @@ def key_digests(databases: list) -> dict:
     for db in databases:
         if not db.used:
             continue
-        digest = _Digest()
+        digest = _Digest(db.keyspace.now_ms)
         for slot in range(SLOT_COUNT):
             if db.slots[slot].t.used:
                 table_walk(cython.address(db.slots[slot].t), _add_digest, cython.cast(cython.p_void, digest))

@@ -1,11 +1,18 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.base.native cimport bytep
-from shardd.structures.table cimport EntryVisitor, Table, pair_head, pair_key_len, pair_value_len
+from shardd.structures.table cimport Table, pair_head, pair_key_len, pair_value_len
 
 # The body of a large hash or set: a table of pairs.
 ctypedef struct Pairs:
     Table t
     uint64_t swept          # chains that pairs_free has emptied
+    uint64_t expiring       # pairs with an expiry
+    int64_t next_expiry     # no pair falls due before this, Unix ms; INT64_MAX where none expires
+    int64_t since           # the earliest expiry that was set since somebody put INT64_MAX here
+
+cdef enum PairExpiry:
+    PAIR_NO_EXPIRY = -1         # a pair without expiry
+    PAIR_KEEP_EXPIRY = -2   # as the pair has it that is there
 
 cdef enum PutPair:
     PAIR_NO_MEMORY = -1
@@ -29,5 +36,7 @@ cdef size_t pairs_bytes(void* body) noexcept
 cdef uint64_t pairs_length(void* body) noexcept nogil
 cdef int pairs_check(void* body) except -1
 cdef bytep pairs_find(Pairs* m, const uint8_t* key, Py_ssize_t n) noexcept nogil        # the pair, or NULL
-cdef int pairs_put(Pairs* m, const uint8_t* key, Py_ssize_t n, const uint8_t* value, Py_ssize_t value_n) noexcept nogil
+cdef int pairs_put(Pairs* m, const uint8_t* key, Py_ssize_t n, const uint8_t* value, Py_ssize_t value_n,
+                   int64_t expiry) noexcept nogil
+cdef int pairs_expire(Pairs* m, const uint8_t* key, Py_ssize_t n, int64_t expiry) noexcept nogil   # of a key that is there
 cdef bint pairs_remove(Pairs* m, const uint8_t* key, Py_ssize_t n) noexcept nogil       # whether it was there

@@ -17,7 +17,7 @@ ctypedef struct Table:
     uint32_t used           # entries
     uint32_t skip           # where in an entry its pair header starts
     uint32_t shape          # changes with every resize: numbers of chains mean nothing from one shape to the next
-    uint32_t spare
+    uint32_t marked         # the owner's: the keyspace counts a slot's hashes with fields that expire
 
 # A pair header: flags, key length, value length; see the essay in table.py.
 cdef enum PairFlag:
@@ -32,6 +32,13 @@ cdef inline uint32_t pair_value_len(const uint8_t* h) noexcept nogil:
 
 cdef inline uint32_t pair_head(const uint8_t* h) noexcept nogil:
     return 4 + ((h[0] & 2) << 2) + ((h[0] & 1) << 3)
+
+cdef inline int64_t pair_expiry(const uint8_t* h) noexcept nogil:
+    # unix time in ms; -1 where there is none
+    return <int64_t> load64(h + 4 + ((h[0] & 2) << 2)) if h[0] & PAIR_EXPIRES else -1
+
+cdef inline bint pair_due(const uint8_t* h, int64_t now_ms) noexcept nogil:
+    return h[0] & PAIR_EXPIRES and <int64_t> load64(h + 4 + ((h[0] & 2) << 2)) < now_ms
 
 ctypedef int (*EntryVisitor)(void* context, bytep entry) noexcept
 

@@ -12,7 +12,8 @@ EVERY = {row.name: row for top in COMMANDS.values() for row in (top, *top.subcom
 NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "cluster|myshardid", "waitaof", "cluster|slot-stats"}
 """What the oracle's 7.0 does not have; the last one is Valkey's."""
 
-NEWER = {"client|maint_notifications"}
+NEWER = {"client|maint_notifications", "hexpire", "hexpireat", "hexpiretime", "hgetdel", "hgetex", "hpersist", "hpexpire",
+         "hpexpireat", "hpexpiretime", "hpttl", "hsetex", "httl", "msetex", "delifeq"}
 """Rows that Redis 7.2 does not have."""
 
 CHANGED_IN_7_2 = {

@@ -12,7 +12,10 @@ from shardd.commands import table
 
 HANDLERS = (handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS | observe.HANDLERS
             | blocking.HANDLERS | joint.TASKS)
-NOT_REDIS_7_2 = {"cluster|slot-stats", "client|maint_notifications"}        # Valkey 8's, Redis 8's
+NOT_REDIS_7_2 = {
+    "cluster|slot-stats", "delifeq",                                        # Valkey's
+    "client|maint_notifications", "hexpire", "hexpireat", "hexpiretime", "hgetdel", "hgetex", "hpersist", "hpexpire",
+    "hpexpireat", "hpexpiretime", "hpttl", "hsetex", "httl", "msetex"}      # Redis 7.4's and 8's
 SHARED, LONG, CONTROL, LENT = range(4)
 # JOIN_ numbers of proxy.merge by what the tips call them
 JOINS = {"agg_sum": 1, "all_succeeded": 2, "one_succeeded": 3, "concatenated": 4, "in order of keys": 5,

@@ -1,0 +1,3 @@
+from shardd.commands.registry cimport Registry
+
+cdef int register_hash_times(Registry registry) except -1
