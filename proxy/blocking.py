@@ -237,7 +237,7 @@ def _seconds(raw: bytes) -> float:
     except ValueError:
         raise CommandError(errors.TIMEOUT_NOT_FLOAT) from None
     if seconds < 0:
-        raise CommandError(errors.PAUSE_NEGATIVE)
+        raise CommandError(errors.TIMEOUT_NEGATIVE)
     if not seconds * 1000 < 2**63:
         raise CommandError(errors.TIMEOUT_OUT_OF_RANGE)
     return seconds

@@ -257,14 +257,17 @@ def client_caching(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 def client_unblock(server: Any, client: Any, args: list[bytes]) -> Any:
-    """CLIENT UNBLOCK id [TIMEOUT|ERROR]: no command blocks, so there is never anybody to unblock."""
+    """CLIENT UNBLOCK id [TIMEOUT|ERROR]: 1 where that client was blocked."""
     if len(args) > 4:
         raise CommandError(errors.subcommand_syntax(args[0], args[1]))
-    if len(args) == 4 and args[3].lower() not in (b"timeout", b"error"):
+    reason = args[3].lower() if len(args) == 4 else b"timeout"
+    if reason not in (b"timeout", b"error"):
         raise CommandError(errors.UNBLOCK_REASON)
-    if parse_integer(args[2]) is None:
+    number = parse_integer(args[2])
+    if number is None:
         raise CommandError(errors.NOT_INTEGER)
-    return 0
+    blocked = server.clients.by_id.get(number)
+    return int(blocked is not None and blocked.unblock(reason == b"error"))
 
 
 # --- CLIENT: waiting ----------------------------------------------------------------------------------------------
@@ -280,7 +283,7 @@ def client_pause(server: Any, client: Any, args: list[bytes]) -> Any:
     if time_ms is None:
         raise CommandError(errors.PAUSE_NOT_INTEGER)
     if time_ms < 0:
-        raise CommandError(errors.PAUSE_NEGATIVE)
+        raise CommandError(errors.TIMEOUT_NEGATIVE)
     server.pause.start(time_ms, kind)
     return OK
 
@@ -504,7 +507,7 @@ def client_help(server: Any, client: Any, args: list[bytes]) -> Any:
         "TRACKINGINFO",
         "    How keys of this connection are tracked: not at all.",
         "UNBLOCK <client-id> [TIMEOUT|ERROR]",
-        "    End the waiting of a connection; none waits.",
+        "    End the waiting of a blocked connection, as at its time-out or with an error.",
         "UNPAUSE",
         "    End a pause.",
     ])

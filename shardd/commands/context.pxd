@@ -1,10 +1,14 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
-from shardd.keyspace.database cimport Database, Key, Keyspace
+from shardd.keyspace.database cimport Database, Key, KeyObserver, Keyspace
 from shardd.journal.stream cimport Stream
 from shardd.net.channels cimport Channels
 from shardd.net.client cimport Client
 from shardd.wire.reply cimport Reply
 from shardd.wire.request cimport Arg
+
+# Who lets a client wait for keys: engine.blocking derives from it.
+cdef class Waits(KeyObserver):
+    cdef int wait(self, Context ctx, Arg* argv, int argc, int first, int count, uint32_t type, int64_t timeout_ms) except -1
 
 # What a command sees while it runs. One per process; dispatch fills it in before each command.
 cdef class Context:
@@ -19,6 +23,7 @@ cdef class Context:
     cdef bint rewritten                 # the handler told the journal what happened, in its own words
     cdef bint failed                    # the reply is an error
     cdef readonly bint in_exec          # it runs within a transaction, so that it must not wait
+    cdef Waits waits
     cdef public object on_error         # called with the text of each error reply
     cdef readonly Py_ssize_t bulk_max            # proto-max-bulk-len, bytes
     cdef public bint lazy_delete        # lazyfree-lazy-user-del

@@ -12,10 +12,26 @@ handler tells them. An event is told after the change it is about, and while the
 not be those of an entry that has gone.
 """
 import cython
-from cython.cimports.shardd.keyspace.database import Key, key_init
+from cython.cimports.libc.stdint import int64_t, uint32_t
+from cython.cimports.shardd.keyspace.database import Key, KeyObserver, key_init
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import limits
+
+
+@cython.cclass
+class Waits(KeyObserver):
+    """Lets a client wait until a key holds what its command needs."""
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def wait(self, ctx: Context, argv: cython.pointer(Arg), argc: cython.int, first: cython.int, count: cython.int,
+             type: uint32_t, timeout_ms: int64_t) -> cython.int:
+        """The running command found nothing: its client waits until one of the keys argv[first:first + count] holds a
+        value of `type` (an entry's). The command is then run again from the start, with the same arguments; it may wait
+        again, without a new time-out. Nothing must have been replied. timeout_ms: 0 for ever; at its end, and where the
+        command is part of a transaction, the reply is a null array."""
+        return 0
 
 
 @cython.final

@@ -28,12 +28,13 @@ ALLOCATOR: Final = "shardd"
 def clients(server: Any) -> Facts:
     """The section `clients`."""
     _, most_in, most_out = info.client_buffers(server)
+    blocking, watches = server.dispatcher.blocking, server.dispatcher.multi.watches
     return {
         "connected_clients": len(server.clients), "cluster_connections": 0, "maxclients": server.config["maxclients"],
-        "client_recent_max_input_buffer": most_in, "client_recent_max_output_buffer": most_out, "blocked_clients": 0,
-        "tracking_clients": 0, "watching_clients": server.dispatcher.multi.watches.clients, "clients_in_timeout_table": 0,
-        "total_watched_keys": server.dispatcher.multi.watches.keys,
-        "total_blocking_keys": 0,
+        "client_recent_max_input_buffer": most_in, "client_recent_max_output_buffer": most_out,
+        "blocked_clients": blocking.clients + len(server.dispatcher.postponed), "tracking_clients": 0,
+        "watching_clients": watches.clients, "clients_in_timeout_table": blocking.timed,
+        "total_watched_keys": watches.keys, "total_blocking_keys": blocking.keys,
         "total_blocking_keys_on_nokey": 0,
     }
 

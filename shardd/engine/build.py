@@ -1,6 +1,7 @@
 """Which commands this engine has: the one place where families are registered."""
 from typing import Any
 
+from cython.cimports.shardd.commands.blocking import register_blocking, register_wait_keys
 from cython.cimports.shardd.commands.expire import register_expire
 from cython.cimports.shardd.commands.hash_times import register_hash_times
 from cython.cimports.shardd.commands.hashes import register_hashes
@@ -36,6 +37,7 @@ def build_registry(server: Any) -> None:
     register_lists(registry)
     register_sort(registry)
     register_zsets(registry)
+    register_blocking(registry)
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)
@@ -49,3 +51,4 @@ def build_registry(server: Any) -> None:
     for row, handler in internal.rows():
         registry.add_row(row, handler)
     register_guests(registry)
+    register_wait_keys(registry)

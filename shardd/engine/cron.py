@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shardd.base import limits
-from shardd.base.clock import mono_us, now_ms, thread_cpu_us
+from shardd.base.clock import mono_ms, mono_us, now_ms, thread_cpu_us
 
 _WORK_PERCENT = 25
 _WORK_PERCENT_PER_EFFORT = 2
@@ -27,6 +27,8 @@ class Cron:
         self.server, self.loop = server, loop
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._unswept_s = 0.0
+        self._wait_due_ms = 0       # the time-out that a timer is set for, monotonic; 0: none is
+        server.dispatcher.blocking.on_deadline = self._wait_until
 
     def start(self) -> None:
         """Begin; the first turn is one period from now."""
@@ -95,11 +97,29 @@ class Cron:
         server.check_cluster()
         server.dispatcher.hold.check()
         server.pause.check()
+        server.dispatcher.end_of_batch()        # what a hold or a pause had held back
         if self._unswept_s > 0.999:
             self._unswept_s = 0.0
             server.limits.sweep()
         if "work" not in self._handles:
             self._do_work()
+
+    def _wait_until(self, due_ms: int) -> None:
+        """The earliest time-out of a blocked client is then."""
+        if not self._wait_due_ms or due_ms < self._wait_due_ms:
+            if self._wait_due_ms:
+                self._handles.pop("wait").cancel()
+            self._wait_due_ms = due_ms
+            self._later("wait", max(0, due_ms - mono_ms()) / 1000, self._end_waits)
+
+    def _end_waits(self) -> None:
+        self._wait_due_ms = 0
+        del self._handles["wait"]
+        dispatcher = self.server.dispatcher
+        next_ms = dispatcher.blocking.time_out(mono_ms())
+        dispatcher.end_of_batch()
+        if next_ms:
+            self._wait_until(next_ms)
 
     def _expire(self) -> bool:
         """One step of expiry; whether there is more."""

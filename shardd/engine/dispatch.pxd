@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.commands.context cimport Context
 from shardd.commands.registry cimport Command, Registry
+from shardd.engine.blocking cimport Blocking, Waiter
 from shardd.engine.delivery cimport Delivery
 from shardd.engine.kept cimport Request as KeptRequest
 from shardd.engine.multi cimport Multi
@@ -24,6 +25,8 @@ cdef class Dispatcher(Delivery):
     cdef readonly RequestParser parser
     cdef readonly SlotStats slot_stats
     cdef readonly Multi multi
+    cdef readonly Blocking blocking
+    cdef bint running_kept              # the running command is not the parser's
     cdef Py_ssize_t exec_start          # where EXEC's reply begins
     cdef Py_ssize_t kept_raw_bytes      # what the running command was when it was queued
     cdef int only_queued                # commands of this batch that were queued, not run
@@ -44,7 +47,7 @@ cdef class Dispatcher(Delivery):
     cdef public Client holder           # only this client is served, None: all are (engine.hold)
     cdef public object hold             # engine.hold.Hold
     cdef public int paused              # CLIENT PAUSE: 0, PAUSE_WRITE or PAUSE_ALL of net.pause
-    cdef dict postponed                 # id -> client whose next command waits for its end
+    cdef readonly dict postponed                 # id -> client whose next command waits for its end
     cdef public bint cluster            # slots are checked
     cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads
     cdef public bint channels_when_down # shard channels are served while the cluster is down
@@ -52,7 +55,12 @@ cdef class Dispatcher(Delivery):
     cdef uint8_t[16384] owned           # 1 where the slot is ours
     cdef public object topology         # cluster.topology.Topology or None
     cdef public object announce         # callable(client, slot) -> the error of a slot that is not ours
+    cdef int adopt(self, Client client) except -1
     cdef int run(self, Client client) except -1
+    cdef int serve_blocked(self, Client running) except -1
+    cdef int run_again(self, Waiter waiter) except -1
+    cdef int end_wait(self, Waiter waiter) except -1
+    cdef int go_on(self, Client client, unsigned int before) except -1
     cdef int plan(self, int first, int count) except -1
     cdef int run_from(self, Client client, int first, int end) except -1
     cdef bint is_full(self, Client client) noexcept

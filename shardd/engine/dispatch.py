@@ -17,7 +17,7 @@ when all keys of the batch are asked for before the first command runs.
 A handler that raises CommandError, or MemoryError, has its reply replaced by the error; the others are not affected.
 """
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import ticks_per_us, unix_ms
@@ -27,6 +27,7 @@ from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import (
     CMD_CONTAINER, CMD_DENYOOM, CMD_ENDS_MULTI, CMD_EXEC, CMD_MOVABLE, CMD_NO_AUTH, CMD_NO_MULTI, CMD_NOT_QUEUED,
     CMD_PUBSUB, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, Command, Registry, count_latency)
+from cython.cimports.shardd.engine.blocking import Blocking, Waiter
 from cython.cimports.shardd.engine.delivery import Delivery
 from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.kept import Kept, kept_args
@@ -89,6 +90,7 @@ class Dispatcher(Delivery):
         self.server = context.server
         self.slot_stats = SlotStats()
         self.channels = context.channels
+        self.blocking = Blocking(context, registry)
         self.multi = Multi(Watches(self.keyspace), context.server.limits)
         self.parser = RequestParser()
         self.due = []
@@ -111,6 +113,7 @@ class Dispatcher(Delivery):
         for slot in range(16384):
             self.owned[slot] = owned[slot]
         self.multi.watches.slots_gone(self.owned)
+        self.blocking.slots_gone(owned, self.announce)
 
     def drop_shard_channels(self) -> None:
         """Who listens to a shard channel whose slot is no longer ours is told that it does not, as in Redis."""
@@ -171,6 +174,16 @@ class Dispatcher(Delivery):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def adopt(self, client: Client) -> cython.int:
+        """What runs now is this client's."""
+        self.context.client = client
+        self.context.db = self.keyspace.databases[client.db]
+        self.reply.resp = client.resp
+        self.keyspace.no_touch = (client.flags & ClientFlag.NO_TOUCH) != 0
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def run(self, client: Client) -> cython.int:
         """Run all requests that the parser found, in order. Stops early, before number `next`, where the connection is
         to be closed, or a proxy does not take its replies."""
@@ -180,10 +193,7 @@ class Dispatcher(Delivery):
         self.read_clock()
         self.next = 0
         self.ran = cython.NULL
-        context.client = client
-        context.db = self.keyspace.databases[client.db]
-        self.reply.resp = client.resp
-        self.keyspace.no_touch = (client.flags & ClientFlag.NO_TOUCH) != 0
+        self.adopt(client)
         while self.next < total:
             end = self.next + BATCH if total - self.next > BATCH else total
             self.plan(self.next, end - self.next)
@@ -200,7 +210,7 @@ class Dispatcher(Delivery):
                 self.next += 1
             if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
                 break
-            if self.is_full(client):
+            if self.is_full(client) or client.flags & ClientFlag.BLOCKED:
                 break
         if self.ran != cython.NULL:
             client.last_command = self.registry.full_names[self.ran.index]
@@ -299,7 +309,9 @@ class Dispatcher(Delivery):
                     context.journal.unit_over()
             if client.flags:
                 self.settle_flags(client, flags)
-                if client.flags & ClientFlag.CLOSE_AFTER_REPLY:
+                if client.flags & ClientFlag.KEYS_READY:
+                    self.serve_blocked(client)
+                if client.flags & (ClientFlag.CLOSE_AFTER_REPLY | ClientFlag.BLOCKED):
                     self.next += 1
                     return 0
             if reply.len >= FLUSH_BYTES:
@@ -350,12 +362,15 @@ class Dispatcher(Delivery):
         now: uint64_t = ticks()
         spent: uint64_t = now - self.started
         self.started = now
+        if self.context.failed:
+            if client.flags & ClientFlag.BLOCKED:
+                self.blocking.waiter_of(client).ticks = spent       # the rest comes when it is over
+                return 0
+            c.failed += 1
         c.calls += 1
         c.ticks += spent
         if stats.tracking:
             count_latency(c, stats.ns(spent))
-        if self.context.failed:
-            c.failed += 1
         if self.slot_stats.enabled:
             self.count_slots(client, p, argv, argc, spent)
         if spent > stats.slow_ticks and stats.note_slow(client, c, argv, argc, spent) \
@@ -377,31 +392,14 @@ class Dispatcher(Delivery):
     @cython.exceptval(-1, check=False)
     def count_slots(self, client: Client, p: planned_p, argv: arg_p, argc: cython.int,
                     spent: uint64_t) -> cython.int:
-        """Count a command's cost for its slot. Only an internal one may have keys of several: they get equal parts, and
-        the first one the rest."""
-        c: command_p = p.command
-        i: cython.int
-        bytes_in: uint64_t = self.kept_raw_bytes if self.context.in_exec else self.parser.requests[self.next].raw_n
+        """Count a command's cost for its slot."""
+        bytes_in: uint64_t = self.kept_raw_bytes if self.running_kept else self.parser.requests[self.next].raw_n
         bytes_out: uint64_t = self.reply.len - self.reply_start
-        places: list
         if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
             bytes_out = 0
-        if p.keyed and (not client.flags & ClientFlag.INTERNAL or c.first_key == c.last_key):
-            self.slot_stats.add(p.key.slot, spent, bytes_in, bytes_out)
-            return 0
-        if not p.keyed and not c.flags & CMD_MOVABLE:
-            return 0
-        places = table.route_keys(self.registry.rows[c.index], [arg_bytes(argv + i) for i in range(argc)])
-        if not places:
-            return 0
-        if not client.flags & ClientFlag.INTERNAL:
-            del places[1:]
-        parts: uint64_t = len(places)
-        for i in places:
-            self.slot_stats.add(key_slot(argv[i].p, argv[i].n), spent // parts, bytes_in // parts, bytes_out // parts)
-        i = places[0]
-        self.slot_stats.add(key_slot(argv[i].p, argv[i].n), spent % parts, bytes_in % parts, bytes_out % parts)
-        return 0
+        return self.slot_stats.count(
+            p.command, self.registry.rows[p.command.index], client.flags & ClientFlag.INTERNAL != 0, argv, argc, spent,
+            bytes_in, bytes_out)
 
     # ---- replies
 
@@ -693,6 +691,7 @@ class Dispatcher(Delivery):
         start: cython.Py_ssize_t = self.reply.len
         self.reply_start = start
         self.kept_raw_bytes = request.raw_bytes
+        self.running_kept = True
         self.context.failed = False
         self.plan_kept(request, cython.address(planned))
         try:
@@ -701,7 +700,101 @@ class Dispatcher(Delivery):
             self.fail(client, cython.address(planned), kept_args(request), request.argc, start, error.text)
         except MemoryError:
             self.fail(client, cython.address(planned), kept_args(request), request.argc, start, errors.OOM_ALLOCATION)
+        self.running_kept = False
         if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP) and not client.flags & ClientFlag.PUSHED:
             self.reply.truncate(start)
         client.flags &= ~cython.cast(cython.uint, ClientFlag.PUSHED)
         return 0
+
+    # ---- blocked clients (engine.blocking)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def serve_blocked(self, running: Client | None) -> cython.int:
+        """Serve who waits for keys that have come, and tell those whose wait is over. running: the client whose command
+        has just ended, which goes on behind this; what it was replied is complete."""
+        waiter: Waiter
+        if running is not None:
+            running.flags &= ~cython.cast(cython.uint, ClientFlag.KEYS_READY)
+            self.hand_in(running)
+        while True:
+            waiter = self.blocking.next_ended()
+            if waiter is None:
+                break
+            self.end_wait(waiter)
+        # in a hold nobody else's command runs; in a pause none of a client's
+        while self.holder is None and not self.paused:
+            waiter = self.blocking.next_ready()
+            if waiter is None:
+                break
+            self.run_again(waiter)
+        if running is not None:
+            self.adopt(running)
+            self.started = ticks()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def run_again(self, waiter: Waiter) -> cython.int:
+        """A key that a client was blocked on has come: its command is checked and run as if it had been sent now, and
+        counted with the time that it took before."""
+        client: Client = waiter.client
+        request: kept_p = waiter.kept.first
+        planned: Planned
+        flags: cython.uint
+        self.blocking.leave(waiter)
+        self.adopt(client)
+        flags = client.flags
+        self.plan_kept(request, cython.address(planned))
+        self.context.failed = False
+        self.reply_start = self.reply.len
+        self.started = ticks() - waiter.ticks
+        self.blocking.again = waiter
+        try:
+            if not self.refused(client, cython.address(planned), kept_args(request), request.argc):
+                self.run_kept(client, request)
+        finally:
+            self.blocking.again = None
+        if self.journal.active:
+            self.journal.unit_over()
+        return self.go_on(client, flags)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def end_wait(self, waiter: Waiter) -> cython.int:
+        """A client is blocked no more, but was not served: it is told so."""
+        client: Client = waiter.client
+        c: command_p = waiter.kept.first.command
+        client.flags &= ~cython.cast(cython.uint, ClientFlag.BLOCKED)
+        self.reply.resp = client.resp
+        self.reply_start = self.reply.len
+        c.calls += 1
+        c.ticks += waiter.ticks
+        if self.stats.tracking:
+            count_latency(c, self.stats.ns(waiter.ticks))
+        if waiter.error is None:
+            self.reply.null_array()
+        else:
+            c.failed += 1
+            self.reply.error(waiter.error)
+            self.stats.count_error(waiter.error)
+        return self.go_on(client, client.flags)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def go_on(self, client: Client, before: cython.uint) -> cython.int:
+        """A client's blocking command is over, or has blocked again: its reply is due, and what it sent since is fed."""
+        client.flags &= ~cython.cast(cython.uint, ClientFlag.KEYS_READY)
+        if client.flags:
+            self.settle_flags(client, before)
+        self.hand_in(client)
+        if not client.flags & ClientFlag.BLOCKED:
+            client.transport.pause_reading()
+            client.transport.resume_reading()       # feeds what is left over
+        return 0
+
+    def end_of_batch(self) -> None:
+        """The reactor has served all that were ready: nothing stays undone, and the replies leave."""
+        if self.blocking.is_pending():
+            self.serve_blocked(None)
+        self.send_all()

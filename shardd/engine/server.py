@@ -89,7 +89,7 @@ class Server:
         self.evictor.latency = self.latency
         self.pause = Pause(self.dispatcher)
         self.reactor = Reactor()
-        self.reactor.after_batch = self.dispatcher.send_all
+        self.reactor.after_batch = self.dispatcher.end_of_batch
         self.evictor.reactor = self.reactor
         self.topology: Topology | None = None
         self.built: frozenset[str] = frozenset()

@@ -12,4 +12,5 @@ cdef class Session(Client):
     cdef int foresee(self, uint8_t* p, Py_ssize_t n) noexcept
     cdef Py_ssize_t serve(self, uint8_t* p, Py_ssize_t n) except -1
     cdef Py_ssize_t wait(self, uint8_t* p) except -1
+    cdef Py_ssize_t stay(self, Py_ssize_t n) except -1
     cdef int protocol_error(self) except -1

@@ -23,6 +23,14 @@ FORESEEN_MAX = cython.declare(cython.int, 512)          # of all: their lines of
 LARGE_INPUT = cython.declare(cython.Py_ssize_t, limits.QUERY_BUFFER_BYTES_MIN)      # below it no limit has to be asked
 
 
+@cython.cfunc
+@cython.inline
+@cython.overflowcheck(False)
+@cython.exceptval(check=False)
+def _offset(at: cython.pointer(uint8_t), start: cython.pointer(uint8_t)) -> cython.Py_ssize_t:
+    return at - start
+
+
 @cython.final
 @cython.cclass
 class Session(Client):
@@ -65,6 +73,8 @@ class Session(Client):
         dispatcher.foreseen_at = self.ahead_at if self.ahead_turn == dispatcher.turn else 0
         dispatcher.foreseen_end = self.ahead_end if self.ahead_turn == dispatcher.turn else 0
         self.ahead_end = self.ahead_at = 0
+        if self.flags & ClientFlag.BLOCKED:
+            return self.stay(n)
         if dispatcher.holder is not None and dispatcher.holder is not self:
             dispatcher.hold.hold_back(self)
             return 0
@@ -95,6 +105,13 @@ class Session(Client):
                 if self.transport.closing:
                     dispatcher.forget()
                     return n
+                if self.flags & ClientFlag.BLOCKED:
+                    dispatcher.hand_in(self)
+                    if dispatcher.next < dispatcher.parser.count:
+                        used = _offset(dispatcher.parser.requests[dispatcher.next].raw, p)
+                    input_state_clear(cython.address(self.input))
+                    self.stay(n - used)
+                    return used
                 if dispatcher.next < dispatcher.parser.count:
                     return self.wait(p)
             if dispatcher.parser.error is not None:
@@ -219,7 +236,22 @@ class Session(Client):
         input_state_clear(cython.address(self.input))
         dispatcher.hand_in(self)
         self.transport.pause_reading()
-        return cython.cast(cython.Py_ssize_t, rest) - cython.cast(cython.Py_ssize_t, p)
+        return _offset(rest, p)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def stay(self, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """What is behind a command that blocks stays where it is, as far as a client may send ahead; 0. It is read on, so
+        that the client's end is noticed."""
+        if n > LARGE_INPUT and n > self.limits.query_buffer_bytes_max:
+            self.dispatcher.stats.query_limit_closes += 1
+            self.limits.log_query_buffer(self, n)
+            self.transport.close("client-query-buffer-limit")
+        return 0
+
+    def unblock(self, failing: bool) -> bool:
+        """CLIENT UNBLOCK: whether the client was blocked."""
+        return self.dispatcher.blocking.unblock(self, failing)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -235,6 +267,7 @@ class Session(Client):
         self.dispatcher.forget_postponed(self)
         self.dispatcher.channels.leave_all(self)
         self.dispatcher.multi.discard(self)
+        self.dispatcher.blocking.forget(self)
         input_state_clear(cython.address(self.input))
         if self.registry is not None:
             self.registry.discard(self)

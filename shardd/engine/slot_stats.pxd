@@ -1,6 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from shardd.commands.context cimport Context
-from shardd.commands.registry cimport Registry
+from shardd.commands.registry cimport Command, Registry
+from shardd.wire.request cimport Arg
 
 ctypedef struct SlotUse:
     uint64_t ticks, bytes_in, bytes_out
@@ -18,6 +19,8 @@ cdef class SlotStats:
         one.ticks += ticks
         one.bytes_in += bytes_in
         one.bytes_out += bytes_out
+    cdef int count(self, Command* c, object row, bint internal, Arg* argv, int argc, uint64_t spent, uint64_t bytes_in,
+                   uint64_t bytes_out) except -1
     cdef uint64_t figure(self, int metric, uint32_t slot, uint32_t keys) noexcept
     cdef int tell(self, Context ctx, uint32_t slot, uint32_t keys) except -1
 

@@ -14,14 +14,15 @@ from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import ticks_per_us
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
-from cython.cimports.shardd.commands.registry import Registry
+from cython.cimports.shardd.commands.registry import CMD_MOVABLE, Command, Registry
 from cython.cimports.shardd.engine.slot_stats import Ranked, SlotUse
 from cython.cimports.shardd.keyspace.database import Database
+from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import limits
-from shardd.commands import cluster
+from shardd.commands import cluster, table
 
 arg_p = cython.typedef(cython.pointer(Arg))
 ranked_p = cython.typedef(cython.pointer(Ranked))
@@ -52,6 +53,31 @@ class SlotStats:
             if self.use == cython.NULL:
                 raise MemoryError
         self.enabled = on
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def count(self, c: cython.pointer(Command), row: object, internal: cython.bint, argv: cython.pointer(Arg),
+              argc: cython.int, spent: uint64_t, bytes_in: uint64_t, bytes_out: uint64_t) -> cython.int:
+        """Count a command's cost for its slot. Only an internal one may have keys of several: they get equal parts, and
+        the first one the rest."""
+        i: cython.int = c.first_key
+        places: list
+        if 0 < i < argc and (not internal or c.first_key == c.last_key):
+            self.add(key_slot(argv[i].p, argv[i].n), spent, bytes_in, bytes_out)
+            return 0
+        if not 0 < i < argc and not c.flags & CMD_MOVABLE:
+            return 0
+        places = table.route_keys(row, [arg_bytes(argv + i) for i in range(argc)])
+        if not places:
+            return 0
+        if not internal:
+            del places[1:]
+        parts: uint64_t = len(places)
+        for i in places:
+            self.add(key_slot(argv[i].p, argv[i].n), spent // parts, bytes_in // parts, bytes_out // parts)
+        i = places[0]
+        self.add(key_slot(argv[i].p, argv[i].n), spent % parts, bytes_in % parts, bytes_out % parts)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(check=False)

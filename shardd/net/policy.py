@@ -176,7 +176,7 @@ class ConnectionLimits:
                 sent[client.id] = transport.bytes_out
                 if transport.bytes_out != self._sent.get(client.id):
                     client.active_ms = now_ms
-            elif transport.reading_paused:
+            elif transport.reading_paused or client.flags & ClientFlag.BLOCKED:
                 client.active_ms = now_ms       # it waits for us: for an engine, or for the end of CLIENT PAUSE
             if client.flags & ClientFlag.PUBSUB:
                 continue                        # it listens
