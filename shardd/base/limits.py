@@ -103,6 +103,10 @@ EVICTION_TURN_US: Final = 2_500
 """Time for evictions in one turn of the reactor: half of the longest pause that is allowed. A pipeline of 64 commands that
 each took the 500 us of one call would be a pause of 32 ms."""
 
+EVICTION_SAMPLES_MAX: Final = 64
+"""Most keys of a database that one eviction looks at, whatever maxmemory-samples says: more choose no better, and each
+may be a wait for memory."""
+
 SCAN_COUNT_DEFAULT: Final = 10
 """Keys that one SCAN looks at where COUNT does not say, as in Redis."""
 

@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 
 from shardd.base import limits
 from shardd.base.limits import PORT_MAX
-from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName,
-                                      HostName, Int, KeyEvents, Kind, Memory, Octal, Percentiles, Save, SocketPath, String, Words)
+from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Flags,
+                                      HostName, Int, KeyEvents, Kind, Memory, Octal, Percentiles, Save, SocketPath, String, TitleTemplate,
+                                      Words)
 from shardd.base.shares import even
 
 INT_MAX: Final = 2**31 - 1
@@ -40,7 +41,8 @@ class Option(NamedTuple):
     heading in conf/shardd.conf; readers: the programs that read it; mutable: CONFIG SET may change it; protected:
     only where enable-protected-configs allows; sensitive: its value never goes into a log; aliases: other names;
     only: the values accepted, as text, with the reason for refusing any other; idle: accepted without effect;
-    shared_out: of a tree this is the whole, and the supervisor and the proxies give each engine a share.
+    shared_out: of a tree this is the whole, and the supervisor and the proxies give each engine a share; hidden: CONFIG
+    GET shows it only by its full name, as Redis does with what is for its own tests.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Option(NamedTuple):
     reason: str = ""
     idle: bool = False
     shared_out: bool = False
+    hidden: bool = False
 
 
 def _network() -> list[Option]:
@@ -87,8 +90,35 @@ def _network() -> list[Option]:
         Option("client-output-buffer-limit", BufferLimits(), "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
                "Unsent reply bytes at which a client is closed: class, hard limit, soft limit, seconds above the soft "
                "limit.", section, SERVERS),
+        Option("bind-source-addr", String(), "", "Address of outgoing connections; no effect, there are none.", section,
+               SERVERS, idle=True),
+        Option("socket-mark-id", Int(0, 2**32 - 1), "0", "Mark on listening sockets for the packet filter; no effect yet.",
+               section, ALL, mutable=False, idle=True),
+    ]
+
+
+def _tls() -> list[Option]:
+    section = "tls"
+    reason = NOT_YET + "there is no TLS"
+    off = "About TLS; no effect before it exists."
+
+    def text(name: str, sensitive: bool = False) -> Option:
+        return Option(name, String(), "", off, section, SERVERS, sensitive=sensitive, idle=True)
+
+    return [
         Option("tls-port", Int(0, PORT_MAX), "0", "TCP port for TLS clients.", section, SERVERS, mutable=False,
-               only=("0",), reason=NOT_YET + "there is no TLS listener"),
+               only=("0",), reason=reason),
+        Option("tls-cluster", Bool(), "no", "TLS between nodes.", section, SERVERS, only=("no",), reason=reason),
+        Option("tls-replication", Bool(), "no", "TLS to the primary.", section, SERVERS, only=("no",), reason=reason),
+        Option("tls-auth-clients", Enum("no", "yes", "optional"), "yes", off, section, SERVERS, idle=True),
+        *map(text, ("tls-cert-file", "tls-key-file")), text("tls-key-file-pass", True),
+        *map(text, ("tls-client-cert-file", "tls-client-key-file")), text("tls-client-key-file-pass", True),
+        *map(text, ("tls-dh-params-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-protocols", "tls-ciphers",
+                    "tls-ciphersuites")),
+        Option("tls-prefer-server-ciphers", Bool(), "no", off, section, SERVERS, idle=True),
+        Option("tls-session-caching", Bool(), "yes", off, section, SERVERS, idle=True),
+        Option("tls-session-cache-size", Int(0, INT_MAX), "20480", off, section, SERVERS, idle=True),
+        Option("tls-session-cache-timeout", Int(0, INT_MAX), "300", off, section, SERVERS, idle=True),
     ]
 
 
@@ -105,6 +135,8 @@ def _security() -> list[Option]:
                mutable=False, only=("no",), reason="modules are not supported"),
         Option("aclfile", String(), "", "File of ACL users.", section, SERVERS, mutable=False, only=("",),
                reason=NOT_YET + "the only user is default, with requirepass"),
+        Option("acl-pubsub-default", Enum("allchannels", "resetchannels"), "resetchannels", "Which channels a new user may "
+               "use; no effect, there is one user.", section, ENGINE, idle=True),
         Option("acllog-max-len", Int(0, INT64_MAX), "128", "Length of the ACL log.", section, SERVERS, idle=True),
     ]
 
@@ -149,8 +181,8 @@ def _process() -> list[Option]:
         Option("crash-memcheck-enabled", Bool(), "yes", "Test the memory after a crash; no effect.", section, ALL,
                idle=True),
         Option("set-proc-title", Bool(), "yes", "Show role and address in the process's title; no effect yet.", section,
-               ALL, idle=True),
-        Option("proc-title-template", String(), "{title} {listen-addr} {server-mode}", "How that title is made; no "
+               ALL, mutable=False, idle=True),
+        Option("proc-title-template", TitleTemplate(), "{title} {listen-addr} {server-mode}", "How that title is made; no "
                "effect yet.", section, ALL, idle=True),
         Option("always-show-logo", Bool(), "no", "Accepted for redis.conf's sake; there is no logo.", section,
                SUPERVISOR, mutable=False, idle=True),
@@ -161,6 +193,12 @@ def _process() -> list[Option]:
         Option("hz", Clamped(limits.HZ_MIN, limits.HZ_MAX), "10", "Background ticks of an engine per second.", section,
                SERVERS),
         Option("dynamic-hz", Bool(), "yes", "More ticks while an engine has many clients.", section, ENGINE),
+        Option("ignore-warnings", String(), "", "Checks of the host that do not keep the server from starting; no "
+               "effect, none does.", section, SERVERS, idle=True),
+        *(Option(f"shutdown-on-{signal}", Flags("save", "nosave", "now", "force", apart=("save", "nosave"),
+                                                reason="shutdown options SAVE and NOSAVE can't be used simultaneously"),
+                 "default", "How such a signal shuts down; no effect before there are snapshots and replicas.", section,
+                 ENGINE, idle=True) for signal in ("sigint", "sigterm")),
         Option("shutdown-timeout", Int(0, INT_MAX), "10", "Seconds SHUTDOWN waits for replicas.", section, ENGINE,
                idle=True),
     ]
@@ -179,7 +217,7 @@ def _memory() -> list[Option]:
                shared_out=True),
         Option("maxmemory-policy", Enum(*policies), "noeviction", "What goes when maxmemory is "
                "reached.", section, ENGINE),
-        Option("maxmemory-samples", Int(1, 64), "5", "Keys of each database that are sampled for an "
+        Option("maxmemory-samples", Int(1, INT_MAX), "5", "Keys of each database that are sampled for an "
                "eviction.", section, ENGINE),
         Option("maxmemory-eviction-tenacity", Int(0, 100), "10", "How long one command may evict: 0 not at all, 10 "
                "500 us, 100 as long as it takes.", section, ENGINE),
@@ -227,7 +265,7 @@ def _encodings() -> list[Option]:
     return [
         Option("hash-max-listpack-entries", Int(0, INT64_MAX), "512", "Fields of a packed hash.", section, ENGINE,
                aliases=("hash-max-ziplist-entries",)),
-        Option("hash-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed hash's longest field or value.",
+        Option("hash-max-listpack-value", Memory(0, INT64_MAX), "64", "Bytes of a packed hash's longest field or value.",
                section, ENGINE, aliases=("hash-max-ziplist-value",)),
         Option("list-max-listpack-size", Int(-INT_MAX - 1, INT_MAX), "-2", "Elements, or (negative) class of size, of a "
                "packed list and of a node of another one.", section, ENGINE, aliases=("list-max-ziplist-size",)),
@@ -236,14 +274,14 @@ def _encodings() -> list[Option]:
         Option("set-max-intset-entries", Int(0, INT64_MAX), "512", "Members of a set kept as sorted integers.", section,
                ENGINE),
         Option("set-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of another packed set.", section, ENGINE),
-        Option("set-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed set's longest member.", section,
+        Option("set-max-listpack-value", Memory(0, INT64_MAX), "64", "Bytes of a packed set's longest member.", section,
                ENGINE),
         Option("zset-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of a packed sorted set.", section, ENGINE,
                aliases=("zset-max-ziplist-entries",)),
-        Option("zset-max-listpack-value", Int(0, INT64_MAX), "64", "Bytes of a packed sorted set's longest member.",
+        Option("zset-max-listpack-value", Memory(0, INT64_MAX), "64", "Bytes of a packed sorted set's longest member.",
                section, ENGINE, aliases=("zset-max-ziplist-value",)),
-        size("hll-sparse-max-bytes", "3000"),
-        size("stream-node-max-bytes", "4096"),
+        Option("hll-sparse-max-bytes", Memory(0, INT64_MAX), "3000", where, section, ENGINE, idle=True),
+        Option("stream-node-max-bytes", Memory(0, INT64_MAX), "4096", where, section, ENGINE, idle=True),
         size("stream-node-max-entries", "100"),
     ]
 
@@ -301,9 +339,11 @@ def _cluster() -> list[Option]:
         Option("cluster-allow-reads-when-down", Bool(), "no", "Read even while all keys are refused.", section, ENGINE),
         Option("cluster-node-timeout", Int(0, INT64_MAX), "15000", "Milliseconds after which an engine that does not "
                "answer counts as down.", section, ALL),
+        Option("cluster-config-file", String(), "nodes.conf", "Where a node keeps what it knows of the cluster; no effect, "
+               "the supervisor keeps the topology in dir.", section, SERVERS, mutable=False, idle=True),
         Option("cluster-port", Int(0, PORT_MAX), "0", no_bus, section, SERVERS, mutable=False, idle=True),
         Option("cluster-announce-bus-port", Int(0, PORT_MAX), "0", no_bus, section, SERVERS, idle=True),
-        Option("cluster-link-sendbuf-limit", Memory(0), "0", no_bus, section, SERVERS, idle=True),
+        Option("cluster-link-sendbuf-limit", Memory(0, 2**64 - 1), "0", no_bus, section, SERVERS, idle=True),
         Option("cluster-allow-pubsubshard-when-down", Bool(), "yes", "Sharded pub/sub while the cluster is down.",
                section, ENGINE),
         Option("cluster-migration-barrier", Int(), "1", no_replicas, section, SERVERS, idle=True),
@@ -378,13 +418,16 @@ def _replication() -> list[Option]:
         shaping("repl-diskless-sync-max-replicas", Int(), "0", "Replicas that end the wait."),
         shaping("repl-diskless-load", Enum("disabled", "on-empty-db", "swapdb"), "disabled", "Load without a file."),
         shaping("repl-disable-tcp-nodelay", Bool(), "no", "Larger, later packets to replicas."),
-        shaping("repl-backlog-size", Memory(1), "1mb", "Bytes kept for replicas that come back."),
-        shaping("repl-backlog-ttl", Int(), "3600", "Seconds the backlog lives without replicas."),
+        shaping("repl-backlog-size", Memory(1, floor=16 * 1024), "1mb", "Bytes kept for replicas that come back."),
+        shaping("repl-backlog-ttl", Int(0, INT64_MAX), "3600", "Seconds the backlog lives without replicas."),
         shaping("repl-timeout", Int(1), "60", "Seconds after which a replication link is dead."),
         shaping("repl-ping-replica-period", Int(1), "10", "Seconds between pings to replicas.",
                 "repl-ping-slave-period"),
         shaping("replica-priority", Int(), "100", "Rank for promotion.", "slave-priority"),
         shaping("replica-lazy-flush", Bool(), "no", "A replica frees its old data in steps.", "slave-lazy-flush"),
+        shaping("propagation-error-behavior", Enum("ignore", "panic", "panic-on-replicas"), "ignore", "What happens when "
+                "a copied command fails."),
+        shaping("replica-ignore-disk-write-errors", Bool(), "no", "A replica goes on when its disk is full."),
         shaping("min-replicas-to-write", Int(), "0", "Replicas a write needs.", "min-slaves-to-write"),
         shaping("min-replicas-max-lag", Int(), "10", "Seconds a replica may lag.", "min-slaves-max-lag"),
     ]
@@ -392,6 +435,11 @@ def _replication() -> list[Option]:
 
 def _host() -> list[Option]:
     section = "host"
+    pinned = "Cores of a process or thread; no effect, the supervisor gives each engine a core."
+
+    def for_tests(name: str, kind: Kind, default: str) -> Option:
+        return Option(name, kind, default, "For Redis's own tests; no effect.", section, ENGINE, idle=True, hidden=True)
+
     return [
         Option("oom-score-adj", Enum("no", "yes", "relative", "absolute"), "no", "Adjust the kernel's out-of-memory "
                "score.", section, SUPERVISOR, only=("no",), reason=NOT_YET + "the score is not touched"),
@@ -404,11 +452,19 @@ def _host() -> list[Option]:
                ENGINE, idle=True),
         Option("busy-reply-threshold", Int(0, INT64_MAX), "5000", "Milliseconds after which a script counts as busy.",
                section, ENGINE, aliases=("lua-time-limit",), idle=True),
+        *(Option(f"{who}_cpulist", String(), "", pinned, section, ALL, mutable=False, idle=True,
+                 aliases=(f"{who.replace('_', '-')}-cpulist",))
+          for who in ("server", "bio", "aof_rewrite", "bgsave")),
+        for_tests("watchdog-period", Int(0, INT_MAX), "0"),
+        for_tests("rdb-key-save-delay", Int(-INT_MAX - 1, INT_MAX), "0"),
+        for_tests("key-load-delay", Int(-INT_MAX - 1, INT_MAX), "0"),
+        for_tests("loading-process-events-interval-bytes", Int(1024, INT_MAX), "2097152"),
+        for_tests("use-exit-on-panic", Bool(), "no"),
     ]
 
 
 OPTIONS: Final[dict[str, Option]] = {
-    option.name: option for part in (_network, _security, _tree, _process, _memory, _encodings, _observing, _metrics,
+    option.name: option for part in (_network, _tls, _security, _tree, _process, _memory, _encodings, _observing, _metrics,
                                      _cluster, _persistence, _replication, _host) for option in part()}
 """Every option by its name, in the order of conf/shardd.conf."""
 
@@ -434,7 +490,6 @@ UNSUPPORTED: Final[dict[str, str]] = {
     "rename-command": NOT_YET + "commands cannot be renamed",
     "user": NOT_YET + "the only user is default, with requirepass",
     "loadmodule": "modules are not supported",
-    "cluster-config-file": "the supervisor keeps the topology in dir",
 }
 """Directives of redis.conf that are no options, with the reason to give."""
 

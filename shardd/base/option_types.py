@@ -22,16 +22,17 @@ _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g"
 
 
 def parse_memory(text: str) -> int | None:
-    """Bytes of "100mb", "1k" (1000), "1kb" (1024) ...; None where the text or the unit makes no sense."""
-    match = re.fullmatch(r"(\d+)([a-z]*)", text.lower(), re.ASCII)
+    """Bytes of "100mb", "1k" (1000), "1kb" (1024) ...; None where the text or the unit makes no sense. "" is 0, as in
+    Redis."""
+    match = re.fullmatch(r"(\d+)([a-z]*)", text.lower() or "0", re.ASCII)
     if match is None or match[2] not in _UNITS:
         return None
     return int(match[1]) * _UNITS[match[2]]
 
 
 def parse_int(text: str) -> int | None:
-    """A decimal integer without blanks, plus sign or leading zeros."""
-    if not re.fullmatch(r"0|-?[1-9]\d{0,18}", text, re.ASCII):
+    """A decimal integer of 64 bits without blanks, plus sign or leading zeros."""
+    if not re.fullmatch(r"0|-?[1-9]\d{0,18}", text, re.ASCII) or not -2**63 <= int(text) < 2**63:
         return None
     return int(text)
 
@@ -109,17 +110,22 @@ class Int(Kind):
 
 
 class Clamped(Int):
-    """An integer that is moved into the range instead of refused, as Redis does with hz."""
+    """An integer of 31 bits that is moved into the range instead of refused, as Redis does with hz."""
 
     def parse(self, words: list[str]) -> int:
-        return min(max(self.read(words[0]), self.low), self.high)
+        return min(max(Int().parse(words), self.low), self.high)
 
 
 class Memory(Int):
     """Bytes, with a unit: 1k is 1000, 1kb is 1024, likewise m, mb, g, gb."""
 
-    def __init__(self, low: int = 0, high: int = 2**63 - 1) -> None:
+    def __init__(self, low: int = 0, high: int = 2**63 - 1, floor: int = 0) -> None:
+        """floor: what a smaller value, though accepted, becomes."""
         super().__init__(low, high)
+        self.floor = floor
+
+    def parse(self, words: list[str]) -> int:
+        return max(super().parse(words), self.floor)
 
     def read(self, word: str) -> int:
         value = parse_memory(word)
@@ -166,6 +172,30 @@ class Enum(Kind):
         if words[0].lower() not in self.choices:
             raise ConfigError("argument(s) must be one of the following: " + ", ".join(self.choices))
         return words[0].lower()
+
+
+class Flags(Kind):
+    """Words from `choices` in any number and order, or the word default for none; `apart`: two that exclude each other."""
+
+    many_words = True
+
+    def __init__(self, *choices: str, apart: tuple[str, str], reason: str) -> None:
+        """reason: the text where both words of `apart` are there."""
+        self.choices, self.apart, self.reason = choices, apart, reason
+
+    def parse(self, words: list[str]) -> tuple[str, ...]:
+        chosen = {word.lower() for word in words}
+        if not chosen <= {"default", *self.choices}:
+            raise ConfigError("argument(s) must be one of the following: " + ", ".join(("default", *self.choices)))
+        if chosen >= set(self.apart):
+            raise ConfigError(self.reason)
+        return tuple(word for word in self.choices if word in chosen)
+
+    def text(self, value: Value) -> str:
+        return " ".join(value) or "default"
+
+    def lines(self, value: Value) -> list[str]:
+        return [self.text(value)]
 
 
 class String(Kind):
@@ -216,6 +246,18 @@ class Address(String):
         if not re.fullmatch(r"[0-9A-Za-z.:%_-]*", words[0]) or len(words[0]) > HOST_NAME_BYTES_MAX:
             raise ConfigError("argument must be an address")
         return words[0]
+
+
+class TitleTemplate(String):
+    """proc-title-template: text with variables in braces."""
+
+    variables = {"title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"}
+
+    def parse(self, words: list[str]) -> str:
+        if not words[0] or not {*re.findall(r"\{([^}]*)", words[0])} <= self.variables or words[0].count(
+                "{") != len(re.findall(r"\{[^}]*\}", words[0])):
+            raise ConfigError("template format is invalid or contains unknown variables")
+        return super().parse(words)
 
 
 class FileName(String):
@@ -330,6 +372,8 @@ class BufferLimits(Kind):
     classes = {"normal": "normal", "slave": "replica", "replica": "replica", "pubsub": "pubsub"}
 
     def parse(self, words: list[str]) -> dict[str, tuple[int, int, int]]:
+        if words == [""]:
+            return {}
         if len(words) % 4:
             raise ConfigError("Wrong number of arguments in buffer limit configuration.")
         limits = {}

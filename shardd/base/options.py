@@ -299,7 +299,7 @@ class Config:
         return option.kind.text(self.values[option.name])
 
     def match(self, patterns: Sequence[str]) -> dict[str, str]:
-        """CONFIG GET: name or alias -> text, for names and globs in any case.
+        """CONFIG GET: name or alias -> text, for names and globs in any case; a glob finds no hidden ones.
 
         A plain name comes back as it was sent.
         """
@@ -311,7 +311,7 @@ class Config:
                 continue
             matches = glob_matcher(pattern)
             for name in BY_NAME:
-                if name not in found and matches(name):
+                if name not in found and not BY_NAME[name].hidden and matches(name):
                     found[name] = self.get_text(name)
         return found
 

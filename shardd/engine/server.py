@@ -124,7 +124,7 @@ class Server:
         follow("latency-tracking", lambda value: setattr(self.stats, "tracking", value))
         follow("maxmemory", self._set_maxmemory)
         follow("maxmemory-policy", self._set_policy)
-        follow("maxmemory-samples", lambda value: setattr(self.evictor, "samples", value))
+        follow("maxmemory-samples", lambda value: setattr(self.evictor, "samples", min(value, limits.EVICTION_SAMPLES_MAX)))
         follow("maxmemory-eviction-tenacity", self.evictor.set_tenacity)
         follow("lazyfree-lazy-eviction", lambda value: setattr(self.evictor, "lazy", value))
         follow("lazyfree-lazy-expire", set_keyspace("lazy_expire"))

@@ -18,7 +18,7 @@ def conf_options() -> dict[str, list[tuple[bool, list[str]]]]:
     """name -> [(active, words)] of conf/shardd.conf, commented out or not."""
     found: dict[str, list[tuple[bool, list[str]]]] = {}
     for line in CONF.read_text().splitlines():
-        match = re.fullmatch(r"(#?)([a-z][a-z-]*) (.*)", line)
+        match = re.fullmatch(r"(#?)([a-z][a-z_-]*) (.*)", line)
         if match:
             found.setdefault(match[2], []).append((not match[1], split_words(match[3])))
     return found
@@ -45,7 +45,7 @@ def test_the_file_shows_the_default(name):
 def test_every_option_is_explained_above_its_line(name):
     lines = CONF.read_text().splitlines()
     place = next(i for i, line in enumerate(lines) if re.match(rf"#?{name} ", line))
-    while re.match(r"#?[a-z][a-z-]* ", lines[place]):
+    while re.match(r"#?[a-z][a-z_-]* ", lines[place]):
         place -= 1
     assert lines[place].startswith("# ")
 

@@ -12,7 +12,7 @@ from shardd.base.options import split_words
 
 @pytest.mark.parametrize("text, expected", [
     ("0", 0), ("10", 10), ("10b", 10), ("1k", 1000), ("1kb", 1024), ("2M", 2_000_000), ("2MB", 2 * 1024**2),
-    ("1g", 10**9), ("1Gb", 1024**3), ("", None), ("k", None), ("1q", None), ("-1", None), ("1.5mb", None),
+    ("1g", 10**9), ("1Gb", 1024**3), ("", 0), ("k", None), ("1q", None), ("-1", None), ("1.5mb", None),
     ("1 mb", None),
     ("１", None),
 ])

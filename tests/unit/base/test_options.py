@@ -232,7 +232,9 @@ def test_get_by_name_alias_and_glob():
     assert config.match(["nope"]) == {}
     assert config.match(["hash-max-*-value", "Port"]) == {
         "hash-max-listpack-value": "64", "hash-max-ziplist-value": "64", "Port": "7000"}
-    assert set(config.match(["*"])) == set(BY_NAME)
+    shown = {name for name, option in BY_NAME.items() if not option.hidden}
+    assert set(config.match(["*"])) == shown < set(BY_NAME)
+    assert config.match(["watchdog-period", "watchdog-*"]) == {"watchdog-period": "0"}
 
 
 @pytest.mark.parametrize("name, text", [

@@ -61,7 +61,7 @@ def sentences() -> dict[str, str]:
     section = comment = ""
     fresh = True
     for line in CONF.read_text().splitlines():
-        option = re.match(r"#?([a-z][a-z-]*) ", line)
+        option = re.match(r"#?([a-z][a-z_-]*) ", line)
         if line.startswith("####"):
             section, comment, fresh = "", "", True
         elif option and option[1] in OPTIONS:
