@@ -68,6 +68,7 @@ COMPILED = [
     "shardd.keyspace.expiry",
     "shardd.keyspace.eviction",
     "shardd.keyspace.rehash",
+    "shardd.keyspace.keysizes",
     "shardd.keyspace.inspection",
     "shardd.commands.context",
     "shardd.commands.registry",

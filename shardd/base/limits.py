@@ -107,6 +107,12 @@ EVICTION_SAMPLES_MAX: Final = 64
 """Most keys of a database that one eviction looks at, whatever maxmemory-samples says: more choose no better, and each
 may be a wait for memory."""
 
+KEYSIZES_AT_ONCE_KEYS: Final = 5_000
+"""Keys that INFO keysizes walks at once: half a millisecond."""
+
+KEYSIZES_FRESH_US: Final = 10_000_000
+"""How old a walk over more keys may be before the next INFO keysizes starts another."""
+
 SCAN_COUNT_DEFAULT: Final = 10
 """Keys that one SCAN looks at where COUNT does not say, as in Redis."""
 

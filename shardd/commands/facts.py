@@ -189,6 +189,7 @@ SECTIONS: Final[dict[str, Callable[[Any], Facts]]] = {
     "latencystats": lambda server: latencystats(server.config, server.registry.latencies()),
     "cluster": lambda server: {"cluster_enabled": int(server.mode == "cluster")},
     "keyspace": keyspace_section,
+    "keysizes": lambda server: server.keysizes.fields(),
 }
 """Section -> who gathers it."""
 

@@ -13,6 +13,7 @@ ask (proxy.info, supervisor.exporter), or figures that only a proxy has. Pure fu
     cmdstat_*, errorstat_*    sums by name; usec_per_call computed
     latency_percentiles_*     the highest: an upper bound (proxy.observe has the histograms themselves)
     db0 ...                   keys and expires added, avg_ttl weighted
+    db0_distrib_*             sums by size
 """
 from typing import Any, Final
 
@@ -120,6 +121,8 @@ def combine_field(section: str, name: str, texts: list[str]) -> str:
         if "usec_per_call" in total:
             total["usec_per_call"] = float(total.get("usec", 0) / total["calls"]) if total.get("calls") else 0.0
         return joined(total)
+    if section == "Keysizes":
+        return joined(dict(sorted(added(texts).items(), key=lambda bin: _size_of(bin[0]))))
     if section == "Errorstats":
         return joined(added(texts))
     if section == "Latencystats":
@@ -139,6 +142,12 @@ def combine_field(section: str, name: str, texts: list[str]) -> str:
     total_number = sum(numbers)     # type: ignore[arg-type]
     return f"{total_number:.{len(texts[0].partition('.')[2])}f}" if isinstance(total_number, float) \
         else str(total_number)
+
+
+def _size_of(bin_name: str) -> int:
+    """The number that keysizes names as 512, 1K, 2M ..."""
+    digits = bin_name.rstrip("KMGTP")
+    return int(digits) << 10 * " KMGTP".index(bin_name[len(digits):] or " ")
 
 
 def combine(parts: list[Sections]) -> Sections:

@@ -142,6 +142,8 @@ class Cron:
         more = keyspace.free_step(_FREE_KEYS_PER_STEP) or more
         if not more and config["activerehashing"]:
             more = self.server.rehasher.step(limits.STEP_US)
+        if not more:
+            more = self.server.keysizes.step(limits.STEP_US)
         self.server.dispatcher.send_all()       # effects to the journal's readers, events to subscribers
         if more:
             self._later("work", limits.STEP_US * (100 - percent) / percent / 1e6, self.work)

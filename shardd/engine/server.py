@@ -31,6 +31,7 @@ from shardd.keyspace import events, inspection
 from shardd.keyspace.database import Keyspace
 from shardd.keyspace.eviction import Evictor
 from shardd.keyspace.expiry import Expirer
+from shardd.keyspace.keysizes import Keysizes
 from shardd.keyspace.rehash import Rehasher
 from shardd.net.channels import Channels
 from shardd.net.client import Client, Clients
@@ -101,6 +102,7 @@ class Server:
         self.memory = Memory(self)
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
         self.rehasher = Rehasher(self.keyspace)
+        self.keysizes = Keysizes(self.keyspace)
         self.hz: int = config["hz"]     # what dynamic-hz makes of it
         self._outage = Outage()
         self._follow_config()

@@ -115,3 +115,17 @@ def test_rejected_and_failed_calls(r):
     assert int(found["errorstat_ERR"].removeprefix("count=")) >= 6 - (r.name == "oracle")
     assert int(found["total_error_replies"]) == sum(
         int(value.removeprefix("count=")) for name, value in found.items() if name.startswith("errorstat_"))
+
+
+@pytest.mark.not_on("oracle", reason="Redis has keysizes since 8.0")
+@pytest.mark.not_on("cluster", reason="one engine of it")
+def test_keysizes(r):
+    c = r.conn()
+    c.must("MSET", *[word for number in range(40) for word in (f"k{number}", "x" * number)])
+    c.must("SADD s 1 2 3")
+    c.must("HSET h a 1")
+    found = sections(c.must("INFO keysizes"))
+    assert found == {"Keysizes": {"db0_distrib_strings_sizes": "1=1,2=2,4=4,8=8,16=16,32=8", "db0_distrib_sets_items": "2=1",
+                                  "db0_distrib_hashes_items": "1=1"}}
+    assert "Keysizes" in sections(c.must("INFO everything"))
+    assert "Keysizes" not in sections(c.must("INFO"))
