@@ -120,7 +120,8 @@ async def randomkey(server: Any, client: Any, args: list[bytes]) -> Any:
 
 # --- DEBUG --------------------------------------------------------------------------------------------------------
 
-_DEBUG_ON_ONE: Final = frozenset((b"sleep", b"help", b"protocol", b"log", b"error"))
+_DEBUG_ON_ONE: Final = frozenset((b"sleep", b"help", b"protocol", b"log", b"error", b"stringmatch-len"))
+_DEBUG_A_KEY: Final = frozenset((b"object", b"htstats-key", b"listpack", b"quicklist"))
 
 
 async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -134,7 +135,7 @@ async def debug(server: Any, client: Any, args: list[bytes]) -> Any:
     if word == b"digest-value":
         parts = [(server.owner(slot_of(key)), [*args[:2], key]) for key in args[2:]]
         return [reply[0] for reply in checked(await Ask(parts))] if parts else []
-    if word == b"object" and len(args) > 2:
+    if word in _DEBUG_A_KEY and len(args) > 2:
         return (await Ask([(server.owner(slot_of(args[2])), args)]))[0]
     if word in _DEBUG_ON_ONE:
         return (await Ask([(server.some_engine(), args)]))[0]

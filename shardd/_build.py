@@ -70,6 +70,7 @@ COMPILED = [
     "shardd.keyspace.rehash",
     "shardd.keyspace.keysizes",
     "shardd.keyspace.inspection",
+    "shardd.keyspace.chains",
     "shardd.commands.context",
     "shardd.commands.registry",
     "shardd.commands.pubsub",

@@ -212,6 +212,9 @@ GENPASS_BITS = (
 REPLICAOF_IN_CLUSTER = b"ERR REPLICAOF not allowed in cluster mode."
 REPLICAOF_NOT_YET = b"ERR REPLICAOF other than NO ONE is not supported yet"
 DEBUG_NO_LISTPACK = b"ERR Not a listpack encoded object."
+DEBUG_NO_HASH_TABLE = b"ERR The value stored at the specified key is not represented using an hash table"
+DEBUG_DATABASE = b"ERR Out of range database"
+RESP2_NOT_SUPPORTED = b"ERR RESP2 is not supported by this command"
 DEBUG_PACKED_THRESHOLD = b"ERR argument must be a memory value bigger than 1 and smaller than 4gb"
 
 HTTP_WORDS = frozenset((b"post", b"host:"))

@@ -5,7 +5,7 @@ Owns: its subcommands. They are no rows of the table: Redis too knows DEBUG as o
 answer as unknown subcommands do. CHECK is ours: it walks all tables and the allocator's lists and names the first
 invariant that does not hold.
 
-What is used of `server`: config, log, keyspace, expire_enabled, replication_id.
+What is used of `server`: config, log, keyspace, expire_enabled, cron_paused, replication_id, context.
 """
 import re
 import secrets
@@ -18,8 +18,10 @@ from shardd.base.errors import CommandError
 from shardd.base.option_types import parse_memory
 from shardd.commands.plain import Handler, help_lines
 from shardd.commands.server import may_debug
-from shardd.keyspace import inspection
-from shardd.structures import alloc, arrays, list_nodes
+from shardd.commands.table import parse_integer
+from shardd.keyspace import chains, inspection
+from shardd.net.client import ClientFlag
+from shardd.structures import alloc, arrays, glob, list_nodes
 from shardd.wire.values import OK, Simple, Verbatim
 
 PACKED_THRESHOLD_MAX: Final = 4 * 1024**3
@@ -64,6 +66,39 @@ def _set_active_expire(server: Any, client: Any, args: list[bytes]) -> Any:
     number = _WHOLE.match(args[2])
     server.expire_enabled = bool(number and int(number[0]))
     return OK
+
+
+def _pause_cron(server: Any, client: Any, args: list[bytes]) -> Any:
+    number = _WHOLE.match(args[2])
+    server.cron_paused = bool(number and int(number[0]))
+    return OK
+
+
+def _nothing(server: Any, client: Any, args: list[bytes]) -> Any:
+    """About what does not exist here, or is not to be told apart."""
+    return OK
+
+
+def _table_stats(server: Any, client: Any, args: list[bytes]) -> Any:
+    number = parse_integer(args[2])
+    if number is None:
+        raise CommandError(errors.NOT_INTEGER)
+    if not 0 <= number < len(server.keyspace.databases):
+        raise CommandError(errors.DEBUG_DATABASE)
+    return Verbatim(chains.database_chains(server.keyspace.databases[number]))
+
+
+def _table_stats_of_key(server: Any, client: Any, args: list[bytes]) -> Any:
+    text = chains.value_chains(_database(server, client), args[2])
+    if text is None:
+        raise CommandError(errors.NO_SUCH_KEY)
+    if not text:
+        raise CommandError(errors.DEBUG_NO_HASH_TABLE)
+    return Verbatim(text)
+
+
+def _match(server: Any, client: Any, args: list[bytes]) -> Any:
+    return int(glob.match(args[2], args[3]))
 
 
 def _change_replication_id(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -128,16 +163,30 @@ def _check(server: Any, client: Any, args: list[bytes]) -> Any:
 
 
 _EXAMPLES: Final[dict[bytes, Any]] = {
-    b"string": b"Hello World", b"integer": 12345, b"double": 3.141, b"null": None, b"array": [0, 1, 2],
+    b"string": b"Hello World", b"integer": 12345, b"double": 3.141,
+    b"bignum": 1234567999999999999999999999999999999, b"null": None, b"array": [0, 1, 2],
     b"set": {0, 1, 2}, b"map": {0: False, 1: True, 2: False},
+    b"attrib": b"Some real reply following the attribute", b"push": b"Some real reply following the push reply",
     b"verbatim": Verbatim("This is a verbatim\nstring"), b"true": True, b"false": False}
-"""DEBUG PROTOCOL's values, those of Redis; bignum, attrib and push are no values that a handler may return."""
+"""DEBUG PROTOCOL's values, those of Redis."""
+
+_BEFORE: Final[dict[bytes, bytes]] = {
+    b"attrib": b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n",
+    b"push": b">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"}
+"""What comes before the reply in RESP3."""
 
 
 def _protocol(server: Any, client: Any, args: list[bytes]) -> Any:
     name = args[2].lower()
     if name not in _EXAMPLES:
         raise CommandError(errors.debug_protocol(list(_EXAMPLES)))
+    if name in _BEFORE and client.flags & ClientFlag.INTERNAL:
+        # on a link, a proxy would take it for a message of its own
+        raise CommandError(errors.not_through_proxy("debug protocol " + name.decode()))
+    if name in _BEFORE and client.resp == 3:
+        server.context.reply.write_raw(_BEFORE[name])
+    elif name == b"push":
+        raise CommandError(errors.RESP2_NOT_SUPPORTED)
     return _EXAMPLES[name]
 
 
@@ -155,20 +204,32 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    Signatures of these keys' values.",
         "ERROR <string>",
         "    Reply with this error.",
+        "HTSTATS <dbid> [full]",
+        "    How full the tables of a database are.",
+        "HTSTATS-KEY <key> [full]",
+        "    How full the table of a value is.",
         "LISTPACK <key>",
         "    Log the elements of a value that is one listpack.",
         "LOG <message>",
         "    Write a line to the log.",
         "OBJECT <key>",
         "    How a key is stored.",
+        "PAUSE-CRON <0|1>",
+        "    Whether nothing happens by the clock any more: no expiry, no freeing, no statistics, no time-outs.",
         "PROTOCOL <type>",
-        "    An example of a type: string, integer, double, null, array, set, map, verbatim, true, false.",
+        "    An example of a type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
+        "    true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Elements of lists that are so large get a node of their own; 0: the default.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether keys that are due go before anybody asks for them.",
         "SLEEP <seconds>",
         "    Stand still for so long; decimals allowed.",
+        "STRINGMATCH-LEN <pattern> <string>",
+        "    1 where the glob matches the string, else 0.",
+        "AOF-FLUSH-SLEEP <microsec>, DICT-RESIZING <0|1>, DROP-CLUSTER-PACKET-FILTER <type>, JMAP,",
+        "REPLYBUFFER <option> <value>, SET-DISABLE-DENY-SCRIPTS <0|1>, SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+        "    Accepted; no effect.",
     ])
 
 
@@ -180,6 +241,17 @@ SUBCOMMANDS: Final[dict[bytes, tuple[int, Callable[[Any, Any, list[bytes]], Any]
     b"listpack": (3, _listpack),
     b"quicklist-packed-threshold": (3, _packed_threshold),
     b"protocol": (3, _protocol),
+    b"pause-cron": (3, _pause_cron),
+    b"htstats": (-3, _table_stats),
+    b"htstats-key": (-3, _table_stats_of_key),
+    b"stringmatch-len": (4, _match),
+    b"jmap": (-2, _nothing),
+    b"aof-flush-sleep": (3, _nothing),
+    b"dict-resizing": (3, _nothing),
+    b"drop-cluster-packet-filter": (3, _nothing),
+    b"replybuffer": (4, _nothing),
+    b"set-disable-deny-scripts": (3, _nothing),
+    b"set-skip-checksum-validation": (3, _nothing),
     b"digest": (2, _digest),
     b"digest-keys": (2, _digest_keys),
     b"digest-value": (-2, _digest_value),

@@ -91,6 +91,8 @@ class Cron:
 
     def _do_turn(self) -> None:
         server = self.server
+        if server.cron_paused:
+            return
         server.keyspace.set_time(now_ms())
         server.stats.sample(server.reactor.polls, server.busy_us)
         server.stats.note_memory(server.note_memory())

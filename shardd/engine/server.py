@@ -95,6 +95,7 @@ class Server:
         self.topology: Topology | None = None
         self.built: frozenset[str] = frozenset()
         self.expire_enabled = True      # DEBUG SET-ACTIVE-EXPIRE
+        self.cron_paused = False        # DEBUG PAUSE-CRON
         self.longest_step_us = 0        # the cron's longest step, by the wall, and the most CPU time of one
         self.longest_step_cpu_us = 0
         self.steps_us = 0               # all of the cron's steps

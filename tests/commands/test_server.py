@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import OK, Error, Status, Verbatim
+from harness import OK, Error, Status, Verbatim, encode
 from harness.texts import NO_SUCH_KEY, NOT_INT, SYNTAX, unknown_subcommand
 
 ONE_CONFIG = "the engines' configuration is set through the proxy"
@@ -412,6 +412,77 @@ def test_debug_errors(c, line):
     assert c(line) == Error(f"ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP.")
 
 
+@pytest.mark.parametrize("resp", [2, 3])
+def test_debug_protocol(r, oracle, resp):
+    if r.name == "proxy" and resp == 3:
+        return          # it hands on the values, and a set as an array
+    ours, theirs = r.conn(resp=resp), oracle.conn(resp=resp)
+    names = "string integer double bignum null array set map verbatim true false nope".split()
+    if r.name != "proxy":
+        names += ["attrib", "push"]
+    for name in names:
+        replies = []
+        for conn in (ours, theirs):
+            conn.send(encode("DEBUG", "PROTOCOL", name) + encode("ECHO", "the end"))
+            replies.append(conn.until(b"the end\r\n"))
+        assert replies[0] == replies[1], name
+
+
+@pytest.mark.not_on("oracle", "cluster", reason="what a proxy cannot pass on")
+def test_debug_protocol_through_the_proxy(r):
+    if r.name == "proxy":
+        assert "through the proxy" in r("DEBUG PROTOCOL push") and "through the proxy" in r("DEBUG PROTOCOL attrib")
+
+
+def test_debug_of_tables(r):
+    assert r("DEBUG HTSTATS-KEY nokey") == NO_SUCH_KEY
+    r.must("SET k v")
+    r.must("HSET small a 1")
+    for key in ("k", "small"):
+        assert r("DEBUG", "HTSTATS-KEY", key) == Error(
+            "ERR The value stored at the specified key is not represented using an hash table")
+    r.must("SADD", "s", *[f"m{n}" for n in range(1000)])
+    r.must("HSET", "h", *[word for n in range(2000) for word in (n, n)])
+    r.must("ZADD", "z", *[word for n in range(1500) for word in (n, n)])
+    for key, count in (("s", 1000), ("h", 2000), ("z", 1500)):
+        assert f" number of elements: {count}\n" in r("DEBUG", "HTSTATS-KEY", key).decode()
+
+
+@pytest.mark.not_on("cluster", reason="one engine of it")
+def test_debug_htstats(r):
+    if r.engines > 1:
+        return          # each has tables of its own
+    assert r("DEBUG HTSTATS 16") == Error("ERR Out of range database")
+    assert r("DEBUG HTSTATS x") == Error("ERR value is not an integer or out of range")
+    assert b"No stats available for empty dictionaries\n" in r("DEBUG HTSTATS 5")
+    r.must("MSET", *[word for n in range(3000) for word in (n, n)])
+    text = r("DEBUG HTSTATS 0").decode()
+    assert text.startswith("[Dictionary HT]\nHash table 0 stats (main hash table)") and "\n[Expires HT]\n" in text
+    assert " number of elements: 3000\n" in text
+
+
+def test_debug_what_has_no_effect(r):
+    for line in ("PAUSE-CRON 0", "AOF-FLUSH-SLEEP 0", "SET-DISABLE-DENY-SCRIPTS 0", "REPLYBUFFER RESIZING 1",
+                 "DROP-CLUSTER-PACKET-FILTER -1", "SET-SKIP-CHECKSUM-VALIDATION 0", "CHANGE-REPL-ID"):
+        assert r("DEBUG " + line) == OK, line
+    if r.name != "oracle":      # of older and newer ones
+        assert r("DEBUG JMAP") == r("DEBUG DICT-RESIZING 1") == OK
+        assert [r("DEBUG STRINGMATCH-LEN a*c " + text) for text in ("abbc", "abb")] == [1, 0]
+
+
+@pytest.mark.not_on("cluster", reason="one engine of it")
+def test_debug_pause_cron(r):
+    c = r.conn()
+    assert c("DEBUG PAUSE-CRON 1") == OK
+    c.must("SET k v PX 1")
+    time.sleep(0.3)
+    assert c("DBSIZE") == 1
+    assert c("DEBUG PAUSE-CRON 0") == OK
+    deadline = time.monotonic() + 10
+    while c("DBSIZE"):
+        assert time.monotonic() < deadline
+
+
 @pytest.mark.not_on("cluster", reason="one digest over all keys")
 def test_debug_digest_is_the_oracles(r, fleet):
     """The same data gives the same digest, whoever holds it and in whatever order it came."""
@@ -427,8 +498,17 @@ def test_debug_digest_is_the_oracles(r, fleet):
         target("SELECT 3")
         target("SET", "bin\0\xff", "")
         target("SELECT 0")
+        for count in (3, 200):
+            some = [name for name in order if name in names[:count]]
+            target("HSET", f"h{count}", *[word for n in some for word in (n, f"v{n}")])
+            target("HSET", f"big-h{count}", *[word for n in range(count) for word in (n, n)])
+            target("SADD", f"s{count}", *some)
+            target("SADD", f"ints{count}", *range(count))
+            target("RPUSH", f"l{count}", *names[:count], 7, "")
+            target("ZADD", f"z{count}", *[word for name in some for word in (int(name[4:]) / 3, name)], "-inf", "x")
     assert r("DEBUG DIGEST") == other("DEBUG DIGEST")
-    keys = ["key:1", "key:7", "n", "nokey"]
+    keys = ["key:1", "key:7", "n", "nokey",
+            *[f"{kind}{n}" for kind in ("h", "big-h", "s", "ints", "l", "z") for n in (3, 200)]]
     assert r("DEBUG", "DIGEST-VALUE", *keys) == other("DEBUG", "DIGEST-VALUE", *keys)
     r("APPEND key:1 x")
     assert r("DEBUG DIGEST") != other("DEBUG DIGEST")

@@ -5,7 +5,7 @@ import pytest
 from shardd.base import limits
 from shardd.commands.info_join import combine_field
 from shardd.keyspace.keysizes import bin_name
-from tests.unit.inproc import Engine
+from unit.inproc import Engine
 
 
 @pytest.mark.parametrize("bits, name", [(0, "1"), (9, "512"), (10, "1K"), (19, "512K"), (20, "1M"), (31, "2G"), (40, "1T"),
