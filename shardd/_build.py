@@ -86,6 +86,8 @@ COMPILED = [
     "shardd.commands.lists",
     "shardd.commands.zset_forms",
     "shardd.commands.zsets",
+    "shardd.commands.zset_ranges",
+    "shardd.commands.zset_algebra",
     "shardd.commands.strings",
     "shardd.commands.strings_if",
     "shardd.commands.lcs",

@@ -43,6 +43,7 @@ cdef int zwalk_text(ZWalk* w, const uint8_t** text, Py_ssize_t* n, uint8_t* digi
 cdef int reply_element(Context ctx, LpValue* member, double score, bint with_score) except -1
 cdef int reply_walk(Context ctx, bytep e, int64_t rank, int64_t count, bint backwards, bint with_scores) except -1
 
+cdef bytep zset_entry_large(Context ctx, const uint8_t* key, Py_ssize_t n)      # the same, large
 cdef bytep zset_entry_new(Context ctx, const uint8_t* key, Py_ssize_t n)        # empty, in no database; MemoryError
 # The sorted set of a key, a new one (count: of so many members, the first of so many bytes) where e is NULL.
 cdef bytep zset_open(Context ctx, Key* k, bytep e, int64_t count, Py_ssize_t n)
@@ -52,6 +53,9 @@ cdef int zset_update(Context ctx, bytep e, const uint8_t* member, Py_ssize_t n, 
 cdef int zset_put(Context ctx, bytep e, const uint8_t* member, Py_ssize_t n, double score) except -1    # adds or updates
 cdef bint zset_remove(bytep e, const uint8_t* member, Py_ssize_t n) except -1           # whether it was there
 cdef int zset_remove_range(bytep e, int64_t rank, int64_t count) except -1
+# Puts a result that is in no database in the place of the command's first key, whatever that is, or deletes that where
+# the result is empty; replies with its length. It is gone, or the database's, then.
+cdef int zset_store(Context ctx, bytep result, bytes event) except -1
 cdef int zset_pack(Context ctx, bytep e) except -1              # a listpack again, where the thresholds allow it
 # Takes `count` elements, not more than there are, from one end, and replies with them, each in an array of its own or
 # not. Tells "zpopmin" or "zpopmax"; the caller calls zset_close.

@@ -12,6 +12,7 @@ take the entry, which need not be in a database. Invariant: a member is there on
 of (score, member).
 """
 import cython
+from cython.cimports.libc.math import INFINITY
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp
 from cython.cimports.shardd.base.native import bytep, prefetch
@@ -20,14 +21,14 @@ from cython.cimports.shardd.commands.zset_forms import (
     ZADD_ADDED, ZADD_CHANGED, ZADD_GT, ZADD_INCR, ZADD_LT, ZADD_NAN, ZADD_NX, ZADD_REFUSED, ZADD_SAME, ZADD_XX, ZWalk)
 from cython.cimports.shardd.keyspace.database import Key
 from cython.cimports.shardd.keyspace.entry import (
-    ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View, entry_body, entry_encoding, entry_new, entry_set_body,
+    ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View, entry_body, entry_encoding, entry_free, entry_new, entry_set_body,
     entry_set_encoding)
 from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_ZSET
 from cython.cimports.shardd.keyspace.values import ValueOps, value_dispose, value_ops, value_register
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.listpack import (
     LpValue, lp_append_pair, lp_body_bytes, lp_body_copy, lp_body_free, lp_bytes, lp_delete, lp_find, lp_first, lp_free,
-    lp_get, lp_insert_pair, lp_length, lp_move_pair, lp_new, lp_next, lp_prev, lp_seek, lp_text, lp_valid)
+    lp_get, lp_insert_pair, lp_length, lp_move_pair, lp_new, lp_next, lp_prev, lp_seek, lp_skip, lp_text, lp_valid)
 from cython.cimports.shardd.structures.number import format_double, format_int, parse_double
 from cython.cimports.shardd.structures.ordered import (
     Ordered, ordered_add, ordered_bytes, ordered_check, ordered_copy, ordered_find, ordered_free, ordered_length,
@@ -46,6 +47,8 @@ score_p = cython.typedef(cython.pointer(cython.double))
 value_p = cython.typedef(cython.pointer(LpValue))
 walk_p = cython.typedef(cython.pointer(ZWalk))
 
+LP_HEAD = cython.declare(cython.int, 6)         # where a listpack's first element is, or its end
+LP_END = cython.declare(uint8_t, 255)
 LISTPACK_MAX = cython.declare(int64_t, limits.LISTPACK_BYTES_MAX)
 ROOM = cython.declare(int64_t, 64)              # more than an element takes besides the bytes of its member
 AHEAD = cython.declare(int64_t, 8)              # elements of a leaf whose blocks are asked for before they are read
@@ -84,9 +87,19 @@ def zset_length(e: bytep) -> int64_t:
 
 
 @cython.cfunc
+@cython.inline
 @cython.exceptval(-1, check=False)
 def _score_of(p: bytep, score: score_p) -> cython.int:
     """The score that an element of a listpack is."""
+    if p[0] < 128:
+        score[0] = p[0]
+        return 0
+    return _any_score(p, score)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _any_score(p: bytep, score: score_p) -> cython.int:
     v: LpValue
     lp_get(p, cython.address(v))
     if v.p == cython.NULL:
@@ -94,6 +107,13 @@ def _score_of(p: bytep, score: score_p) -> cython.int:
     elif not parse_double(v.p, v.n, score):
         score[0] = 0        # lp_valid and _small_check let none in
     return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _score_text(out: bytep, score: cython.double) -> cython.int:
+    """Print a score for a listpack, where -0 is 0, as any whole number an integer; `out` holds 32 bytes."""
+    return format_double(out, 0.0 if score == 0 else score)
 
 
 @cython.cfunc
@@ -144,7 +164,7 @@ def zset_rank(e: bytep, text: const_bytes, n: cython.Py_ssize_t, score: score_p)
         if found == cython.NULL:
             return -1
         while p != found:
-            p = lp_next(_lp(e), lp_next(_lp(e), p))
+            p = lp_skip(lp_skip(p))
             rank += 1
         _score_of(lp_next(_lp(e), p), score)
         return rank
@@ -164,14 +184,16 @@ def zset_below(e: bytep, score: cython.double, inclusive: cython.bint) -> int64_
     count: int64_t = 0
     if not _packed(e):
         return ranked_below(cython.address(_ordered(e).r), score, inclusive)
-    p = lp_first(_lp(e))
-    while p != cython.NULL:
-        p = lp_next(_lp(e), p)
+    if inclusive and score == INFINITY:
+        return zset_length(e)
+    p = _lp(e) + LP_HEAD
+    while p[0] != LP_END:
+        p = lp_skip(p)
         _score_of(p, cython.address(other))
         if other > score or (other == score and not inclusive):
             break
         count += 1
-        p = lp_next(_lp(e), p)
+        p = lp_skip(p)
     return count
 
 
@@ -298,6 +320,26 @@ def reply_element(ctx: Context, v: value_p, score: cython.double, with_score: cy
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
+def _reply_packed(ctx: Context, p: bytep, count: int64_t, with_scores: cython.bint) -> cython.int:
+    """reply_walk upwards over a small one, from the element at p on."""
+    v: LpValue
+    score: cython.double = 0
+    nested: cython.bint = with_scores and ctx.reply.resp == 3
+    while count > 0:
+        lp_get(p, cython.address(v))
+        p = lp_skip(p)
+        if with_scores:
+            _score_of(p, cython.address(score))
+        if nested:
+            ctx.reply.array(2)
+        reply_element(ctx, cython.address(v), score, with_scores)
+        p = lp_skip(p)
+        count -= 1
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
 def reply_walk(ctx: Context, e: bytep, rank: int64_t, count: int64_t, backwards: cython.bint,
                with_scores: cython.bint) -> cython.int:
     """Reply with `count` elements, as many as there are at least, from a rank on; in RESP3 each with its score in an
@@ -307,6 +349,8 @@ def reply_walk(ctx: Context, e: bytep, rank: int64_t, count: int64_t, backwards:
     ctx.reply.array(2 * count if with_scores and not nested else count)
     if count == 0:
         return 0
+    if _packed(e) and not backwards:
+        return _reply_packed(ctx, lp_seek(_lp(e), 2 * rank), count, with_scores)
     zwalk_start(cython.address(w), e, rank, backwards)
     while count > 0 and zwalk_next(cython.address(w)):
         if nested:
@@ -345,18 +389,30 @@ def zset_items_from(e: bytep, rank: int64_t, count: int64_t) -> list:
 # ---- forms
 
 @cython.cfunc
-def zset_entry_new(ctx: Context, key: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> bytep:
-    """An entry with an empty sorted set that is in no database; MemoryError."""
+def _entry(ctx: Context, key: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t, encoding: uint32_t,
+           body: cython.p_void) -> bytep:
+    """An entry with this body that is in no database; MemoryError, and the body is freed then (NULL counts as such)."""
     e: bytep
-    body: cython.p_void = lp_new()
     if body == cython.NULL:
         raise MemoryError
-    e = entry_new(key, n, 8, -1, TYPE_ZSET, ENC_LISTPACK, ctx.keyspace.access_clock)
+    e = entry_new(key, n, 8, -1, TYPE_ZSET, encoding, ctx.keyspace.access_clock)
     if e == cython.NULL:
-        value_dispose(TYPE_ZSET, ENC_LISTPACK, body)
+        value_dispose(TYPE_ZSET, encoding, body)
         raise MemoryError
     entry_set_body(e, body)
     return e
+
+
+@cython.cfunc
+def zset_entry_new(ctx: Context, key: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> bytep:
+    """An entry with an empty sorted set that is in no database; MemoryError."""
+    return _entry(ctx, key, n, ENC_LISTPACK, lp_new())
+
+
+@cython.cfunc
+def zset_entry_large(ctx: Context, key: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> bytep:
+    """The same, of the large form."""
+    return _entry(ctx, key, n, ENC_ORDERED, ordered_new())
 
 
 @cython.cfunc
@@ -405,7 +461,7 @@ def zset_pack(ctx: Context, e: bytep) -> cython.int:
     lp = lp_new()
     zwalk_start(cython.address(w), e, 0, False)
     while lp != cython.NULL and zwalk_next(cython.address(w)):
-        grown = lp_append_pair(lp, w.member.p, w.member.n, text, format_double(text, w.score))
+        grown = lp_append_pair(lp, w.member.p, w.member.n, text, _score_text(text, w.score))
         if grown == cython.NULL:
             lp_free(lp)
         lp = grown
@@ -444,6 +500,26 @@ def zset_close(ctx: Context, k: key_p, e: bytep, changed: cython.bint) -> cython
     return 0
 
 
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def zset_store(ctx: Context, result: bytep, event: bytes) -> cython.int:
+    """Put a result that is in no database in the place of the command's first key, whatever that is; or delete that."""
+    length: int64_t = zset_length(result)
+    k: key_p = cython.address(ctx.key)
+    if length == 0:
+        entry_free(result)
+        if ctx.db.remove(k):
+            ctx.notify(NOTIFY_GENERIC, b"del", k)
+    else:
+        if ctx.db.find(k) != cython.NULL:
+            ctx.db.replace(k, result)
+        else:
+            ctx.db.add(k, result)       # frees it where it fails
+        ctx.db.touched(k)
+        ctx.notify(NOTIFY_ZSET, event, k)
+    return ctx.reply.integer(length)
+
+
 # ---- changes
 
 @cython.cfunc
@@ -469,19 +545,18 @@ def _packed_put(e: bytep, text: const_bytes, n: cython.Py_ssize_t, score: cython
     digits: uint8_t[32]
     other: cython.double = 0
     lp: bytep = _lp(e)
-    to: bytep = lp_first(lp)
-    while to != cython.NULL:
-        if to != p:
-            _score_of(lp_next(lp, to), cython.address(other))
-            if other > score or (other == score and _order(to, text, n) > 0):
-                break
-        to = lp_next(lp, lp_next(lp, to))
-    if to == cython.NULL:
-        to = lp + lp_bytes(lp) - 1      # the end
+    to: bytep = lp + LP_HEAD
+    behind: bytep
+    while to[0] != LP_END:
+        behind = lp_skip(to)
+        _score_of(behind, cython.address(other))
+        if other >= score and to != p and (other > score or _order(to, text, n) > 0):
+            break
+        to = lp_skip(behind)
     if p == cython.NULL:
-        lp = lp_insert_pair(lp, to, text, n, digits, format_double(digits, score))
+        lp = lp_insert_pair(lp, to, text, n, digits, _score_text(digits, score))
     else:
-        lp = lp_move_pair(lp, p, to, digits, format_double(digits, score))
+        lp = lp_move_pair(lp, p, to, digits, _score_text(digits, score))
     if lp == cython.NULL:
         raise MemoryError
     entry_set_body(e, lp)

@@ -15,6 +15,8 @@ from cython.cimports.shardd.commands.sets import register_sets
 from cython.cimports.shardd.commands.sort import register_sort
 from cython.cimports.shardd.commands.strings import register_strings
 from cython.cimports.shardd.commands.strings_if import register_strings_if
+from cython.cimports.shardd.commands.zset_algebra import register_zset_algebra
+from cython.cimports.shardd.commands.zset_ranges import register_zset_ranges
 from cython.cimports.shardd.commands.zsets import register_zsets
 from cython.cimports.shardd.engine.guests import register_guests
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
@@ -38,6 +40,8 @@ def build_registry(server: Any) -> None:
     register_sort(registry)
     register_zsets(registry)
     register_blocking(registry)
+    register_zset_ranges(registry)
+    register_zset_algebra(registry)
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)

@@ -40,6 +40,8 @@ HEAD = cython.declare(cython.int, 6)
 END = cython.declare(uint8_t, 255)
 COUNT_UNKNOWN = cython.declare(uint32_t, 65535)
 BYTES_MAX = cython.declare(cython.size_t, limits.LISTPACK_BYTES_MAX)
+SHORT_MAX = cython.declare(cython.Py_ssize_t, 63)        # bytes of a string whose length is in its first byte
+TAIL = cython.declare(cython.Py_ssize_t, 8)
 INT_TEXT_MAX = cython.declare(cython.Py_ssize_t, 20)
 
 
@@ -315,6 +317,24 @@ def lp_seek(lp: bytep, index: int64_t) -> bytep:
 
 
 @cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _find_short(p: bytep, text: const_bytes, n: cython.Py_ssize_t, skip: cython.int) -> bytep:
+    """lp_find of a string of 8 to 63 bytes: one mark tells its length, and its last bytes tell it from its like."""
+    mark: uint8_t = cython.cast(uint8_t, 128 | n)
+    tail: uint64_t = load64(text + n - TAIL)
+    left: cython.int
+    while True:
+        if p[0] == mark and load64(p + 1 + n - TAIL) == tail and memcmp(p + 1, text, n - TAIL) == 0:
+            return p
+        for left in range(skip + 1):
+            p = lp_skip(p)
+            if p[0] == END:
+                return cython.NULL
+
+
+@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def lp_find(lp: bytep, p: bytep, text: const_bytes, n: cython.Py_ssize_t, skip: cython.int) -> bytep:
@@ -326,6 +346,8 @@ def lp_find(lp: bytep, p: bytep, text: const_bytes, n: cython.Py_ssize_t, skip: 
     is_number: cython.bint = n <= INT_TEXT_MAX and parse_int64(text, n, cython.address(number))
     left: cython.int
     v: LpValue
+    if p != cython.NULL and not is_number and TAIL <= n <= SHORT_MAX:
+        return _find_short(p, text, n, skip)
     while p != cython.NULL:
         lp_get(p, cython.address(v))
         if v.p == cython.NULL:

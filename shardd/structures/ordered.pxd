@@ -12,6 +12,10 @@ ctypedef struct Ordered:
 cdef Ordered* ordered_new() noexcept nogil                          # NULL without memory
 cdef bytep ordered_find(Ordered* o, const uint8_t* text, Py_ssize_t n, uint64_t hash) noexcept nogil    # pair or NULL
 cdef bint ordered_add(Ordered* o, const uint8_t* text, Py_ssize_t n, uint64_t hash, double score) noexcept nogil
+# Many at once: ordered_note for each, ordered_find between, pair_set_score before ordered_index, which makes the order.
+cdef bint ordered_note(Ordered* o, const uint8_t* text, Py_ssize_t n, uint64_t hash, double score) noexcept nogil
+cdef void pair_set_score(bytep pair, double score) noexcept nogil
+cdef bint ordered_index(Ordered* o) noexcept            # False: no memory; it can only be freed then
 cdef bint ordered_rescore(Ordered* o, bytep pair, double score) noexcept nogil              # False: no memory
 cdef bint ordered_remove(Ordered* o, const uint8_t* text, Py_ssize_t n) noexcept nogil      # whether it was there
 cdef void ordered_remove_range(Ordered* o, int64_t rank, int64_t count) noexcept nogil

@@ -18,6 +18,7 @@ nothing has changed.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc, qsort
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
@@ -25,7 +26,7 @@ from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.ordered import Ordered
 from cython.cimports.shardd.structures.pairs import pair_new, pair_size
 from cython.cimports.shardd.structures.ranked import (
-    LEAF_MAX, Way, leaf_pair, member, pair_score, ranked_before, ranked_below, ranked_bytes, ranked_check,
+    Way, leaf_pair, member, pair_order, pair_score, ranked_before, ranked_below, ranked_bytes, ranked_check,
     ranked_free_last, ranked_insert, ranked_move, ranked_next, ranked_prev, ranked_rank, ranked_remove, ranked_seek,
     ranked_take, way_pair, way_score)
 from cython.cimports.shardd.structures.table import (
@@ -82,11 +83,83 @@ def ordered_add(o: ordered_p, text: const_bytes, n: cython.Py_ssize_t, hash: uin
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def ordered_note(o: ordered_p, text: const_bytes, n: cython.Py_ssize_t, hash: uint64_t,
+                 score: cython.double) -> cython.bint:
+    """Add a member that is not there to the table alone, before ordered_index; False without memory."""
+    pair: bytep = pair_new(text, n, cython.cast(const_bytes, cython.address(score)), cython.sizeof(cython.double))
+    if pair == cython.NULL:
+        return False
+    if not table_insert(cython.address(o.t), pair, hash):
+        release(pair, pair_size(pair))
+        return False
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def pair_set_score(pair: bytep, score: cython.double) -> cython.void:
+    """Change the score in a block, of an element that is not in the index or moves there, too."""
+    memcpy(cython.cast(bytep, member(pair)) + pair_key_len(pair), cython.address(score), cython.sizeof(cython.double))
+
+
+Noted = cython.struct(score=cython.double, pair=bytep)
+Notes = cython.struct(all=cython.pointer(Noted), n=cython.size_t)
+noted_p = cython.typedef(cython.pointer(Noted))
+notes_p = cython.typedef(cython.pointer(Notes))
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _collect(context: cython.p_void, pair: bytep) -> cython.int:
+    notes: notes_p = cython.cast(notes_p, context)
+    notes.all[notes.n].score = pair_score(pair)
+    notes.all[notes.n].pair = pair
+    notes.n += 1
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _compare(a: cython.p_const_void, b: cython.p_const_void) -> cython.int:
+    """For qsort."""
+    left: noted_p = cython.cast(noted_p, a)
+    right: noted_p = cython.cast(noted_p, b)
+    if left.score != right.score:
+        return -1 if left.score < right.score else 1
+    return pair_order(left.pair, right.pair)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def ordered_index(o: ordered_p) -> cython.bint:
+    """Put all that was noted into the index, which is empty: sorted first, so that it fills its leaves."""
+    notes: Notes
+    i: cython.size_t
+    done: cython.bint = True
+    notes.n = 0
+    notes.all = cython.cast(noted_p, malloc(o.t.used * cython.sizeof(Noted) + 1))
+    if notes.all == cython.NULL:
+        return False
+    table_walk(cython.address(o.t), _collect, cython.address(notes))
+    qsort(notes.all, notes.n, cython.sizeof(Noted), _compare)
+    for i in range(notes.n):
+        if not ranked_insert(cython.address(o.r), notes.all[i].score, notes.all[i].pair):
+            done = False
+            break
+    free(notes.all)
+    return done
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def ordered_rescore(o: ordered_p, pair: bytep, score: cython.double) -> cython.bint:
     """Give an element a score that is not equal to the one it has; False without memory."""
     if not ranked_move(cython.address(o.r), pair_score(pair), score, pair):
         return False
-    memcpy(cython.cast(bytep, member(pair)) + pair_key_len(pair), cython.address(score), cython.sizeof(cython.double))
+    pair_set_score(pair, score)
     return True
 
 

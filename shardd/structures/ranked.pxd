@@ -54,6 +54,7 @@ cdef inline bytep way_pair(Way* way) noexcept nogil:
 cdef inline double way_score(Way* way) noexcept nogil:
     return leaf_score(way.leaf)[way.at]
 
+cdef int pair_order(const uint8_t* a, const uint8_t* b) noexcept nogil              # of two members: < 0, 0, > 0
 cdef bint ranked_insert(Ranked* t, double score, bytep pair) noexcept nogil         # False: no memory
 cdef void ranked_remove(Ranked* t, double score, bytep pair) noexcept nogil         # it must be there
 cdef bint ranked_move(Ranked* t, double old, double score, bytep pair) noexcept nogil   # another score; False: no memory

@@ -341,6 +341,102 @@ def _lmpop(g: Generator) -> list:
     return [Key(b"%d" % len(keys)), *keys, Key(_end(g)), *tail]
 
 
+def _score(g: Generator) -> bytes:
+    """What all versions print alike: whole numbers, quarters, infinities; now and then no score at all."""
+    rng = g.rng
+    if rng.random() < 0.05:
+        return rng.choice([b"inf", b"-inf", b"+inf", b"nan", b"", b"abc", b"1e400", b"0x10", b"-0", b"1e3", b"(1"])
+    return b"%d" % rng.randint(-4, 9) if rng.random() < 0.7 else b"%g" % (rng.randint(-20, 20) / 4)
+
+
+def _zadd(g: Generator) -> list:
+    rng = g.rng
+    options = rng.sample([b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"], rng.choice([0, 0, 0, 0, 1, 1, 2]))
+    members = _members(g)
+    if b"INCR" in options and rng.random() < 0.9:
+        members = members[:1]
+    return [g.key(), *options, *(word for member in members for word in (_score(g), member))]
+
+
+def _score_end(g: Generator) -> bytes:
+    return g.rng.choice([b"-inf", b"+inf", b"(", b"", b""]) if g.rng.random() < 0.3 else (
+        g.rng.choice([b"", b"", b"("]) + _score(g))
+
+
+def _lex_end(g: Generator) -> bytes:
+    """The outermost ends: what lies between others is only defined where all scores are equal."""
+    return g.rng.choice([b"-", b"+", b"-", b"+", b"-", b"+", b"x"])
+
+
+def _limit(g: Generator) -> list:
+    if g.rng.random() < 0.6:
+        return []
+    return [b"LIMIT", g.rng.choice([b"0", b"1", b"2", b"-1", b"x"]), g.rng.choice([b"0", b"1", b"3", b"-1", b"100"])]
+
+
+def _zrange_words(g: Generator, stores: bool) -> list:
+    rng = g.rng
+    scores = [b"WITHSCORES"] if rng.random() < (0.03 if stores else 0.4) else []
+    reverse = [b"REV"] if rng.random() < 0.4 else []
+    kind = rng.randrange(4)
+    if kind == 0:
+        return [_score_end(g), _score_end(g), b"BYSCORE", *reverse, *_limit(g), *scores]
+    if kind == 1:
+        return [_lex_end(g), _lex_end(g), b"BYLEX", *reverse, *_limit(g)]
+    return [b"%d" % rng.randint(-6, 9), b"%d" % rng.randint(-6, 12), *reverse, *scores,
+            *(_limit(g) if rng.random() < 0.1 else [])]
+
+
+def _zrange(g: Generator) -> list:
+    return [g.key(), *_zrange_words(g, False)]
+
+
+def _zrangestore(g: Generator) -> list:
+    keys = _near(g)
+    return [g.rng.choice(keys), g.rng.choice(keys), *_zrange_words(g, True)]
+
+
+def _by_score(g: Generator) -> list:
+    return [g.key(), _score_end(g), _score_end(g), *_limit(g), *([b"WITHSCORES"] if g.rng.random() < 0.3 else [])]
+
+
+def _near_keys(g: Generator) -> list:
+    return g.rng.choices(_near(g), k=g.rng.choice([1, 2, 2, 2, 3, 5]))
+
+
+def _zmpop(g: Generator) -> list:
+    keys = _near_keys(g)
+    count = [] if g.rng.random() < 0.5 else [b"COUNT", g.rng.choice([b"0", b"1", b"2", b"500"])]
+    return [Key(b"%d" % len(keys)), *keys, g.rng.choice([b"MIN", b"MAX", b"max", b"MID"]), *count]
+
+
+def _zalgebra(scores: bool, weights: bool) -> Callable[[Generator], list]:
+    """numkeys and keys, and what may follow."""
+    def make(g: Generator, keys: list | None = None) -> list:
+        rng = g.rng
+        keys = keys or _near_keys(g)
+        words = [Key(b"%d" % len(keys)), *keys]
+        if weights and rng.random() < 0.4:
+            words += [b"WEIGHTS", *(_score(g) for _ in keys)]
+        if weights and rng.random() < 0.4:
+            words += [b"AGGREGATE", rng.choice([b"SUM", b"MIN", b"MAX", b"AVG"])]
+        return words + ([b"WITHSCORES"] if scores and rng.random() < 0.7 else [])
+
+    return make
+
+
+def _zintercard(g: Generator) -> list:
+    return _zalgebra(False, False)(g) + ([] if g.rng.random() < 0.6 else [b"LIMIT", g.rng.choice([b"0", b"2", b"-1"])])
+
+
+def _zalgebra_store(weights: bool) -> Callable[[Generator], list]:
+    def make(g: Generator) -> list:
+        keys = _near_keys(g)
+        return [g.rng.choice(keys), *_zalgebra(False, weights)(g, g.rng.choices(keys, k=len(keys)))]
+
+    return make
+
+
 def _scan(g: Generator) -> list:
     tail = g.rng.choice([[], [b"COUNT", b"100"], [b"MATCH", b"*"], [b"TYPE", b"string"], [b"COUNT", b"0"],
                          [b"COUNT", b"x"],
@@ -394,6 +490,24 @@ MAKERS = [
     ("HINCRBY", lambda g: [g.key(), _field(g), g.integer()], 4),
     ("HINCRBYFLOAT", lambda g: [g.key(), _field(g), g.value()], 3), ("HSCAN", _hscan, 1),
     ("HRANDFIELD", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 1),
+    ("ZADD", _zadd, 20), ("ZINCRBY", lambda g: [g.key(), _score(g), _members(g)[0]], 5), ("ZREM", _with_members, 5),
+    ("ZCARD", _one, 2), ("ZSCORE", lambda g: [g.key(), _members(g)[0]], 3), ("ZMSCORE", _with_members, 2),
+    ("ZRANK", lambda g: [g.key(), _members(g)[0]], 3), ("ZREVRANK", lambda g: [g.key(), _members(g)[0]], 3),
+    ("ZRANGE", _zrange, 12), ("ZRANGESTORE", _zrangestore, 4), ("ZRANGEBYSCORE", _by_score, 4),
+    ("ZREVRANGEBYSCORE", _by_score, 4), ("ZREVRANGE", lambda g: [g.key(), g.integer(), g.integer()], 2),
+    ("ZRANGEBYLEX", lambda g: [g.key(), _lex_end(g), _lex_end(g), *_limit(g)], 2),
+    ("ZREVRANGEBYLEX", lambda g: [g.key(), _lex_end(g), _lex_end(g), *_limit(g)], 1),
+    ("ZCOUNT", lambda g: [g.key(), _score_end(g), _score_end(g)], 3),
+    ("ZLEXCOUNT", lambda g: [g.key(), _lex_end(g), _lex_end(g)], 1),
+    ("ZREMRANGEBYRANK", lambda g: [g.key(), b"%d" % g.rng.randint(-3, 60), b"%d" % g.rng.randint(-60, 9)], 3),
+    ("ZREMRANGEBYSCORE", lambda g: [g.key(), _score_end(g), _score_end(g)], 2),
+    ("ZREMRANGEBYLEX", lambda g: [g.key(), _lex_end(g), _lex_end(g)], 1),
+    ("ZPOPMIN", lambda g: [g.key(), *g.rng.choice([[], [b"2"], [b"0"], [b"-1"], [b"70"]])], 3),
+    ("ZPOPMAX", lambda g: [g.key(), *g.rng.choice([[], [b"2"], [b"0"], [b"x"], [b"70"]])], 3), ("ZMPOP", _zmpop, 3),
+    ("ZRANDMEMBER", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 2), ("ZSCAN", _sscan, 1),
+    ("ZUNION", _zalgebra(True, True), 3), ("ZINTER", _zalgebra(True, True), 3), ("ZDIFF", _zalgebra(True, False), 3),
+    ("ZUNIONSTORE", _zalgebra_store(True), 4), ("ZINTERSTORE", _zalgebra_store(True), 3),
+    ("ZDIFFSTORE", _zalgebra_store(False), 3), ("ZINTERCARD", _zintercard, 2),
     ("HELLO", lambda g: [g.rng.choice([b"2", b"3"])], 1), ("FLUSHDB", lambda g: [], 1),
 ]
 # a word more would be a key, of another slot

@@ -10,11 +10,13 @@ NEAR_S = 10           # two servers run the same command this far apart at most
 SECONDS = {"TTL", "EXPIRETIME"}
 MILLISECONDS = {"PTTL", "PEXPIRETIME"}
 SET = Status("set")
+ZSET = Status("zset")
 HASH = Status("hash")
 LIST = Status("list")
 UNORDERED = {"KEYS", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "SPOP", "HKEYS", "HVALS"}
 # of these only the kind is comparable: a random key, a cursor's step, ages and sizes
-KIND = {"RANDOMKEY", "SCAN", "MEMORY", "HELLO", "TIME", "SRANDMEMBER", "SSCAN", "HRANDFIELD", "HSCAN"}
+KIND = {"RANDOMKEY", "SCAN", "MEMORY", "HELLO", "TIME", "SRANDMEMBER", "SSCAN", "HRANDFIELD", "HSCAN",
+        "ZRANDMEMBER", "ZSCAN"}
 KIND_OBJECT = {"IDLETIME", "FREQ", "REFCOUNT"}
 
 
@@ -24,12 +26,14 @@ def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = Fals
     split: keys may lie on several engines, and the target may refuse with CROSSSLOT what Redis finds wrong in another
     way.
     """
+    name = command[0].decode("latin-1").upper()
+    if name in ("ZRANK", "ZREVRANK") and len(command) > 3 and redis_version() < (7, 2):
+        return isinstance(ours, Error) or command[3].upper() == b"WITHSCORE"       # which came with 7.2
     if isinstance(ours, Error) or isinstance(theirs, Error):
         if same(ours, theirs):
             return True
         refused = split and isinstance(ours, Error) and ours.code == "CROSSSLOT"
         return refused and isinstance(theirs, Error)
-    name = command[0].decode("latin-1").upper()
     if name in SECONDS or name in MILLISECONDS:
         near = NEAR_S * (1000 if name in MILLISECONDS else 1)
         return type(ours) is type(theirs) is int and (ours == theirs if min(ours,
@@ -51,8 +55,10 @@ def _in_pairs(reply: Any) -> list:
 
 
 def _packed(ours: Any, theirs: Any) -> bool:
-    """Whether it is the encoding of a set or a list that only Redis from 7.2 on packs."""
-    return redis_version() < (7, 2) and ours == b"listpack" and theirs in (b"hashtable", b"quicklist")
+    """Whether it is the encoding of a set or a list that only Redis from 7.2 on packs, or of a sorted set to which ZADD
+    named many members: from 7.2 on their number decides."""
+    return redis_version() < (7, 2) and (ours, theirs) in (
+        (b"listpack", b"hashtable"), (b"listpack", b"quicklist"), (b"skiplist", b"listpack"))
 
 
 def keyspace(conn: Conn, databases: int = 16) -> dict[tuple[int, bytes], tuple]:
@@ -77,6 +83,8 @@ def keyspace(conn: Conn, databases: int = 16) -> dict[tuple[int, bytes], tuple]:
                 found[db, key] = (kind, sorted(conn.must("SMEMBERS", key)), *rest)
             elif kind == LIST:
                 found[db, key] = (kind, conn.must("LRANGE", key, 0, -1), *rest)
+            elif kind == ZSET:
+                found[db, key] = (kind, conn.must("ZRANGE", key, 0, -1, "WITHSCORES"), *rest)
             elif kind == HASH:
                 found[db, key] = (kind, _in_pairs(conn.must("HGETALL", key)), *rest)
     conn.must("SELECT 0")
@@ -89,7 +97,7 @@ def keyspaces_differ(ours: dict, theirs: dict) -> str | None:
         mine, real = ours.get(place), theirs.get(place)
         if mine is None or real is None:
             return f"key {place}: ours {mine!r}, Redis {real!r}"
-        same_form = mine[3] == real[3] or (mine[0] in (SET, LIST) and _packed(mine[3], real[3]))
+        same_form = mine[3] == real[3] or (mine[0] in (SET, LIST, ZSET) and _packed(mine[3], real[3]))
         if not agree((b"PEXPIRETIME",), mine[2], real[2]) or mine[:2] != real[:2] or not same_form:
             return f"key {place}: ours {mine!r}, Redis {real!r}"
     return None
