@@ -46,7 +46,9 @@ async def msetnx(server: Any, client: Any, args: list[bytes]) -> int:
 
 async def msetex(server: Any, client: Any, args: list[bytes]) -> int:
     """MSETEX numkeys key value [key value ...] [NX | XX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
-    end = 2 + 2 * (parse_integer(args[1]) or 0)     # the keys were found, so it fits
+    end = 2 + 2 * (parse_integer(args[1]) or 0)
+    if not 2 < end <= len(args):
+        raise CommandError(errors.SYNTAX)
     options = [word for word in args[end:] if word.lower() not in (b"nx", b"xx")]
     conditions = {word.lower() for word in args[end:]} & {b"nx", b"xx"}
     pairs: dict[Engine, list[bytes]] = {}

@@ -319,9 +319,9 @@ def _numbered(row: Row, args: list[bytes]) -> Keys | None:
         number_at = spec.position + spec.number_at
         number = _atoi(args[number_at]) if number_at < len(args) else 0
         first = spec.position + spec.first
-        if number < 1 or number > len(args) - first:
+        if number < 1 or (number - 1) * spec.step >= len(args) - first:
             return None
-        keys += [(place, spec.flags) for place in range(first, first + number)]
+        keys += [(place, spec.flags) for place in range(first, first + number * spec.step, spec.step)]
     return keys
 
 

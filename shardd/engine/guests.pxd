@@ -11,6 +11,7 @@ cdef class Words:
     cdef list kept
     cdef int add(self, const void* p, Py_ssize_t n) except -1
     cdef int add_bytes(self, bytes word) except -1
+    cdef Arg rest               # what stood behind the array that add_piece has read
     cdef int add_piece(self, const Arg* piece, bint swapped) except -1
 
 # Values that are in no database, by key; NULL: the key is known to be absent.

@@ -19,7 +19,8 @@ long as the command runs. Nobody else runs meanwhile, so nobody sees them.
 Kind is the type as TYPE names it, "none" for a key that is known to be absent; but, as OBJECT ENCODING shows it, "raw" for
 a short string that was changed in place, and "embstr" for an integer that INCRBYFLOAT has left as text. A piece is a part
 of a string, or the elements of a collection as RESP has them in a reply, which is nearly the command that makes them
-again: SADD, HSET, RPUSH, ZADD are run with slices of it. Cursor 0 begins and ends; the next one goes with the count it
+again: SADD, HSET, RPUSH, ZADD are run with slices of it. The kind "hashex" is a hash with fields that expire: a second
+array follows, of fields and their expiries in Unix ms. Cursor 0 begins and ends; the next one goes with the count it
 came with. The value must not change meanwhile, so whoever reads it in several pieces holds the engine.
 
 The journal is told the outcome, since its readers have no guests: what each written key is now, as one transaction.
@@ -37,6 +38,7 @@ from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
+from cython.cimports.shardd.commands.hash_forms import hash_expiry
 from cython.cimports.shardd.commands.registry import Command, Registry
 from cython.cimports.shardd.engine.dispatch import Dispatcher
 from cython.cimports.shardd.keyspace.database import Database, Key, key_init
@@ -44,6 +46,8 @@ from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_bytes,
     entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_rebuilt, entry_type, entry_view)
 from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_LIST, NOTIFY_SET, NOTIFY_ZSET
+from cython.cimports.shardd.keyspace.field_expiry import fields_settle
+from cython.cimports.shardd.keyspace.fields import fields_expire
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops
 from cython.cimports.shardd.net.client import Client, ClientFlag
 from cython.cimports.shardd.structures.number import parse_int64
@@ -67,7 +71,8 @@ _SHORT_MAX = cython.declare(cython.Py_ssize_t, 44)          # database.EMBSTR_MA
 
 _KINDS = cython.declare(dict, {TYPE_STRING: b"string", TYPE_LIST: b"list", TYPE_SET: b"set", TYPE_ZSET: b"zset",
                                TYPE_HASH: b"hash"})
-_MAKERS = cython.declare(dict, {b"list": b"RPUSH", b"set": b"SADD", b"zset": b"ZADD", b"hash": b"HSET"})
+_MAKERS = cython.declare(dict, {b"list": b"RPUSH", b"set": b"SADD", b"zset": b"ZADD", b"hash": b"HSET",
+                                b"hashex": b"HSET"})
 _WHOLE = cython.declare(dict, {TYPE_LIST: (b"LRANGE", b"0", b"-1"), TYPE_SET: (b"SMEMBERS",), TYPE_HASH: (b"HGETALL",),
                                TYPE_ZSET: (b"ZRANGE", b"0", b"-1", b"WITHSCORES")})
 _EVENTS = cython.declare(dict, {b"g": NOTIFY_GENERIC, b"l": NOTIFY_LIST, b"s": NOTIFY_SET, b"z": NOTIFY_ZSET})
@@ -127,6 +132,8 @@ class Words:
             self.add(at, size)
             at += size + 2
             n -= 1
+        self.rest.p = at
+        self.rest.n = end - at
         while swapped and i + 1 < self.argc:
             word = self.argv[i]
             self.argv[i] = self.argv[i + 1]
@@ -236,6 +243,37 @@ def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, cou
 
 
 @cython.cfunc
+def _times(ctx: Context, e: bytep, fields: Words, first: cython.int) -> list:
+    """Those of the fields at argv[first::2] that expire, each followed by its expiry in Unix ms."""
+    found: list = []
+    i: cython.int
+    when: int64_t
+    for i in range(first, fields.argc, 2):
+        when = hash_expiry(ctx, e, fields.argv + i)
+        if when >= 0:
+            found.append(arg_bytes(fields.argv + i))
+            found.append(b"%d" % when)
+    return found
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _reply_times(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.int:
+    """Behind the fields and values that the reply has from `start` on: which of them expire, and when."""
+    w: Words = Words()
+    piece: Arg
+    name: bytes
+    piece.p = ctx.reply.buf + start
+    piece.n = ctx.reply.len - start
+    w.add_piece(cython.address(piece), False)
+    found: list = _times(ctx, e, w, 0)      # copies: the reply's buffer may move
+    ctx.reply.array(len(found))
+    for name in found:
+        ctx.reply.bulk(cython.cast(cython.p_char, name), len(name))
+    return 0
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _count(e: bytep) -> int64_t:
     """How many elements of a collection make a piece; 0: it is one."""
@@ -253,7 +291,7 @@ def _kind(e: bytep, view: cython.pointer(View)) -> bytes:
     """What LEND is told of a value; a string's bytes go into the view."""
     number: int64_t
     if entry_type(e) != TYPE_STRING:
-        return _KINDS[entry_type(e)]
+        return b"hashex" if fields_expire(e) else _KINDS[entry_type(e)]
     entry_view(e, view)
     if entry_encoding(e) == STR_EMBSTR and parse_int64(view.p, view.n, cython.address(number)):
         return b"embstr"
@@ -276,6 +314,8 @@ def _read(ctx: Context, k: cython.pointer(Key), argv: arg_p, argc: cython.int) -
                       or not arg_int64(argv + 4, cython.address(count)) or at < 0 or count < 0):
         return ctx.error(errors.SYNTAX)
     e = ctx.db.read(k) if at == 0 else ctx.db.find(k)
+    if e != cython.NULL and entry_type(e) == TYPE_HASH:
+        e = fields_settle(ctx.db, k, e)     # or the commands below would, and the entry might be gone
     if e == cython.NULL:
         return ctx.reply.null()
     kind: bytes = _kind(e, cython.address(view))
@@ -291,6 +331,8 @@ def _read(ctx: Context, k: cython.pointer(Key), argv: arg_p, argc: cython.int) -
         if at == 0:
             count = _count(e)
         at = _elements(ctx, argv + 2, entry_type(e), at, count)
+        if kind == b"hashex":
+            _reply_times(ctx, e, start)
         if at >= length and entry_type(e) != TYPE_SET and entry_type(e) != TYPE_HASH:
             at = 0
     head: bytes = b"*6\r\n$%d\r\n%b\r\n:%d\r\n:%d\r\n:%d\r\n:%d\r\n$%d\r\n" % (
@@ -382,6 +424,8 @@ class Guests:
             w.add_bytes(_MAKERS[what])
             w.add(key.p, key.n)
             w.add_piece(piece, what == b"zset")
+            if w.argc == 2:         # a step of a scan has found nothing
+                return 0
         else:
             w.add_bytes(b"SET" if self.entries[place] == cython.NULL else b"APPEND")
             w.add(key.p, key.n)
@@ -401,6 +445,8 @@ class Guests:
             _run_silently(ctx, w)
             if again is not None and not ctx.failed:
                 _run_silently(ctx, again)
+            if what == b"hashex" and not ctx.failed:
+                _give_times(ctx, w)
         finally:
             self.entries[place] = ctx.db.take(cython.address(k))
         return 0
@@ -450,6 +496,26 @@ class Guests:
             key_init(cython.address(k), cython.cast(const_bytes, cython.cast(cython.p_char, key)), len(key))
             self.entries[i] = ctx.db.take(cython.address(k))
         return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _give_times(ctx: Context, made: Words) -> cython.int:
+    """Behind HSET with a piece of kind "hashex": give the fields their expiries. CommandError."""
+    times: Words = Words()
+    w: Words
+    i: cython.int
+    times.add_piece(cython.address(made.rest), False)
+    for i in range(0, times.argc - 1, 2):
+        w = Words()
+        w.add_bytes(b"HPEXPIREAT")
+        w.add(made.argv[1].p, made.argv[1].n)
+        w.add(times.argv[i + 1].p, times.argv[i + 1].n)
+        w.add_bytes(b"FIELDS")
+        w.add_bytes(b"1")
+        w.add(times.argv[i].p, times.argv[i].n)
+        _run_silently(ctx, w)
+    return 0
 
 
 @cython.cfunc
@@ -611,6 +677,8 @@ def _tell(ctx: Context, key: bytes) -> cython.int:
     w.add_bytes(key)
     key_init(cython.address(k), w.argv[0].p, w.argv[0].n)
     e = ctx.db.find(cython.address(k))
+    if e != cython.NULL and entry_type(e) == TYPE_HASH:
+        e = fields_settle(ctx.db, cython.address(k), e)
     if e == cython.NULL:
         return ctx.effect((b"DEL", key))
     expiry: tuple = (b"%d" % entry_expiry(e),) if entry_expires(e) else ()
@@ -633,6 +701,10 @@ def _tell(ctx: Context, key: bytes) -> cython.int:
         words.add_piece(cython.address(piece), kind == b"zset")
         if words.argc > 2:          # a step of a scan may find nothing
             ctx.journal.append(ctx.db.id, words.argv, words.argc)
+        if kind == b"hash" and fields_expire(e):
+            times: list = _times(ctx, e, words, 2)
+            for field, when in zip(times[::2], times[1::2]):
+                ctx.effect((b"HPEXPIREAT", key, when, b"FIELDS", b"1", field))
         if at == 0 or (at >= length and (kind == b"list" or kind == b"zset")):
             break
     if expiry:

@@ -139,6 +139,8 @@ class Expirer:
         key_init(cython.address(k), entry_key(e), entry_key_len(e))
         if due:
             fields_gone(db, cython.address(k), e, due)
+            if db.keyspace.sink is not None:
+                db.keyspace.sink.unit_over()
         if value_ops(TYPE_HASH, entry_encoding(e)).length(entry_body(e)) > 0:
             if entry_encoding(e) == ENC_TABLE:
                 cython.cast(pairs_p, entry_body(e)).next_expiry = earliest

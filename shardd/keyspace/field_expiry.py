@@ -165,6 +165,8 @@ class FieldSweeps:
             self.shape = m.t.shape
             if due:
                 fields_gone(db, k, e, due)
+                if self.keyspace.sink is not None:
+                    self.keyspace.sink.unit_over()
                 if m.t.used == 0:
                     _remove(db, k)
                     return True

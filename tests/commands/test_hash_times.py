@@ -229,3 +229,58 @@ def test_info_and_digest(r):
     assert b"subexpiry=1" in r("INFO keyspace") and b"expired_subkeys:" in r("INFO stats")
     assert r("DEBUG DIGEST-VALUE h") == [Status("ff55046133ad607237a9fc37b70893d3308c801e")], "as Redis 8.0.6 has it"
     assert r("SETRANGE h 1 x") == WRONGTYPE and r("DEL h") == 1 and b"subexpiry" not in r("INFO keyspace")
+
+
+@pytest.mark.not_on("cluster", reason="an engine by itself renames within a slot")
+@pytest.mark.parametrize("size", [3, 600, 5000])
+def test_fields_keep_their_times_from_key_to_key(r, size):
+    names = [f"f:{n}" for n in range(size)]
+    r("HSET", "source", *[word for name in names for word in (name, "v")])
+    for n in range(0, size, 500):
+        piece = names[n:n + 500:2]
+        assert set(r("HPEXPIREAT", "source", FAR_MS + n, "FIELDS", len(piece), *piece)) == {1}
+    expected = r("HPEXPIRETIME", "source", "FIELDS", size, *names)
+    for target in ("a", "b", "c", "d"):         # some of them lie on other engines than the source
+        assert r("COPY", "source", target) == 1
+        assert r("HPEXPIRETIME", target, "FIELDS", size, *names) == expected
+        assert r("OBJECT", "ENCODING", target) == r("OBJECT ENCODING source")
+    for source, target in (("a", "x"), ("b", "y"), ("c", "z")):
+        assert r("RENAME", source, target) == OK
+        assert r("HPEXPIRETIME", target, "FIELDS", size, *names) == expected and r("HLEN", target) == size
+    assert b"subexpiry=5" in r("INFO keyspace")
+
+
+@pytest.mark.not_on("oracle", reason="it is Redis 8.4's and Valkey 9.1's")
+@pytest.mark.not_on("cluster", reason="its keys lie in several slots")
+def test_msetex(r):
+    assert r("MSETEX 3 a 1 b 2 c 3") == 1 and r("MGET a b c") == [b"1", b"2", b"3"]
+    assert r("MSETEX", 2, "a", 4, "b", 5, "PXAT", FAR_MS) == 1
+    assert [r("PEXPIRETIME", key) for key in "abc"] == [FAR_MS, FAR_MS, -1]
+    assert r("MSETEX 2 a 6 c 7 keepttl xx") == 1 and r("PEXPIRETIME a") == FAR_MS and r("MGET a c") == [b"6", b"7"]
+    assert r("MSETEX 2 d 1 a 1 NX") == 0 and r("MSETEX 2 d 1 a 1 XX EX 10") == 0 and r("EXISTS d") == 0
+    assert r("MSETEX 3 d 1 e 2 d 3 NX EX 1000") == 1 and r("GET d") == b"3" and 990 < r("TTL e") <= 1000
+    assert r("MSETEX 2 d 1 e 2 PXAT 1") == 1 and r("EXISTS d e") == 0
+    for line in ("MSETEX 2 a 1 b 2 EX 1 PX 1", "MSETEX 2 a 1 b 2 EX 1 KEEPTTL", "MSETEX 2 a 1 b 2 NX XX",
+                 "MSETEX 2 a 1 b 2 FOO", "MSETEX 2 a 1 b 2 EX", "MSETEX 2 a 1 b", "MSETEX 1 a 1 b 2"):
+        assert r(line) == Error("ERR syntax error"), line
+    for line in ("MSETEX 0 a 1", "MSETEX -1 a 1", "MSETEX x a 1", "MSETEX 99999999999 a 1"):
+        assert r(line) == Error("ERR invalid numkeys value or out of range"), line
+    assert r("MSETEX 2 a 1 b 2 EX 0") == invalid("msetex") and r("MSETEX 2 a 1 b 2 EX x") == NOT_INT
+    assert r("MSETEX 1 a") == arity("msetex") and r("GET a") == b"6"
+
+
+@pytest.mark.not_on("oracle", reason="they are Redis 8.4's and Valkey 9's")
+def test_conditions_on_strings(r):
+    assert r("SET k v") == OK and r("SET k w IFEQ x") is None and r("SET k w IFEQ v") == OK
+    assert r("SET k x IFEQ w GET") == b"w" and r("SET k y IFEQ w GET") == b"x" and r("GET k") == b"x"
+    assert r("SET k y IFEQ x EX 1000") == OK and r("SET k z IFEQ y KEEPTTL") == OK and 990 < r("TTL k") <= 1000
+    assert r("SET none v IFEQ v") is None and r("SET k v IFNE z") is None and r("SET k v IFNE a") == OK
+    assert r("SET new v IFNE a") == OK and r("GET new") == b"v"
+    for line in ("SET k v IFEQ a NX", "SET k v XX IFEQ a", "SET k v IFEQ", "SET k v IFEQ a IFEQ b",
+                 "SET k v IFNE a IFEQ v"):
+        assert r(line) == Error("ERR syntax error"), line
+    r("SADD s a")
+    assert r("SET s v IFEQ a") == WRONGTYPE and r("DELIFEQ s a") == WRONGTYPE and r("DELIFEQ k") == arity("delifeq")
+    assert r("DELIFEQ k w") == 0 and r("DELIFEQ k v") == 1 and r("EXISTS k") == 0 and r("DELIFEQ k v") == 0
+    r("SET n 10")
+    assert r("SET n 11 IFEQ 010") is None and r("SET n 11 IFEQ 10") == OK and r("DELIFEQ n 11") == 1

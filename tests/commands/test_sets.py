@@ -5,7 +5,7 @@ import pytest
 
 from harness import OK, Error, SetReply, Status
 from harness.servers import redis_version
-from harness.texts import CROSSSLOT, INT64_MAX, INT64_MIN, NOT_INT, SYNTAX, WRONGTYPE, arity
+from harness.texts import INT64_MAX, INT64_MIN, NOT_INT, SYNTAX, WRONGTYPE, arity
 
 MUST_BE_POSITIVE = Error("ERR value is out of range, must be positive")
 ONE_NODE = "RedisCluster asks each engine; the body is about one answer"
@@ -376,18 +376,6 @@ def test_the_form_of_texts_that_are_stored(r):
     for line, encoding in (("SINTERSTORE {k}d {k}t {k}a", b"listpack"), ("SUNIONSTORE {k}d {k}a {k}i", b"listpack"),
                            ("SUNIONSTORE {k}d {k}t", b"hashtable"), ("SDIFFSTORE {k}d {k}a {k}i", b"listpack")):
         assert r(line) > 0 and r("OBJECT ENCODING {k}d") == encoding, line
-
-
-@pytest.mark.parametrize("line", [
-    "SINTER a b c", "SUNION a b c", "SDIFF a b c", "SINTERSTORE a b c", "SUNIONSTORE a b c", "SDIFFSTORE a b c",
-    "SINTERCARD 3 a b c", "SMOVE a b x"])
-@pytest.mark.not_on("engine", "proxy1", "oracle", reason="all keys are there")
-def test_keys_on_several_engines(r, line):
-    """a is slot 15495, b 3300, c 7365: on two engines or three. Refused, not answered wrongly."""
-    for key in "abc":
-        r("SADD", key, "x", key)
-    assert r(line) == CROSSSLOT
-    assert set(r("SMEMBERS a")) == {b"x", b"a"}
 
 
 @pytest.mark.not_on("cluster", reason="the connection may be to the other engine")

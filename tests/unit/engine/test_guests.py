@@ -72,6 +72,8 @@ VALUES = {
     "int": [("SET", "k", "12")], "raw": [("SET", "k", "1"), ("APPEND", "k", "2")],
     "float": [("SET", "k", "12"), ("INCRBYFLOAT", "k", "1")], "long": [("SET", "k", "x" * 1_000_000)],
     "hash": [("HSET", "k", "f", "v", "", "", b"\r\n", b"\0")],
+    "hash with times": [("HSETEX", "k", "PXAT", 4_000_000_000_000, "FIELDS", 2, "f", "v", b"\0", ""),
+                        ("HSET", "k", "g", "w")],
     "large hash": [("HSET", "k", *[word for n in range(6000) for word in (f"field:{n}", f"value:{n}")])],
     "intset": [("SADD", "k", *range(100))], "set": [("SADD", "k", "a", "", b"\r\n$1\r\n", *range(20))],
     "large set": [("SADD", "k", *[f"member:{n}" for n in range(20_000)])],
