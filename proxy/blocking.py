@@ -16,8 +16,8 @@ never in two places, and CLIENT UNBLOCK answers what a single server would.
 A client that is gone must not have taken anything. When its connection ends, CLIENT UNBLOCK goes out over the shared
 link, in front of whatever other clients of this proxy push from then on. Where the engine has popped something for it
 all the same (a push that was on its way), that is put back at the end that it was taken from; BLMOVE and BRPOPLPUSH have
-moved it to where it was meant to go, and it stays there. What was written to the client's socket before its end was
-seen is lost with it, as with any server.
+moved it to where it was meant to go, and it stays there. The kernel is asked at the last moment whether the client is
+there. What was written to its socket before it left is lost with it, as with any server.
 
 Keys on several engines: no engine has the whole line, so it is one step after the other.
 
@@ -32,6 +32,7 @@ overtaken by somebody who waits on one. BLMOVE and BRPOPLPUSH between engines mo
 Where an engine is lost while a client waits there, the client is disconnected, as by a server that is restarted: what
 waits in a loop is made to connect again. (A reply could not be told from one to a command that failed.)
 """
+import select
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -204,12 +205,22 @@ async def block(server: Any, client: Any, args: list[bytes]) -> Any:
             reply = await _move(server, client, wait, engines[0], args)
         else:
             reply = await _on_several(client, wait, _FORMS[name], args, list(zip(engines, keys)))
-        if wait.gone:
+        if wait.gone or _has_left(client):
             await _put_back(server, name, args, reply)
+            return _NOTHING
         return reply
     finally:
         wait.leave()
         client.unblocked()
+
+
+def _has_left(client: Any) -> bool:
+    """Whether the client has closed its end, which its connection may be about to report."""
+    if client.transport.closing or client.transport.fd < 0:
+        return True
+    poll = select.poll()
+    poll.register(client.transport.fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _served(client: Any, engine: Engine, answer: Any) -> bytes:
@@ -281,7 +292,8 @@ async def _on_several(client: Any, wait: Wait, form: _Form, args: list[bytes],
             command = encode_command(form.subset(args, keys))
             [answer] = await Ask([(engine, Batch(_MULTI + command + _EXEC, 2))], raw=True)
             found = elements(_served(client, engine, answer))
-            if found and not _is_null(found[0]):
+            # who waits already is not told of a key that has become something else
+            if found and not _is_null(found[0]) and (clock is None or not found[0].startswith(b"-WRONGTYPE ")):
                 return Encoded(found[0])
         clock = clock or _Clock(float(args[form.timeout]))      # an engine would have refused what is none
         if not await _wait_for(client, wait, form, pairs, clock):

@@ -82,13 +82,12 @@ class Blocking(Waits):
 
     @property
     def keys(self) -> int:
-        """How many keys clients are blocked on, each once."""
+        """How many keys are waited for, each once, be it through a proxy."""
         waiter: Waiter
         found: set = set()
-        for client, waiter in self.by_client.items():
-            if not client.flags & ClientFlag.INTERNAL:
-                for key, slot in waiter.keys:
-                    found.add((waiter.db, key))
+        for waiter in self.by_client.values():
+            for key, slot in waiter.keys:
+                found.add((waiter.db, key))
         return len(found)
 
     # --- coming and going -------------------------------------------------------------------------------------------

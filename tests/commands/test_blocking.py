@@ -15,9 +15,7 @@ QUEUED = Status("QUEUED")
 A, B, C, D = "{t}a", "{t}b", "{t}c", "{t}d"
 UNBLOCKED = Error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
 ONE_DB = "redis-py's RedisCluster knows no SELECT"
-LATER = "the proxy has its own waits"
 
-pytestmark = pytest.mark.not_on("proxy", reason=LATER)
 
 
 @pytest.fixture
@@ -300,6 +298,7 @@ def test_client_unblock(r, other):
     assert other("RPUSH", A, "1") == 1 and other("LLEN", A) == 1, "nobody waits any more"
 
 
+@pytest.mark.not_on("proxy", reason="what it does itself it does when the engine has done its part")
 def test_unblocked_and_served_in_one_transaction(r, other):
     waiting = Waiting(r, "BLPOP {t}a 0")
     assert other("MULTI") == OK
