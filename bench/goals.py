@@ -12,6 +12,7 @@ CLIENTS: Final = 50
 
 FILLED_KEYS: Final = 10_000_000
 DUE_KEYS: Final = 1_000_000
+ELEMENTS: Final = 5_000_000
 PIPELINE: Final = 64
 """What the goal of pauses is about, at the least."""
 

@@ -3,6 +3,7 @@
     fill      `keys` keys are written at pipeline 64
     flush     FLUSHALL of them; until all their memory is free again
     expire    `due` keys fall due at the same millisecond; until all of them are gone
+    hash:fill, hash:evict ... zset:del      one collection of `elements` elements (bench.large)
 
 Owns: the situations, and the table. Does not own the figures: they are the engine's own, which CONFIG RESETSTAT sets
 to 0 before each situation and INFO stats tells after it:
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import goals, machine, report, servers
+from bench import goals, large, machine, report, servers
 from bench.cost import pinned, pinning, positive, say, with_options, words
 from bench.fill import fill
 from bench.report import number
@@ -36,7 +37,7 @@ from bench.servers import BenchError, Connection, Server
 FIELDS = {"batch_us": "eventloop_longest_batch_usec", "batch_cpu_us": "eventloop_longest_batch_cpu_usec",
           "step_us": "eventloop_longest_step_usec", "step_cpu_us": "eventloop_longest_step_cpu_usec"}
 
-SITUATIONS = ("fill", "flush", "expire")
+SITUATIONS = ("fill", "flush", "expire", *large.SITUATIONS)
 WAIT_S = 120.0
 """No situation takes longer once it has begun."""
 
@@ -68,6 +69,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keys", type=positive, default=goals.FILLED_KEYS,
                         help="keys that are written and flushed (10000000)")
     parser.add_argument("--due", type=positive, default=goals.DUE_KEYS, help="keys that fall due at once (1000000)")
+    parser.add_argument("--elements", type=positive, default=goals.ELEMENTS, help="of a large collection (5000000)")
     parser.add_argument("--pipeline", type=positive, default=goals.PIPELINE, help="SETs sent at once (64)")
     parser.add_argument("--clients", type=positive, default=goals.CLIENTS, help="connections (50)")
     parser.add_argument("--value", type=positive, default=goals.VALUE_BYTES, help="bytes of a value (32)")
@@ -109,6 +111,8 @@ class Run:
 
     def measure(self, name: str) -> Pause:
         """One situation; whatever it needs beforehand is done first and not measured."""
+        if ":" in name:
+            return self.measure_large(name, *name.split(":"))
         prepare, act, keys = {"fill": (self.empty, self.fill, self.args.keys),
                               "flush": (self.full, self.flush, self.args.keys),
                               "expire": (self.volatile, self.expire, self.args.due)}[name]
@@ -119,6 +123,30 @@ class Run:
         pause = Pause(name, keys, time.monotonic() - start_s, figures(self.connection.info("stats")), ping_us)
         say(f"{name}: {pause.seconds:.1f} s, {pause.figures}")
         return pause
+
+    def measure_large(self, name: str, kind: str, way: str) -> Pause:
+        """One situation of a large collection."""
+        args, connection = self.args, self.connection
+        self.empty()
+        if way != "fill":
+            large.fill(self.server.port, kind, args.elements)
+        connection.call("CONFIG", "RESETSTAT")
+        start_s = time.monotonic()
+        ping_us = None
+        if way == "fill":
+            large.fill(self.server.port, kind, args.elements)
+            if (held := large.length(connection, kind)) != args.elements:
+                raise BenchError(f"the engine holds {held} elements, not {args.elements}")
+        else:
+            large.let_go(connection, way)
+            ping_us = wait(connection, self.is_gone, "memory")
+            large.clean_up(connection, way)
+        pause = Pause(name, args.elements, time.monotonic() - start_s, figures(connection.info("stats")), ping_us)
+        say(f"{name}: {pause.seconds:.1f} s, {pause.figures}")
+        return pause
+
+    def is_gone(self, info: dict[str, str]) -> bool:
+        return info["lazyfree_pending_objects"] == "0" and self.connection.call("EXISTS", large.KEY) == 0
 
     def empty(self) -> None:
         if self.connection.call("DBSIZE"):
@@ -167,8 +195,8 @@ class Run:
 def judge(pause: Pause, pipeline: int) -> str:
     """A table's cell: the goal, and whether it is met by the wall clock, or else by the CPU's."""
     wall_us, cpu_us = pause.worst()
-    keys = goals.DUE_KEYS if pause.name == "expire" else goals.FILLED_KEYS
-    judged = pipeline >= goals.PIPELINE and pause.keys >= keys
+    keys = goals.ELEMENTS if ":" in pause.name else goals.DUE_KEYS if pause.name == "expire" else goals.FILLED_KEYS
+    judged = (pipeline >= goals.PIPELINE or ":" in pause.name) and pause.keys >= keys
     text = goals.verdict(wall_us / 1000, goals.PAUSE_US / 1000, 0, judged)
     return f"{text} (CPU time: met)" if judged and wall_us > goals.PAUSE_US >= cpu_us else text
 
@@ -179,7 +207,8 @@ def table(pauses: list[Pause], pipeline: int) -> str:
         return number(None if us is None else us / 1000, 2)
 
     texts = {"fill": "{} keys are written", "flush": "FLUSHALL of {} keys", "expire": "{} keys fall due at once"}
-    rows = [[texts[pause.name].format(number(pause.keys)), *(ms(pause.figures[name]) for name in FIELDS),
+    rows = [[(texts.get(pause.name) or large.texts(pause.name)).format(number(pause.keys)),
+             *(ms(pause.figures[name]) for name in FIELDS),
              judge(pause, pipeline), ms(pause.ping_us), f"{pause.seconds:.1f}"] for pause in pauses]
     return report.markdown(["situation", "longest batch, ms", "CPU, ms", "longest own step, ms", "CPU, ms", "goal",
                             "slowest PING, ms", "took, s"], rows, right=(1, 2, 3, 4, 6, 7))

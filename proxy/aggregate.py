@@ -6,10 +6,10 @@ own the options (base.options) or INFO (info).
 CONFIG. The supervisor gives a proxy every option, so a value is looked up here, except where engines alone read the
 option: then one engine is asked. CONFIG SET checks and applies all pairs here first, then sends every engine those that
 engines read; where an engine refuses or is gone, the client gets its error and everything is set back where that is
-possible. What is shared out (maxmemory) is the tree's here: the engines are asked what they use, and each gets its share
-(base.shares), which the supervisor adjusts from then on. Then the supervisor is told, for the other proxies and for
-children that start later. REWRITE (commands.server) brings the user's own file up to date, not the engines', which are
-made anew for each start.
+possible. What is shared out (maxmemory) is the tree's here: the engines are asked what they use, and each gets its
+share (base.shares), which the supervisor adjusts from then on. Then the supervisor is told, for the other proxies and
+for children that start later. REWRITE (commands.server) brings the user's own file up to date, not the engines', which
+are made anew for each start.
 
 SLOWLOG. Entries of all engines, newest first. An entry's id is id * n + i of engine i of n, so that it stays unique. An
 engine knows the proxy's link alone, so it tells the proxy, in front of the reply of a command that went into its slow

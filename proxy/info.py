@@ -53,6 +53,7 @@ def figures(server: Any) -> dict[str, Any]:
         "proxy_held_bytes": server.shared.held_bytes,
         "client_query_buffer_limit_disconnections": server.stats.query_limit_closes,
         "client_output_buffer_limit_disconnections": server.stats.output_limit_closes,
+        "evicted_clients": server.client_eviction.evicted,
         "total_reads_processed": server.reactor.reads, "total_writes_processed": server.reactor.writes,
         "reply_buffer_shrinks": server.reactor.queues_freed, "reply_buffer_expands": server.reactor.queues_grown,
         "mem_clients_normal": client_bytes,
@@ -111,7 +112,7 @@ _STATS: Final = (
 
 
 _STATS_OF_ALL: Final = ("total_reads_processed", "total_writes_processed", "reply_buffer_shrinks",
-                        "reply_buffer_expands")
+                        "reply_buffer_expands", "evicted_clients")
 """What every process counts for itself."""
 
 

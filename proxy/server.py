@@ -28,14 +28,18 @@ from shardd.base.options import Config
 from shardd.base.rates import Rates
 from shardd.cluster import view
 from shardd.cluster.topology import NOBODY, Topology, TopologyError
+from shardd.commands import connection
 from shardd.commands.info import resident_bytes
 from shardd.net.client import Clients
+from shardd.net.client_eviction import ClientEviction
 from shardd.net.pause import Pause
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
+from shardd.net.transport import Transport
 from shardd.wire.request import RequestParser
 from shardd.wire.values import OK
 
+_CLIENT_OBJECTS_BYTES = ProxySession.__basicsize__ + Transport.__basicsize__
 
 _SAMPLE_TURNS = 5
 """Rates are sampled twice a second: the bytes of all clients are added up for it."""
@@ -106,6 +110,7 @@ class ProxyServer:
         self.parser = RequestParser(config["proto-max-bulk-len"])
         self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
         self.reactor.after_batch = self.shared.flush
+        self.client_eviction = ClientEviction(self.clients, log, self._buffered, connection.describe)
         self.pause = Pause(self.shared)
         self.peers = Peers(self, self.backends, run_dir, index, proxies)
         self.topology: Topology | None = None
@@ -120,6 +125,10 @@ class ProxyServer:
         self._turn = 0
         self.backends.retry_ms = config["proxy-retry-ms"]
         self.shared.memory_max = config["proxy-memory-limit"]
+        self._bound_clients(config["maxmemory-clients"])
+        self.client_eviction.set_maxmemory(config["maxmemory"])
+        config.subscribe("maxmemory-clients", self._bound_clients)
+        config.subscribe("maxmemory", self.client_eviction.set_maxmemory)
         config.subscribe("proxy-retry-ms", lambda retry_ms: setattr(self.backends, "retry_ms", retry_ms))
         config.subscribe("proxy-memory-limit", lambda size: setattr(self.shared, "memory_max", size))
         config.subscribe("proto-max-bulk-len", self.parser.set_bulk_max)
@@ -128,6 +137,18 @@ class ProxyServer:
         self._sample_latency(config["proxy-latency-sample"])
         config.subscribe("proxy-latency-sample", self._sample_latency)
         config.subscribe("requirepass", lambda password: setattr(self.backends, "password", password))
+
+    def _bound_clients(self, setting: int) -> None:
+        """maxmemory-clients"""
+        self.client_eviction.set_limit(setting)
+        self.reactor.after_batch = self._after_batch if setting else self.shared.flush
+
+    def _after_batch(self) -> None:
+        self.shared.flush()
+        self.client_eviction.check()
+
+    def _buffered(self) -> int:
+        return self.shared.held_bytes + _CLIENT_OBJECTS_BYTES * len(self.clients.by_id)
 
     def _check_announced(self, port: int) -> None:
         """CONFIG SET cluster-announce-port: every engine must get a port. Raises ConfigError."""
@@ -244,6 +265,7 @@ class ProxyServer:
         self.shared.reset_counters()
         self.clients.reset_counters()
         self.reactor.reset_counters()
+        self.client_eviction.evicted = 0
 
     def status(self) -> dict[str, Any]:
         """What SHARDD STATUS tells the supervisor."""

@@ -149,6 +149,11 @@ class ProxySession(Client):
     def __dealloc__(self) -> None:
         input_state_clear(cython.address(self.input))
 
+    @property
+    def held_bytes(self) -> int:
+        """Room for replies that wait for others, beside the connection's own buffers."""
+        return self.queue.out_cap + self.queue.side_cap
+
     # --- the connection -------------------------------------------------------------------------------------------
 
     @cython.cfunc

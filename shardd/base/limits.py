@@ -100,8 +100,8 @@ EVICTION_POOL_KEYS: Final = 16
 """Candidates for eviction that are kept from one sampling to the next, as in Redis (EVPOOL_SIZE)."""
 
 EVICTION_TURN_US: Final = 2_500
-"""Time for evictions in one turn of the reactor: half of the longest pause that is allowed. A pipeline of 64 commands that
-each took the 500 us of one call would be a pause of 32 ms."""
+"""Time for evictions in one turn of the reactor: half of the longest pause that is allowed. A pipeline of 64 commands
+that each took the 500 us of one call would be a pause of 32 ms."""
 
 EVICTION_SAMPLES_MAX: Final = 64
 """Most keys of a database that one eviction looks at, whatever maxmemory-samples says: more choose no better, and each
@@ -132,6 +132,16 @@ CLIENTS_DEFAULT: Final = 10_000
 
 RESERVED_FDS: Final = 64
 """Descriptors kept back from clients: listeners, log, epoll, children's pipes, links to engines."""
+
+CLIENTS_BYTES_MIN: Final = 128 * KIB
+"""Least that maxmemory-clients can mean, as in Redis: below it nobody could talk to the server to set it right."""
+
+CLIENTS_EVICTED_AT_ONCE: Final = 64
+"""Clients that maxmemory-clients disconnects after one batch of events: below a millisecond of work."""
+
+CLIENTS_LOOK_MS: Final = 100
+"""Pause between two looks at all clients where their buffers are above maxmemory-clients and it is not their doing:
+those that may not be evicted take it. A look at 10,000 takes some 10 ms."""
 
 CLIENTS_PER_CRON: Final = 200
 """Idle connections looked at per cron tick at least, so that `timeout` holds within seconds for many clients."""

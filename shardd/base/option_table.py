@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 from shardd.base import limits
 from shardd.base.limits import PORT_MAX
 from shardd.base.option_types import (Address, AutoInt, Bool, BufferLimits, Clamped, Directory, Enum, FileName, Flags,
-                                      HostName, Int, KeyEvents, Kind, Memory, Octal, Percentiles, Save, SocketPath, String, TitleTemplate,
-                                      Words)
+                                      HostName, Int, KeyEvents, Kind, Memory, MemoryOrPercent, Octal, Percentiles,
+                                      Save, SocketPath, String, TitleTemplate, Words)
 from shardd.base.shares import even
 
 INT_MAX: Final = 2**31 - 1
@@ -219,7 +219,7 @@ def _memory() -> list[Option]:
                "reached.", section, ENGINE),
         Option("maxmemory-samples", Int(1, INT_MAX), "5", "Keys of each database that are sampled for an "
                "eviction.", section, ENGINE),
-        Option("maxmemory-eviction-tenacity", Int(0, 100), "10", "How long one command may evict: 0 not at all, 10 "
+        Option("maxmemory-eviction-tenacity", Int(0, 100), "10", "How long one command may evict: 0 a single key, 10 "
                "500 us, 100 as long as it takes.", section, ENGINE),
         Option("lfu-log-factor", Int(0, INT_MAX), "10", "How slowly the LFU counter grows.", section, ENGINE),
         Option("lfu-decay-time", Int(0, INT_MAX), "1", "Minutes after which the LFU counter of an idle key drops by "
@@ -245,8 +245,9 @@ def _memory() -> list[Option]:
         Option("active-defrag-cycle-min", Int(1, 99), "1", defrag, section, ENGINE, idle=True),
         Option("active-defrag-cycle-max", Int(1, 99), "25", defrag, section, ENGINE, idle=True),
         Option("active-defrag-max-scan-fields", Int(1, INT64_MAX), "1000", defrag, section, ENGINE, idle=True),
-        Option("maxmemory-clients", Memory(0, INT64_MAX), "0", "Memory of all clients of one process.", section,
-               SERVERS, only=("0",), reason=NOT_YET + "client eviction does not exist"),
+        Option("maxmemory-clients", MemoryOrPercent(-100, INT64_MAX), "0", "Memory of all clients of one process, or "
+               "a percentage of maxmemory, above which those that take most are disconnected; 0 for no limit.", section,
+               SERVERS),
         Option("tracking-table-max-keys", Int(0, INT64_MAX), "1000000", "Keys remembered for client-side caching; no "
                "effect before it exists.", section, ENGINE, idle=True),
         Option("notify-keyspace-events", KeyEvents(), "", "Which keyspace events are published, as letters.", section,

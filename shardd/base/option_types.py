@@ -140,6 +140,26 @@ class Memory(Int):
         return [str(value)]
 
 
+class MemoryOrPercent(Memory):
+    """Bytes as in Memory, or a percentage up to 100 of something else, which is a negative number here."""
+
+    def read(self, word: str) -> int:
+        if percentage := re.fullmatch(r"(\d{1,18})%", word, re.ASCII):
+            if int(percentage[1]) > 100:
+                raise ConfigError("percentage argument must be less or equal to 100")
+            return -int(percentage[1])
+        value = parse_memory(word)
+        if value is None:
+            raise ConfigError("argument must be a memory or percent value")
+        return value
+
+    def text(self, value: Value) -> str:
+        return f"{-value}%" if isinstance(value, int) and value < 0 else str(value)
+
+    def lines(self, value: Value) -> list[str]:
+        return [self.text(value)] if isinstance(value, int) and value < 0 else super().lines(value)
+
+
 class Octal(Int):
     """File permissions."""
 

@@ -4,11 +4,11 @@
     else, and there is room                           what each one uses, and an even part of the room that is left
     else                                              as much as each one uses, in proportion, cut to the whole
 
-A share is never below a quarter of an even one, so that an engine which has had nothing so far can begin. The shares always
-add up to the whole, but where that is less than a byte for each: 0 would mean no limit.
+A share is never below a quarter of an even one, so that an engine which has had nothing so far can begin. The shares
+always add up to the whole, but where that is less than a byte for each: 0 would mean no limit.
 
-Owns: the rule. Pure functions. Does not own who asks the engines and tells them (supervisor.shares; proxy.aggregate where
-a client sets the option).
+Owns: the rule. Pure functions. Does not own who asks the engines and tells them (supervisor.shares; proxy.aggregate
+where a client sets the option).
 """
 from collections.abc import Sequence
 

@@ -11,7 +11,6 @@ The one user is `default`: without requirepass any password is right for it, as 
 """
 
 import hmac
-import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from shardd.base.limits import REDIS_VERSION
 from shardd.commands.plain import Handler, help_lines
 from shardd.commands.table import parse_integer
 from shardd.net.client import ClientFlag
+from shardd.net.client_eviction import client_bytes
 from shardd.net.pause import PAUSE_ALL, PAUSE_WRITE
 from shardd.net.policy import kind_of
 from shardd.wire.values import NO_REPLY, OK, Simple, Verbatim
@@ -330,14 +330,14 @@ def describe(client: Any) -> str:
     transport = client.transport
     pending = transport.out_len
     channels, patterns, shard_channels = map(len, client.subscriptions or ((), (), ()))
-    used = transport.in_cap + pending + client.kept_bytes + sys.getsizeof(client) + sys.getsizeof(transport)
     events = ("" if transport.reading_paused else "r") + ("w" if pending else "")
     return (f"id={client.id} addr={transport.peer} laddr={transport.local} fd={transport.fd} "
             f"name={client.name.decode()} age={max(0, now_ms() - client.created_ms) // 1000} "
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
             f"sub={channels} psub={patterns} ssub={shard_channels} multi={client.multi_count} watch={client.watch_count} "
-            f"qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
-            f"argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} tot-mem={used} "
+            f"qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} argv-mem=0 "
+            f"multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} "
+            f"tot-mem={client_bytes(client)} "
             f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} "
             f"redir=-1 resp={client.resp} lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")
 

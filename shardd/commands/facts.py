@@ -118,7 +118,7 @@ def stats(server: Any) -> Facts:
         "expired_subkeys": keyspace.expired_fields, "expired_keys": keyspace.expired, "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": counted.expire_capped,
         "expire_cycle_cpu_milliseconds": counted.expire_us // 1000,
-        "evicted_keys": keyspace.evicted, "evicted_clients": 0,
+        "evicted_keys": keyspace.evicted, "evicted_clients": server.client_eviction.evicted,
         "total_eviction_exceeded_time": exceeded_ms, "current_eviction_exceeded_time": exceeded_now_ms,
         "keyspace_hits": keyspace.hits, "keyspace_misses": keyspace.misses,
         "pubsub_channels": len(rooms[Room.CHANNEL]), "pubsub_patterns": len(rooms[Room.PATTERN]),

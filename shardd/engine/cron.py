@@ -2,8 +2,8 @@
 
 Each task is short and bounded; what does not fit waits for the next turn, so no client waits for more than a step
 (limits.STEP_US). While expiry, freeing or rehashing has more to do, steps follow at a quarter of the time (a step of
-work, three of rest); active-expire-effort gives expiry more of it. Eviction that did not come to its end within a command
-goes on each time the loop has served its clients.
+work, three of rest); active-expire-effort gives expiry more of it. Eviction that did not come to its end within a
+command goes on each time the loop has served its clients.
 """
 import asyncio
 from collections.abc import Callable
@@ -96,6 +96,7 @@ class Cron:
         server.keyspace.set_time(now_ms())
         server.stats.sample(server.reactor.polls, server.busy_us)
         server.stats.note_memory(server.note_memory())
+        server.client_eviction.check()
         server.check_cluster()
         server.dispatcher.hold.check()
         server.pause.check()

@@ -7,7 +7,8 @@
                 + shared       the buffers that every command runs through: what was read, the replies of one turn
 
 Data, clients and links count towards maxmemory; the journal and what is shared do not (mem_not_counted_for_evict): they
-grow because of eviction, or last for one turn. What Python itself takes, some 30 MB, shows in the resident memory alone.
+grow because of eviction, or last for one turn. What Python itself takes, some 30 MB, shows in the resident memory
+alone.
 
 Owns: these sums, the peak. Does not own the fields of INFO (commands.facts), or eviction (keyspace.eviction).
 """

@@ -19,12 +19,13 @@ from shardd.base.options import Config
 from shardd.cluster import view
 from shardd.cluster.outage import Outage
 from shardd.cluster.topology import Topology
+from shardd.commands import connection
 from shardd.commands.context import Context
 from shardd.commands.pubsub import EventPublisher
 from shardd.commands.registry import Registry
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.hold import Hold
-from shardd.engine.memory import Memory
+from shardd.engine.memory import CLIENT_OBJECTS_BYTES, Memory
 from shardd.engine.stats import Stats
 from shardd.journal.stream import Stream
 from shardd.keyspace import events, inspection
@@ -35,6 +36,7 @@ from shardd.keyspace.keysizes import Keysizes
 from shardd.keyspace.rehash import Rehasher
 from shardd.net.channels import Channels
 from shardd.net.client import Client, Clients
+from shardd.net.client_eviction import ClientEviction
 from shardd.net.pause import Pause
 from shardd.net.policy import ConnectionLimits
 from shardd.net.reactor import Reactor
@@ -89,6 +91,7 @@ class Server:
         self.evictor = self.dispatcher.evictor = Evictor(self.keyspace)
         self.evictor.latency = self.latency
         self.pause = Pause(self.dispatcher)
+        self.client_eviction = ClientEviction(self.clients, log, self._buffered, connection.describe)
         self.reactor = Reactor()
         self.reactor.after_batch = self.dispatcher.end_of_batch
         self.evictor.reactor = self.reactor
@@ -127,7 +130,9 @@ class Server:
         follow("latency-tracking", lambda value: setattr(self.stats, "tracking", value))
         follow("maxmemory", self._set_maxmemory)
         follow("maxmemory-policy", self._set_policy)
-        follow("maxmemory-samples", lambda value: setattr(self.evictor, "samples", min(value, limits.EVICTION_SAMPLES_MAX)))
+        follow("maxmemory-clients", self._set_maxmemory_clients)
+        follow("maxmemory-samples",
+               lambda value: setattr(self.evictor, "samples", min(value, limits.EVICTION_SAMPLES_MAX)))
         follow("maxmemory-eviction-tenacity", self.evictor.set_tenacity)
         follow("lazyfree-lazy-eviction", lambda value: setattr(self.evictor, "lazy", value))
         follow("lazyfree-lazy-expire", set_keyspace("lazy_expire"))
@@ -165,8 +170,20 @@ class Server:
         self.keyspace.set_time(now_ms())
         self.evictor.set_policy(policy)
 
+    def _set_maxmemory_clients(self, setting: int) -> None:
+        self.client_eviction.set_limit(setting)
+        self.reactor.after_batch = self._after_batch if setting else self.dispatcher.end_of_batch
+
+    def _after_batch(self) -> None:
+        self.dispatcher.end_of_batch()
+        self.client_eviction.check()
+
+    def _buffered(self) -> int:
+        return self.reactor.buffer_bytes + CLIENT_OBJECTS_BYTES * len(self.clients.by_id)
+
     def _set_maxmemory(self, size: int) -> None:
         self.evictor.maxmemory = size
+        self.client_eviction.set_maxmemory(size)
         if self.evictor.over:
             self.log.warning(f"maxmemory is {size} now, but {self.evictor.held_bytes} bytes are in use: keys will be "
                              "evicted, or commands that may need more memory refused, as maxmemory-policy says")
@@ -244,7 +261,7 @@ class Server:
         self.reactor.reset_counters()
         self.longest_step_us = self.longest_step_cpu_us = self.steps_us = 0
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired = self.keyspace.evicted = 0
-        self.keyspace.lazy_freed = 0
+        self.keyspace.lazy_freed = self.client_eviction.evicted = 0
 
     def keys_in_slot(self, db: int, slot: int) -> int:
         """How many keys a slot has in one database."""

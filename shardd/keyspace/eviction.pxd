@@ -44,7 +44,8 @@ cdef class Evictor:
     cdef SlotTable* hand
     cdef inline uint64_t held(self) noexcept:
         # what counts towards maxmemory, bytes
-        return used_bytes() + self.aside_bytes + (<uint64_t> self.reactor.buffer_bytes if self.reactor is not None else 0)
+        cdef uint64_t buffers = <uint64_t> self.reactor.buffer_bytes if self.reactor is not None else 0
+        return used_bytes() + self.aside_bytes + buffers
     cdef inline bint is_over(self) noexcept:
         return self.maxmemory != 0 and self.held() > self.maxmemory
     cdef int perform(self) except -1

@@ -1,22 +1,22 @@
 """Eviction: what goes when more memory is in use than maxmemory.
 
-Before each command, dispatch asks `perform`. Where more is held than allowed, it evicts keys until that is no longer so,
-for as long as maxmemory-eviction-tenacity allows; what is left is done by the clock (`step`), between commands.
+Before each command, dispatch asks `perform`. Where more is held than allowed, it evicts keys until that is no longer
+so, for as long as maxmemory-eviction-tenacity allows; what is left is done by the clock (`step`), between commands.
 
     held by clients, and data  >  maxmemory ?
         memory is still coming back (a large value or a cleared database is freed in steps)?   free on, evict nothing
         noeviction, or no key that may go?                                                     FAIL: commands get -OOM
         else sample, pool, evict the best of the pool, and look again
 
-Sampling. Each key is as likely as any other: a number below the count of keys is drawn, the counts per group of 64 slots
-say in which slot it lies (Database.slot_at), and in that slot's table places are drawn until one is in use (table_random).
-A policy for keys with an expiry draws by the counts of these; within a slot where few keys have one it looks through the
-table from a random chain on instead.
+Sampling. Each key is as likely as any other: a number below the count of keys is drawn, the counts per group of 64
+slots say in which slot it lies (Database.slot_at), and in that slot's table places are drawn until one is in use
+(table_random). A policy for keys with an expiry draws by the counts of these; within a slot where few keys have one it
+looks through the table from a random chain on instead.
 
 Pool. As in Redis (evict.c), the best candidates of the last samplings are kept, 16 over all databases, so that a few
 samples approach what looking at every key would choose:
 
-    pool    [ score 3 | score 9 | ... | score 70 ]    a better one than the lowest pushes that out; the highest is evicted
+    pool    [ score 3 | score 9 | ... | score 70 ]    a better one than the lowest pushes that out; the highest goes
             of equal scores the one that was pooled first is the higher;
             the keys are copies: who has gone, or was used since, is passed over
 
@@ -58,7 +58,7 @@ POOLED_KEY_ROOM = cython.declare(uint32_t, 256)         # bytes for a pooled key
 TURN_US = cython.declare(int64_t, limits.EVICTION_TURN_US)
 FREE_KEYS = cython.declare(int64_t, 1 << 30)            # of cleared databases, in one step: its time bounds it
 ROUNDS_MAX = cython.declare(cython.int, 16)             # samplings without a candidate before the clock goes on
-DRAWS_MAX = cython.declare(cython.int, 16)              # entries drawn for one with an expiry before the table is walked
+DRAWS_MAX = cython.declare(cython.int, 16)              # entries drawn for one with an expiry before a walk,
 CHAINS_MAX = cython.declare(cython.int, 256)            # and chains looked through then, some 20 us
 EXPIRY_SCORE = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 NO_LIMIT = cython.declare(int64_t, -1)
@@ -151,8 +151,9 @@ class Evictor:
     def perform(self) -> cython.int:
         """Evict until less than maxmemory is held, or the time is up: an EVICT_ value."""
         start_us: int64_t
-        allowed_us: int64_t = self.limit_us
-        result: cython.int
+        left_us: int64_t
+        deadline_us: int64_t = NEVER
+        result: cython.int = EVICT_RUNNING
         if not self.is_over():
             return EVICT_OK
         start_us = monotonic_us()
@@ -160,12 +161,12 @@ class Evictor:
             if self.reactor is not None and self.reactor.now_ms != self.turn_ms:
                 self.turn_ms = self.reactor.now_ms
                 self.turn_us = 0
-            # a tenacity above the usual is somebody's wish
-            if max(TURN_US, self.limit_us) - self.turn_us < allowed_us:
-                allowed_us = max(TURN_US, self.limit_us) - self.turn_us
-        result = self.work(start_us + allowed_us if self.limit_us != NO_LIMIT else NEVER)
+            left_us = max(TURN_US, self.limit_us) - self.turn_us    # a tenacity above the usual is somebody's wish
+            deadline_us = start_us + min(left_us, self.limit_us)
+        if deadline_us > start_us or self.turn_us == 0 or self.by == BY_NOTHING:
+            result = self.work(deadline_us)
         start_us = monotonic_us() - start_us
-        self.turn_us += start_us
+        self.turn_us += start_us + 1
         if start_us >= 1000 and self.latency is not None:
             self.latency.note("eviction-cycle", start_us)
         if result == EVICT_RUNNING and not self.running:
@@ -177,12 +178,11 @@ class Evictor:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def work(self, deadline_us: int64_t) -> cython.int:
-        """`perform` until the monotonic clock says deadline_us."""
+        """`perform` until the monotonic clock says deadline_us; a little is done in any case."""
         found: cython.int
         while True:
             if self.keyspace.is_freeing():
-                if monotonic_us() < deadline_us:
-                    self.keyspace.free_until(deadline_us, FREE_KEYS)
+                self.keyspace.free_until(deadline_us, FREE_KEYS)
                 if not self.is_over():
                     return EVICT_OK
                 if self.keyspace.is_freeing():
@@ -190,13 +190,13 @@ class Evictor:
                     return EVICT_FAIL if self.by == BY_NOTHING else EVICT_RUNNING
             if self.by == BY_NOTHING:
                 return EVICT_FAIL
-            if monotonic_us() >= deadline_us:
-                return EVICT_RUNNING
             found = self.evict_random() if self.by == BY_CHANCE else self.evict_one()
-            if found == EVICT_FAIL or found == EVICT_RUNNING:
+            if found != EVICT_OK:
                 return found
             if not self.is_over():
                 return EVICT_OK
+            if monotonic_us() >= deadline_us:
+                return EVICT_RUNNING
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -1,8 +1,8 @@
 """The engines' shares of maxmemory follow what they use.
 
-Each limits.SHARES_EVERY_MS all engines are asked what they use and what their share is. Where the rule (base.shares) gives
-shares that are worth a change, or where the present ones do not add up to the whole, every engine is told its own: first
-those that get less, so that all together never have more than the whole.
+Each limits.SHARES_EVERY_MS all engines are asked what they use and what their share is. Where the rule (base.shares)
+gives shares that are worth a change, or where the present ones do not add up to the whole, every engine is told its
+own: first those that get less, so that all together never have more than the whole.
 
 An engine that does not answer keeps the share it has, and counts with what it used last. One that starts gets the share
 of its predecessor.

@@ -1,9 +1,10 @@
 """What pauses says of what an engine tells."""
 import pytest
 
-from bench import pauses
+from bench import large, pauses
 from bench.pauses import Pause
 from bench.servers import BenchError
+from shardd.wire.plain import Decoder
 
 INFO = {"eventloop_longest_batch_usec": "4000", "eventloop_longest_batch_cpu_usec": "3000",
         "eventloop_longest_step_usec": "1100", "eventloop_longest_step_cpu_usec": "900", "eventloop_cycles": "5"}
@@ -39,6 +40,23 @@ def test_the_table():
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
     assert rows == [["10,000,000 keys are written", "4.00", "3.00", "1.10", "0.90", "<= 5, met", "-", "12.3"],
                     ["1,000,000 keys fall due at once", "4.00", "3.00", "1.10", "0.90", "<= 5, met", "1.23", "1.0"]]
+
+
+@pytest.mark.parametrize("name", large.SITUATIONS)
+def test_large_collections_have_their_goal(name):
+    assert pauses.judge(pause(keys=5_000_000, name=name), 1) == "<= 5, met"
+    assert "5,000,000" in pauses.table([pause(keys=5_000_000, name=name)], 64)
+
+
+@pytest.mark.parametrize("kind", large.TYPES)
+def test_what_is_sent_for_a_large_collection(kind):
+    parts = list(large.requests(kind, 600))
+    commands = Decoder().feed(b"".join(data for data, _ in parts))
+    assert len(commands) == sum(count for _, count in parts) == 38
+    each = {"hash": 2, "zset": 2}.get(kind, 1)
+    assert sum(len(words) - 2 for words in commands) == 600 * each
+    named = [word for words in commands for word in words[2 + each // 2 * (kind == "zset")::each]]
+    assert len(set(named)) == 600 and {words[1] for words in commands} == {b"large"}
 
 
 class FakeConnection:

@@ -21,7 +21,7 @@ class FakeTransport:
         self.fd = number + 7
         self.peer, self.local = f"127.0.0.1:{5000 + number}", "127.0.0.1:6379"
         self.is_unix = self.closing = self.reading_paused = False
-        self.in_len, self.in_cap, self.out_len = 10, 64, 0
+        self.in_len, self.in_cap, self.out_len, self.out_cap = 10, 64, 0, 0
         self.closed_because = None
 
     def close(self, reason=None):
@@ -38,8 +38,9 @@ class FakeServer:
             self.clients.by_id[number] = SimpleNamespace(
                 id=number, name=b"", lib_name=b"", lib_ver=b"", user=b"default", db=0, resp=2, subscriptions=None,
                 authenticated=not self.config["requirepass"], flags=0, created_ms=now_ms(), active_ms=mono_ms(),
-                last_command=None, commands=0, multi_count=-1, watch_count=0,
-                multi_bytes=0, kept_bytes=0, reset_session=lambda: None, unblock=lambda failing: False, transport=FakeTransport(number), registry=self.clients)
+                last_command=None, commands=0, multi_count=-1, watch_count=0, multi_bytes=0, kept_bytes=0,
+                reset_session=lambda: None, unblock=lambda failing: False, transport=FakeTransport(number),
+                registry=self.clients)
 
     def __call__(self, line, number=1):
         args = line if isinstance(line, list) else [word.encode() for word in line.split()]
