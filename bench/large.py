@@ -1,6 +1,6 @@
 """Situations of pauses about one large collection: it is filled, and then it goes, in each way that it can.
 
-    hash:fill      `elements` elements are written, WORDS at a time, at a pipeline of 16
+    hash:fill      `elements` elements are written, 16 in a command, 16 commands at once
     hash:expire    it falls due
     hash:unlink    UNLINK
     hash:del       DEL
@@ -25,7 +25,8 @@ WORDS: Final = 16
 PIPELINE: Final = 16
 _ELEMENT: Final = {
     "hash": (b"HSET", (b"field:%012d", b"value-of-20-bytes-..")), "set": (b"SADD", (b"member:%09d",)),
-    "list": (b"RPUSH", (b"element-%024d",)), "zset": (b"ZADD", (b"%d", b"member:%09d"))}
+    "list": (b"RPUSH", (b"element-%024d",)), "zset": (b"ZADD", (b"%010d", b"member:%09d"))}
+"""Type -> command, and the words of one element, each of one length."""
 
 
 def texts(name: str) -> str:
@@ -37,23 +38,29 @@ def texts(name: str) -> str:
             "evict": f"{what} of {{}} is evicted"}[way]
 
 
-def command(kind: str, start: int, count: int) -> bytes:
-    """One command that adds elements number start ... start + count - 1."""
+def template(kind: str, count: int) -> bytes:
+    """One command that adds so many elements, with a place for each number in it."""
     name, forms = _ELEMENT[kind]
-    words = [name, KEY.encode()]
-    for number in range(start, start + count):
-        # the order is not that of the scores, as with most data
-        words += [form % (number * 2654435761 % 2**32 if form == b"%d" else number) if b"%" in form else form
-                  for form in forms]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    words = [name, KEY.encode(), *forms * count]
+    lengths = [len(word % 0) if b"%" in word else len(word) for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % pair for pair in zip(lengths, words))
+
+
+def numbers(kind: str, start: int, end: int) -> tuple[int, ...]:
+    """What goes into those places for elements start ... end - 1; the order is not that of the scores."""
+    if kind != "zset":
+        return tuple(range(start, end))
+    return tuple(part for number in range(start, end) for part in (number * 2654435761 % 2**32, number))
 
 
 def requests(kind: str, elements: int) -> Iterator[tuple[bytes, int]]:
     """Pipelines, and how many commands are in each."""
-    for start in range(0, elements, WORDS * PIPELINE):
-        parts = [command(kind, at, min(WORDS, elements - at))
-                 for at in range(start, min(elements, start + WORDS * PIPELINE), WORDS)]
-        yield b"".join(parts), len(parts)
+    each = WORDS * PIPELINE
+    whole = template(kind, WORDS) * PIPELINE
+    for start in range(0, elements - elements % each, each):
+        yield whole % numbers(kind, start, start + each), PIPELINE
+    if rest := elements % each:
+        yield template(kind, rest) % numbers(kind, elements - rest, elements), 1
 
 
 def fill(port: int, kind: str, elements: int) -> None:

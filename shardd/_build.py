@@ -45,6 +45,7 @@ COMPILED = [
     "shardd.structures.histogram",
     "shardd.structures.random",
     "shardd.structures.table",
+    "shardd.structures.drain",
     "shardd.structures.pairs",
     "shardd.structures.intset",
     "shardd.structures.ranked",

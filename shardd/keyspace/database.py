@@ -35,12 +35,13 @@ from cython.cimports.shardd.keyspace.events import NOTIFY_EXPIRED, NOTIFY_KEY_MI
 from cython.cimports.shardd.keyspace.fields import fields_due, fields_expire
 from cython.cimports.shardd.keyspace.values import value_dispose, value_free_step, value_ops, value_pending
 from cython.cimports.shardd.structures.alloc import allocate, allocate_lines, real_size, release, release_lines, resize
+from cython.cimports.shardd.structures.drain import table_drain
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.structures.table import (
-    Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove, table_sweep,
+    Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove,
     table_walk)
 
 from shardd.base import limits
@@ -872,7 +873,7 @@ class Keyspace:
                 used = t.used
                 if used > FREE_SLOT_AT_ONCE:
                     # a giant slot goes chain by chain
-                    chain = table_sweep(t, chain, FREE_CHAINS, _free_visitor, cython.NULL)
+                    chain = table_drain(t, chain, FREE_CHAINS, _free_visitor, cython.NULL)
                     left -= used - t.used
                     freed += used - t.used
                     if monotonic_us() > deadline_us:

@@ -22,6 +22,7 @@ from cython.cimports.libc.stdlib import free, malloc, qsort
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
+from cython.cimports.shardd.structures.drain import table_drain
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.ordered import Ordered
 from cython.cimports.shardd.structures.pairs import pair_new, pair_size
@@ -31,7 +32,7 @@ from cython.cimports.shardd.structures.ranked import (
     ranked_take, way_pair, way_score)
 from cython.cimports.shardd.structures.table import (
     pair_key_len, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove,
-    table_sweep, table_walk)
+    table_walk)
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 ordered_p = cython.typedef(cython.pointer(Ordered))
@@ -235,7 +236,7 @@ def ordered_free(body: cython.p_void, elements: int64_t) -> cython.bint:
     """Free up to about `elements` elements, first the pairs of all, then the leaves; True when all is, and the body."""
     o: ordered_p = cython.cast(ordered_p, body)
     if o.t.used > 0:
-        o.swept = table_sweep(cython.address(o.t), o.swept, elements // PER_CHAIN + 1, _condemn, cython.NULL)
+        o.swept = table_drain(cython.address(o.t), o.swept, elements // PER_CHAIN + 1, _condemn, cython.NULL)
         if o.swept != 0:
             return False
     while o.r.root != cython.NULL:

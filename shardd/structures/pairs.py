@@ -15,12 +15,13 @@ from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint8_t, uint16_t, u
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.native import bytep, store16, store32, store64
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, real_size, release
+from cython.cimports.shardd.structures.drain import table_drain
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.pairs import (
     PAIR_ADDED, PAIR_KEEP_EXPIRY, PAIR_NO_MEMORY, PAIR_REPLACED, PAIR_NO_EXPIRY, Pairs, pair_key, pair_value)
 from cython.cimports.shardd.structures.table import (
     PAIR_EXPIRES, PAIR_WIDE, Table, pair_expiry, pair_head, pair_key_len, pair_value_len, table_bytes, table_check,
-    table_clear, table_find, table_fit, table_insert, table_remove, table_sweep, table_walk)
+    table_clear, table_find, table_fit, table_insert, table_remove, table_walk)
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 pairs_p = cython.typedef(cython.pointer(Pairs))
@@ -208,7 +209,7 @@ def pairs_free(body: cython.p_void, elements: int64_t) -> cython.bint:
     """Free up to about `elements` pairs; True when all are, and the body itself."""
     m: pairs_p = cython.cast(pairs_p, body)
     if m.t.used > 0:
-        m.swept = table_sweep(cython.address(m.t), m.swept, elements // PER_CHAIN + 1, _condemn, cython.NULL)
+        m.swept = table_drain(cython.address(m.t), m.swept, elements // PER_CHAIN + 1, _condemn, cython.NULL)
         if m.swept != 0:
             return False
     table_clear(cython.address(m.t))

@@ -52,7 +52,7 @@ def test_large_collections_have_their_goal(name):
 def test_what_is_sent_for_a_large_collection(kind):
     parts = list(large.requests(kind, 600))
     commands = Decoder().feed(b"".join(data for data, _ in parts))
-    assert len(commands) == sum(count for _, count in parts) == 38
+    assert len(commands) == sum(count for _, count in parts) == 33
     each = {"hash": 2, "zset": 2}.get(kind, 1)
     assert sum(len(words) - 2 for words in commands) == 600 * each
     named = [word for words in commands for word in words[2 + each // 2 * (kind == "zset")::each]]
