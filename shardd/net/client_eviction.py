@@ -29,8 +29,8 @@ def client_bytes(client: Any) -> int:
     """What one client takes: its buffers, what is kept for it (a transaction's commands), its objects (tot-mem)."""
     transport = client.transport
     buffers = transport.in_cap + transport.out_cap if transport is not None else 0
-    return buffers + max(client.kept_bytes, client.multi_bytes) + getattr(client, "held_bytes", 0) + sys.getsizeof(client) + \
-        sys.getsizeof(transport)
+    kept = max(client.kept_bytes, client.multi_bytes) + getattr(client, "held_bytes", 0)
+    return buffers + kept + sys.getsizeof(client) + sys.getsizeof(transport)
 
 
 def _bucket(size: int) -> int:
