@@ -148,10 +148,11 @@ def _by_pattern(value: str) -> Callable[[Row], bool]:
 
 
 def command_list(server: Any, client: Any, args: list[bytes]) -> Any:
-    """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]; with a filter, subcommands too."""
+    """COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: commands and subcommands."""
     rows = _built_rows(server.built)
+    every = [one for row in rows.values() for one in (row, *_built_subcommands(server.built, row))]
     if len(args) == 2:
-        return [name.encode() for name in rows]
+        return [row.name.encode() for row in every]
     if len(args) != 5 or args[2].lower() != b"filterby":
         raise CommandError(errors.SYNTAX)
     kinds = {b"module": _by_module, b"aclcat": _by_category, b"pattern": _by_pattern}
@@ -159,7 +160,6 @@ def command_list(server: Any, client: Any, args: list[bytes]) -> Any:
     if kind is None:
         raise CommandError(errors.SYNTAX)
     fits = kind(_text(args[4]))
-    every = [one for row in rows.values() for one in (row, *_built_subcommands(server.built, row))]
     return [row.name.encode() for row in every if fits(row)]
 
 
