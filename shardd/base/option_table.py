@@ -245,7 +245,7 @@ def _memory() -> list[Option]:
         Option("active-defrag-cycle-min", Int(1, 99), "1", defrag, section, ENGINE, idle=True),
         Option("active-defrag-cycle-max", Int(1, 99), "25", defrag, section, ENGINE, idle=True),
         Option("active-defrag-max-scan-fields", Int(1, INT64_MAX), "1000", defrag, section, ENGINE, idle=True),
-        Option("maxmemory-clients", MemoryOrPercent(-100, INT64_MAX), "0", "Memory of all clients of one process, or "
+        Option("maxmemory-clients", MemoryOrPercent(INT64_MAX), "0", "Memory of all clients of one process, or "
                "a percentage of maxmemory, above which those that take most are disconnected; 0 for no limit.", section,
                SERVERS),
         Option("tracking-table-max-keys", Int(0, INT64_MAX), "1000000", "Keys remembered for client-side caching; no "

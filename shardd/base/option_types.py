@@ -143,6 +143,9 @@ class Memory(Int):
 class MemoryOrPercent(Memory):
     """Bytes as in Memory, or a percentage up to 100 of something else, which is a negative number here."""
 
+    def __init__(self, high: int = 2**63 - 1) -> None:
+        super().__init__(-100, high, -100)
+
     def read(self, word: str) -> int:
         if percentage := re.fullmatch(r"(\d{1,18})%", word, re.ASCII):
             if int(percentage[1]) > 100:
