@@ -59,7 +59,8 @@ def _object(server: Any, client: Any, args: list[bytes]) -> Any:
     if seen is None:
         raise CommandError(errors.NO_SUCH_KEY)
     return Simple(f"Value at:{seen['address']:#x} refcount:{seen['refcount']} encoding:{seen['encoding']} "
-                  f"serializedlength:{seen['serialized']} lru:{seen['access']} lru_seconds_idle:{seen['idle']}{seen['more']}")
+                  f"serializedlength:{seen['serialized']} lru:{seen['access']} lru_seconds_idle:{seen['idle']}"
+                  f"{seen['more']}")
 
 
 def _set_active_expire(server: Any, client: Any, args: list[bytes]) -> Any:

@@ -9,7 +9,7 @@ from shardd.structures.quicklist cimport QlIter
 # What all commands need of a list, whatever its form. `e` is an entry of a list, in a database or in none; what adds or
 # looks into a compressed node may raise MemoryError, and has changed nothing then.
 cdef int64_t list_length(bytep e) noexcept                                      # NULL: 0
-cdef bytep list_open(Context ctx, Key* k, size_t n, bint front)                 # a new key; n: bytes that it begins with
+cdef bytep list_open(Context ctx, Key* k, size_t n, bint front)             # a new key; n: bytes that it begins with
 cdef bytep list_entry_new(Context ctx, const uint8_t* key, Py_ssize_t n)        # an empty list in no database
 cdef int list_append(Context ctx, bytep e, const uint8_t* p, Py_ssize_t n) except -1    # at its tail, grown if need be
 cdef int list_grow(Context ctx, bytep e, size_t n, int64_t count) except -1     # before so much is added to it

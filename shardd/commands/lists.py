@@ -35,7 +35,7 @@ NOWHERE = cython.declare(cython.int, -1)        # neither LEFT nor RIGHT
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _taken(ctx: Context, k: key_p, e: bytep) -> cython.int:
-    """After elements were taken out: delete an empty list, see to the form of another one, and tell who wants to know."""
+    """After elements were taken out: delete an empty list, see to the form of another, tell who wants to know."""
     if list_length(e) == 0:
         ctx.db.remove(k)        # counts as touched
         return ctx.notify(NOTIFY_GENERIC, b"del", k)

@@ -301,8 +301,11 @@ def resize(p: cython.p_void, old: cython.size_t, n: cython.size_t) -> cython.p_v
         before = malloc_usable_size(p)
         fresh = realloc(p, n)
         if fresh != cython.NULL:
-            _used += malloc_usable_size(fresh) - before
-            _large += malloc_usable_size(fresh) - before
+            # one after the other: the difference of a block that became smaller is below zero, and these are unsigned
+            _used += malloc_usable_size(fresh)
+            _used -= before
+            _large += malloc_usable_size(fresh)
+            _large -= before
         return fresh
     if old <= SMALL_MAX and n <= SMALL_MAX and not PLAIN_MALLOC and real_size(old) == real_size(n):
         return p

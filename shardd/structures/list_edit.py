@@ -1,11 +1,12 @@
 """The quicklist, changed elsewhere than at its ends: LINSERT, LSET, LREM, LTRIM.
 
-An element goes into the node where it belongs if that takes it, else to the end of the neighbour that is next to its place, else
-into a node of its own between the two; in the middle of a full node that is cut in two, and the parts are joined with what
-stands beside them where both fit into one node. That is what Redis does (source: _quicklistInsert and
+An element goes into the node where it belongs if that takes it, else to the end of the neighbour that is next to its
+place, else into a node of its own between the two; in the middle of a full node that is cut in two, and the parts are
+joined with what stands beside them where both fit into one node. That is what Redis does (source: _quicklistInsert and
 _quicklistMergeNodes of Redis 7.2).
 
-Invariants: those of quicklist.py, before and after each function. An iterator ends with the change, but for ql_remove's.
+Invariants: those of quicklist.py, before and after each function. An iterator ends with the change, except that of
+ql_remove.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t
@@ -246,7 +247,7 @@ def ql_replace(it: iter_p, text: const_bytes, n: cython.Py_ssize_t) -> cython.bi
 @cython.nogil
 @cython.exceptval(check=False)
 def ql_remove(it: iter_p) -> cython.bint:
-    """Take out the element where the iterator (of `write`) stands; whether there is another one, where it stands then."""
+    """Take out the element where the iterator (of `write`) stands; whether there is another, where it stands then."""
     q: quicklist_p = it.q
     node: node_p = ln_node(it.seg, it.i)
     seg: segment_p = it.seg

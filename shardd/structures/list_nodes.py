@@ -10,9 +10,9 @@
                            |   +--> plain: the bytes of one large element
                            +--> Packed: elements of up to list-max-listpack-size        structures/packed
 
-A node is 16 bytes beside its block: the pointer, the number of elements, what the block is. Since they lie side by side,
-LINDEX and LRANGE pass over 62 nodes by one sum, or over one by one count, without a look at any block: finding the middle
-of a million elements reads some 70 cache lines.
+A node is 16 bytes beside its block: the pointer, the number of elements, what the block is. Since they lie side by
+side, LINDEX and LRANGE pass over 62 nodes by one sum, or over one by one count, without a look at any block: finding
+the middle of a million elements reads some 70 cache lines.
 
 list-compress-depth: with a depth of n > 0, nodes that have n others between them and either end are kept as LZF, where
 that saves anything. Nodes within the depth are unpacked when they come there, or, where that failed for want of memory,
@@ -63,7 +63,7 @@ _plain_min = cython.declare(cython.size_t, 0)       # DEBUG QUICKLIST-PACKED-THR
 @cython.nogil
 @cython.exceptval(check=False)
 def ql_limits(fill: cython.int, size: cython.pointer(cython.size_t), count: cython.pointer(uint64_t)) -> cython.void:
-    """What list-max-listpack-size means: a number of elements, or (negative) a class of bytes. The other is no limit."""
+    """What list-max-listpack-size means: so many elements, or (negative) a class of bytes. The other is no limit."""
     size[0] = cython.cast(cython.size_t, -1)
     count[0] = cython.cast(uint64_t, -1)
     if fill >= 0:

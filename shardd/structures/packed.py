@@ -12,8 +12,8 @@ its cache lines.
 
 How much room there is depends on who asks. A block that belongs to a small list grows to what the allocator gives
 anyway, or by an eighth. One at the end of a large list, which goes on growing, doubles (`roomy`). Where there is room
-only at the wrong end, and enough, the elements are moved, and a quarter of the room is left where it was, so that pushing at
-both ends in turn is as cheap as at one. A block with much room to spare is made smaller when something is taken out.
+only at the wrong end, and enough, the elements are moved, and a quarter of the room is left where it was, so that
+pushing at both ends in turn is as cheap as at one. A block with much room to spare is made smaller when something is taken out.
 
 Invariants: what `pk_valid` looks at. A block has at most PK_ELEMENTS_MAX bytes of elements.
 """
@@ -273,7 +273,7 @@ def pk_drop(b: packed_p, front: cython.bint, roomy: cython.bint) -> packed_p:
 @cython.nogil
 @cython.exceptval(check=False)
 def _hole(b: packed_p, at: cython.size_t, old: cython.size_t, new: cython.size_t, roomy: cython.bint) -> packed_p:
-    """Make the `old` bytes at that place `new` ones, whose content is open, moving the shorter side; NULL: no memory."""
+    """Make the `old` bytes there `new` ones, whose content is open, moving the shorter side; NULL: no memory."""
     more: cython.size_t
     front: cython.bint = at < b.size - at - old     # that side is the shorter one
     if new > old:

@@ -25,7 +25,7 @@ cdef void ql_free_shell(Quicklist* q) noexcept nogil                            
 cdef bint ql_push(Quicklist* q, bint front, const uint8_t* text, Py_ssize_t n) noexcept nogil
 cdef bint ql_peek(Quicklist* q, bint front, LpValue* v) noexcept nogil          # of a list that is not empty
 cdef void ql_drop(Quicklist* q, bint front) noexcept nogil                      # what ql_peek has shown just now
-cdef bint ql_iter(Quicklist* q, int64_t index, bint back, bint write, QlIter* it) noexcept nogil    # whether it is there
+cdef bint ql_iter(Quicklist* q, int64_t index, bint back, bint write, QlIter* it) noexcept nogil  # whether it is there
 cdef bint ql_iter_packed(Packed* b, int64_t index, bint back, QlIter* it) noexcept nogil
 cdef bint ql_next(QlIter* it) noexcept nogil                                    # whether there is another one
 cdef void ql_end(QlIter* it) noexcept nogil                                     # after either, or instead of ql_next
@@ -43,4 +43,4 @@ cdef void* ql_copy(void* body) noexcept
 cdef bint ql_free(void* body, int64_t elements) noexcept
 cdef object ql_items(void* body)
 cdef int ql_check(void* body) except -1
-cdef object ql_figures(void* body)          # nodes, elements, list-max-listpack-size, list-compress-depth, bytes of nodes
+cdef object ql_figures(void* body)      # nodes, elements, list-max-listpack-size, list-compress-depth, bytes of nodes

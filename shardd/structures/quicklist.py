@@ -21,7 +21,8 @@ from cython.cimports.shardd.structures.list_nodes import (
     ln_unpacked, ln_untie)
 from cython.cimports.shardd.structures.listpack import LpValue, lp_before, lp_entry_bytes, lp_get, lp_skip, lp_text
 from cython.cimports.shardd.structures.packed import (
-    PK_FRAME, Packed, pk_begin, pk_copy, pk_drop, pk_end, pk_free, pk_memory, pk_new, pk_push, pk_seek, pk_trim, pk_valid)
+    PK_FRAME, Packed, pk_begin, pk_copy, pk_drop, pk_end, pk_free, pk_memory, pk_new, pk_push, pk_seek, pk_trim,
+    pk_valid)
 from cython.cimports.shardd.structures.quicklist import QlIter
 
 from shardd.base import limits

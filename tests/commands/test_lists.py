@@ -46,8 +46,8 @@ def test_push(r):
 
 def test_texts_and_numbers(r):
     """What looks like a number comes back as it was."""
-    texts = [b"", b"\x00", b"a\r\nb", b"0", b"-0", b"+1", b"01", b" 1", b"-1", b"127", b"128", b"-4096", b"4095", b"4096",
-             b"-32768", b"32767", b"8388607", b"-8388609", b"2147483647", b"2147483648", b"9223372036854775807",
+    texts = [b"", b"\x00", b"a\r\nb", b"0", b"-0", b"+1", b"01", b" 1", b"-1", b"127", b"128", b"-4096", b"4095",
+             b"4096", b"-32768", b"32767", b"8388607", b"-8388609", b"2147483647", b"2147483648", b"9223372036854775807",
              b"9223372036854775808", b"-9223372036854775808", b"-9223372036854775809", b"\xff" * 60, b"1.0"]
     texts += [b"w" * n for n in (62, 63, 64, 65, 126, 127, 4095, 4096, 8190, 8192, 8193, 65_530, 65_536)]
     for text in texts:
@@ -291,9 +291,11 @@ def test_pop_from_several_options(r):
 def test_wrong_type_and_arity(r):
     r("SET s x")
     for command in ("LPUSH s a", "RPUSH s a", "LPUSHX s a", "RPUSHX s a", "LLEN s", "LINDEX s 0", "LSET s 0 a",
-                    "LRANGE s 0 -1", "LTRIM s 0 -1", "LREM s 0 a", "LINSERT s BEFORE a b", "LINDEX s nan", "LSET s nan a"):
+                    "LRANGE s 0 -1", "LTRIM s 0 -1", "LREM s 0 a", "LINSERT s BEFORE a b", "LINDEX s nan",
+                    "LSET s nan a"):
         assert r(command) == WRONGTYPE, command
-    for command in ("LRANGE s a 1", "LRANGE s 0 1.5", "LTRIM s 0 x", "LREM s x a", "LRANGE none x 1", "LTRIM none 0 ''"):
+    for command in ("LRANGE s a 1", "LRANGE s 0 1.5", "LTRIM s 0 x", "LREM s x a", "LRANGE none x 1",
+                    "LTRIM none 0 ''"):
         assert r(command) == NOT_INT, command
     assert r("LINDEX none nan") is None, "the key comes before the index"
     for command in ("LPUSH l", "RPUSH l", "LPUSHX l", "RPUSHX l", "LLEN", "LLEN l l", "LINDEX l", "LINDEX l 0 0",

@@ -60,6 +60,8 @@ class Generator:
             self._break(command)
         elif self.rng.random() < 0.05:
             command[0] = command[0].lower()
+        if name in NO_SMALLEST:
+            command = [b"%d" % (INT64_MIN + 1) if word == b"%d" % INT64_MIN else word for word in command]
         return [tuple(map(bytes, command))]
 
     def _break(self, command: list) -> None:
@@ -512,5 +514,7 @@ MAKERS = [
 ]
 # a word more would be a key, of another slot
 KEYS_TO_THE_END = {"SINTER", "SINTERSTORE", "SUNION", "SUNIONSTORE", "SDIFF", "SDIFFSTORE"}
+# Redis before 7.2 takes this number here for another one
+NO_SMALLEST = {"LREM", "LPOS"}
 # broken forms of these would end the comparison of shapes, or let chance decide
 WHOLE = {"HELLO", "SPOP"}

@@ -1,4 +1,4 @@
-"""Lists of all forms of nodes against a Python list, through the commands, with every invariant checked after each step."""
+"""Lists of all forms of nodes against a Python list, through the commands; each step is followed by check()."""
 import gc
 import random
 
@@ -9,7 +9,8 @@ from shardd.structures import alloc
 from unit.inproc import Engine
 
 SIZES = [-2, -1, -5, 0, 1, 2, 3, 10, 100]
-TEXTS = [b"", b"0", b"17", b"-5", b"text", b"abcabcabc" * 12, b"w" * 64, b"x" * 4095, b"y" * 8180, b"z" * 9000, b"p" * 66_000]
+TEXTS = [b"", b"0", b"17", b"-5", b"text", b"abcabcabc" * 12, b"w" * 64, b"x" * 4095, b"y" * 8180,
+         b"z" * 9000, b"p" * 66_000]
 END = [b"RIGHT", b"LEFT"]
 
 
@@ -112,8 +113,8 @@ def test_it_is_a_list(engine, rng, size, depth, threshold, large):
     engine("DEBUG", "QUICKLIST-PACKED-THRESHOLD", threshold)
     engine("DEL", "l", "copy")
     twin = Twin(engine, rng, large)
-    steps = [twin.push, twin.push, twin.pop, twin.replace, twin.insert, twin.insert, twin.remove, twin.trim, twin.rotate,
-             twin.look]
+    steps = [twin.push, twin.push, twin.pop, twin.replace, twin.insert, twin.insert, twin.remove, twin.trim,
+             twin.rotate, twin.look]
     for _ in range(40):
         rng.choice(steps)()
         assert engine("LLEN", "l") == len(twin.model)
@@ -135,7 +136,7 @@ def test_many_nodes(engine, size):
     engine("RPUSH", "l", *model[10_000:]), engine("LPUSH", "l", *model[9_999::-1])
     for n in range(300):
         index = rng.randrange(len(model))
-        assert engine("LINDEX", "l", index) == model[index] and engine("LINDEX", "l", index - len(model)) == model[index]
+        assert engine("LINDEX", "l", index) == model[index] == engine("LINDEX", "l", index - len(model))
         engine("LINSERT", "l", "BEFORE", model[index], b"new%d" % n)
         model.insert(index, b"new%d" % n)
     engine.check()
