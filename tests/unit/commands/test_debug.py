@@ -85,6 +85,7 @@ def test_a_new_replication_id(engine):
 def test_packed_threshold_is_checked(engine, size, fine):
     wrong = Error("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
     assert engine("DEBUG", "QUICKLIST-PACKED-THRESHOLD", size) == (OK if fine else wrong)
+    assert engine("DEBUG", "QUICKLIST-PACKED-THRESHOLD", 0) == OK, "it is the process's"
 
 
 def test_examples_of_types(engine):
