@@ -208,9 +208,8 @@ class Dispatcher(Delivery):
                     self.fail_planned(client, self.next - first, errors.OOM_ALLOCATION)
                 self.settle_flags(client, client.flags)
                 self.next += 1
-            if client.transport is None or client.transport.closing or client.flags & ClientFlag.CLOSE_AFTER_REPLY:
-                break
-            if self.is_full(client) or client.flags & ClientFlag.BLOCKED:
+            if client.transport is None or client.transport.closing or self.is_full(client) \
+                    or client.flags & (ClientFlag.CLOSE_AFTER_REPLY | ClientFlag.BLOCKED):
                 break
         if self.ran != cython.NULL:
             client.last_command = self.registry.full_names[self.ran.index]
@@ -408,6 +407,8 @@ class Dispatcher(Delivery):
     def settle_flags(self, client: Client, before: cython.uint) -> cython.int:
         """After a command: drop a reply that CLIENT REPLY silenced, let what was published meanwhile follow, and end
         ASKING. `before`: the flags it found."""
+        if client.flags & ClientFlag.BLOCKED:
+            return 0        # the reply, and with it the command's end, comes later
         if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP) and not client.flags & ClientFlag.PUSHED:
             self.reply.truncate(self.reply_start)
         client.flags &= ~cython.cast(cython.uint, ClientFlag.REPLY_SKIP | ClientFlag.PUSHED)
@@ -428,7 +429,6 @@ class Dispatcher(Delivery):
         if c == cython.NULL:
             if _head(argv).lower() in errors.HTTP_WORDS:
                 return self.cut_off_browser(client)
-            # no more is copied than the error can show
             return self.reject(c, errors.unknown_command(
                 _head(argv), [_head(argv + i) for i in range(1, argc if argc < SHOWN_MAX else SHOWN_MAX)]))
         if c.flags & CMD_CONTAINER and (argc > 1 or self.registry.handlers[c.index] is None):
@@ -544,8 +544,8 @@ class Dispatcher(Delivery):
     def fail_planned(self, client: Client, number: cython.int, text: bytes) -> cython.int:
         """A command of the batch raised. number: its place in `planned`."""
         r: cython.pointer(Request) = cython.address(self.parser.requests[self.next])
-        self.fail(client, cython.address(self.planned[number]), self.parser.args + r.first, r.argc, self.reply_start,
-                  text)
+        argv: arg_p = self.parser.args + r.first
+        self.fail(client, cython.address(self.planned[number]), argv, r.argc, self.reply_start, text)
         if self.context.journal.active:
             self.context.journal.unit_over()
         return 0
@@ -645,12 +645,12 @@ class Dispatcher(Delivery):
     @cython.exceptval(check=False)
     def plan_kept(self, request: kept_p, p: planned_p) -> cython.void:
         """`plan` for a request that was kept."""
-        c: command_p = request.command
-        p.command = c
-        p.keyed = 0 < c.first_key < request.argc
+        key: arg_p = kept_args(request) + request.command.first_key
+        p.command = request.command
+        p.keyed = 0 < request.command.first_key < request.argc
         p.key.p = cython.NULL
         if p.keyed:
-            key_init(cython.address(p.key), kept_args(request)[c.first_key].p, kept_args(request)[c.first_key].n)
+            key_init(cython.address(p.key), key.p, key.n)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -741,10 +741,9 @@ class Dispatcher(Delivery):
         client: Client = waiter.client
         request: kept_p = waiter.kept.first
         planned: Planned
-        flags: cython.uint
         self.blocking.leave(waiter)
         self.adopt(client)
-        flags = client.flags
+        flags: cython.uint = client.flags
         self.plan_kept(request, cython.address(planned))
         self.context.failed = False
         self.reply_start = self.reply.len
@@ -762,7 +761,7 @@ class Dispatcher(Delivery):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def end_wait(self, waiter: Waiter) -> cython.int:
-        """A client is blocked no more, but was not served: it is told so."""
+        """A client is blocked no more, and was not served: it is told so."""
         client: Client = waiter.client
         c: command_p = waiter.kept.first.command
         client.flags &= ~cython.cast(cython.uint, ClientFlag.BLOCKED)

@@ -370,3 +370,13 @@ def test_watched_keys_and_waits(r, c, other):
     other.must("RPUSH", A, "1")
     assert waiting() == [A.encode(), b"1"]
     assert c("MULTI") == OK and c("PING") == QUEUED and c("EXEC") is NULL_ARRAY
+
+
+def test_a_skipped_reply_is_that_of_what_blocks(r, other):
+    conn = r.conn_to(A)
+    conn.send(encode("CLIENT", "REPLY", "SKIP") + encode("BLPOP", A, "0") + encode("PING"))
+    deadline = time.monotonic() + 10
+    while blocked(other) != 1:
+        assert time.monotonic() < deadline
+    other.must("RPUSH", A, "1")
+    assert conn.read() == Status("PONG") and other("EXISTS", A) == 0
