@@ -49,6 +49,7 @@ COMPILED = [
     "shardd.structures.pairs",
     "shardd.structures.intset",
     "shardd.structures.ranked",
+    "shardd.structures.ranked_whole",
     "shardd.structures.ordered",
     "shardd.structures.probe",
     "shardd.wire.request",

@@ -1,4 +1,4 @@
-"""What is computed of several sorted sets, or sets with a score of 1: ZUNION, ZINTER, ZDIFF, their STORE forms, ZINTERCARD.
+"""The algebra of sorted sets, and of sets with a score of 1: ZUNION, ZINTER, ZDIFF, their STORE forms, ZINTERCARD.
 
     ZINTER   members of the smallest source are looked up in the others, from the next larger on
     ZUNION   all sources are put into one, scores of the same member aggregated, the smallest source first
@@ -6,8 +6,8 @@
 
     sources -> a table of members and scores -> in one go the order of them -> reply, or store
 
-The order in which scores are added, which the last digit of a sum may show, is Redis's. Infinity less infinity is 0, and
-so is 0 times infinity. A result is made beside the database and put in the destination's place at the end, so that
+The order in which scores are added, which the last digit of a sum may show, is Redis's. Infinity less infinity is 0,
+and so is 0 times infinity. A result is made beside the database and put in the destination's place at the end, so that
 the destination may be a source; without members, the destination is deleted. What comes out depends on the sources
 alone, so the journal gets the command as it came.
 
@@ -350,7 +350,8 @@ def _difference(p: plan_p, o: ordered_p) -> cython.int:
 @cython.cfunc
 def _result(ctx: Context, p: cython.pointer(Plan)) -> bytep:
     """The result of a plan, a large sorted set that is in no database; MemoryError."""
-    result: bytep = zset_entry_large(ctx, ctx.key.p if p.stores else cython.cast(bytep, b""), ctx.key.n if p.stores else 0)
+    result: bytep = zset_entry_large(ctx, ctx.key.p if p.stores else cython.cast(bytep, b""),
+                                     ctx.key.n if p.stores else 0)
     o: ordered_p = cython.cast(ordered_p, entry_body(result))
     done: cython.bint = False
     try:

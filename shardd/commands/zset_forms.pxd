@@ -50,7 +50,7 @@ cdef bytep zset_open(Context ctx, Key* k, bytep e, int64_t count, Py_ssize_t n)
 # After a change, or an attempt: deletes an empty one and tells it; else `touched` where something changed.
 cdef int zset_close(Context ctx, Key* k, bytep e, bint changed) except -1
 cdef int zset_update(Context ctx, bytep e, const uint8_t* member, Py_ssize_t n, double* score, int options) except -1
-cdef int zset_put(Context ctx, bytep e, const uint8_t* member, Py_ssize_t n, double score) except -1    # adds or updates
+cdef int zset_put(Context ctx, bytep e, const uint8_t* member, Py_ssize_t n, double score) except -1
 cdef bint zset_remove(bytep e, const uint8_t* member, Py_ssize_t n) except -1           # whether it was there
 cdef int zset_remove_range(bytep e, int64_t rank, int64_t count) except -1
 # Puts a result that is in no database in the place of the command's first key, whatever that is, or deletes that where

@@ -3,13 +3,13 @@
     listpack      member, score, member, score ... in order      zset-max-listpack-entries, zset-max-listpack-value
     skiplist      structures/ordered: a table and a B+-tree; the name is Redis's, on which clients and tests rely
 
-A small one becomes a large one when a member is too long or there are too many; it stays one, but that a STORE command's
-result takes the form that fits it. When one is made, or ZADD names many members, the number of arguments decides at once, as in
-Redis 7.2, whether or not all are different.
+A small one becomes a large one when a member is too long or there are too many; it stays one, but that the result of a
+STORE command takes the form that fits it. When one is made, or ZADD names many members, the number of arguments decides
+at once, as in Redis 7.2, whether or not all are different.
 
 Every range is one of ranks: zset_below and zset_before say how many elements come before a score or a member. Functions
-take the entry, which need not be in a database. Invariant: a member is there once, its score is not NaN, and the order is that
-of (score, member).
+take the entry, which need not be in a database. Invariant: a member is there once, its score is not NaN, and the order
+is that of (score, member).
 """
 import cython
 from cython.cimports.libc.math import INFINITY
@@ -592,7 +592,7 @@ def _packed_update(ctx: Context, e: bytep, text: const_bytes, n: cython.Py_ssize
 @cython.exceptval(-1, check=False)
 def zset_update(ctx: Context, e: bytep, text: const_bytes, n: cython.Py_ssize_t, score: score_p,
                 options: cython.int) -> cython.int:
-    """Add a member, or change its score, as ZADD's options (ZaddOption) say: a ZaddOutcome. `score` is the new one then.
+    """Add a member, or change its score, as ZADD's options say: a ZaddOutcome. `score` is the new one then.
 
     MemoryError, and nothing is changed then (but perhaps the form). The member must not lie in this sorted set.
     """

@@ -3,8 +3,8 @@
     what the command says        Range                              ranks
     ZRANGE z (1 5 BYSCORE   ->   kind, both ends, LIMIT, REV   ->   the lowest, and how many
 
-Each range becomes one of ranks, in O(log n) for a large sorted set; then it is counted, walked, removed or stored in the
-same way. A range by member means something only where all scores are equal, as in Redis. What a command removes
+Each range becomes one of ranks, in O(log n) for a large sorted set; then it is counted, walked, removed or stored in
+the same way. A range by member means something only where all scores are equal, as in Redis. What a command removes
 or stores depends on its keys alone, so that the journal gets it as it came.
 """
 import cython
@@ -136,8 +136,8 @@ def _lex_bound(arg: arg_p, b: bound_p) -> cython.bint:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _ends(ctx: Context, first: arg_p, last: arg_p, r: range_p) -> cython.bint:
-    """The ends of the range, in the order of the command, which goes downwards from the higher one; False where an error
-    was replied."""
+    """The ends of the range, in the order of the command, which goes downwards from the higher one; False where an
+    error was replied."""
     low: arg_p = last if r.direction == DOWNWARDS else first
     high: arg_p = first if r.direction == DOWNWARDS else last
     if r.kind == BY_RANK:

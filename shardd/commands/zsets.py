@@ -1,4 +1,4 @@
-"""The sorted-set family, as far as a command names members: ZADD, ZINCRBY, ZSCORE, ZRANK, ZREM, ZPOPMIN, ZRANDMEMBER, ZSCAN ...
+"""The sorted-set family, but for ranges and algebra: ZADD, ZINCRBY, ZSCORE, ZRANK, ZREM, ZPOPMIN, ZMPOP, ZSCAN ...
 
 Does not own what a sorted set is made of (zset_forms.py), ranges (zset_ranges.py), or what is computed of several
 (zset_algebra.py). The journal gets commands as they came, as in Redis; of ZMPOP the ZPOPMIN or ZPOPMAX that it was.
@@ -314,8 +314,8 @@ def zmpop_options(ctx: Context, argv: arg_p, argc: cython.int, highest: cython.p
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def zmpop_first(ctx: Context, argv: arg_p, numkeys: int64_t, highest: cython.bint, count: int64_t) -> cython.int:
-    """Pop from the first key that holds a sorted set, and reply; its effect is ZPOPMIN or ZPOPMAX. 0: there is none, and
-    nothing was replied; 1: done, or an error was replied."""
+    """Pop from the first key that holds a sorted set, and reply; its effect is ZPOPMIN or ZPOPMAX. 0: there is none,
+    and nothing was replied; 1: done, or an error was replied."""
     k: Key
     e: bytep = cython.NULL
     i: int64_t

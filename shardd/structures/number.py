@@ -18,8 +18,8 @@ const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 _INT64_MAX = cython.declare(uint64_t, 9223372036854775807)
 _TENTH = cython.declare(uint64_t, 1844674407370955161)         # 2^64 // 10
 LONG_DOUBLE_CHARS = cython.declare(cython.int, 5120)            # the longest %.17Lf, as Redis's MAX_LONG_DOUBLE_CHARS
-# Integers between these are exact in a double, and printed as integers.
-_EXACT = cython.declare(cython.double, 4503599627370496.0)
+# Up to it, what is whole is printed as an integer: Redis's LLONG_MAX / 2.
+_WHOLE_MAX = cython.declare(cython.double, 4611686018427387904.0)
 
 _POWERS = cython.declare(cython.double[16])          # of ten, exact
 _DECIMALS = cython.declare(cython.int, 6)               # so many at most are printed without a search for the shortest
@@ -284,7 +284,7 @@ def _short_decimal(out: bytep, value: cython.double) -> cython.int:
 def format_double(out: bytep, value: cython.double) -> cython.int:
     """Print value as Redis 7.2's d2string does: the shortest digits that read back the same; `out` holds 32 bytes.
 
-    Whole numbers below 2**52 print as integers; inf, -inf, nan and -0 by name. Raises MemoryError.
+    Whole numbers up to 2**62 print as integers; inf, -inf, nan and -0 by name. Raises MemoryError.
     """
     n: cython.int
     k: cython.int
@@ -306,7 +306,7 @@ def format_double(out: bytep, value: cython.double) -> cython.int:
             return 2
         out[0] = 48
         return 1
-    if -_EXACT < value < _EXACT and cython.cast(cython.double, cython.cast(int64_t, value)) == value:
+    if -_WHOLE_MAX <= value <= _WHOLE_MAX and cython.cast(cython.double, cython.cast(int64_t, value)) == value:
         return format_int(out, cython.cast(int64_t, value))
     n = _short_decimal(out, value)
     if n > 0:

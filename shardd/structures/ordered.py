@@ -3,18 +3,18 @@
     Ordered
       t ----> table  ---.
                          >--->  [pair header][member][score]         one block per element, as structures/table.py
-      r ----> ranked ---'                                            describes it; the score is the pair's value, a double
+      r ----> ranked ---'                                            describes it; the score is its value, a double
 
 The score is kept twice, beside the member, where ZSCORE finds it with the pair, and in the index, which compares it
 without a look at the element. An element of 16 bytes takes 32 for its pair, some 17 in the table and 18 in the index; a
 pair that pointed at its leaf, instead of holding the score, would be no smaller, and each split of a leaf would have to
 write to all of its pairs.
 
-Growth is the table's, a few buckets with each insertion. It is freed in steps: the pairs by chains of the table, then the
-leaves of the index from the last on.
+Growth is the table's, a few buckets with each insertion. It is freed in steps: the pairs by chains of the table, then
+the leaves of the index from the last on.
 
-Invariants: what ordered_check looks at: a pair is in the table and in the index, with one score. Where memory is refused,
-nothing has changed.
+Invariants: what ordered_check looks at: a pair is in the table and in the index, with one score. Where memory is
+refused, nothing has changed.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
@@ -27,9 +27,9 @@ from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.ordered import Ordered
 from cython.cimports.shardd.structures.pairs import pair_new, pair_size
 from cython.cimports.shardd.structures.ranked import (
-    Way, leaf_pair, member, pair_order, pair_score, ranked_before, ranked_below, ranked_bytes, ranked_check,
-    ranked_free_last, ranked_insert, ranked_move, ranked_next, ranked_prev, ranked_rank, ranked_remove, ranked_seek,
-    ranked_take, way_pair, way_score)
+    Way, leaf_pair, member, pair_order, pair_score, ranked_before, ranked_below, ranked_insert, ranked_move,
+    ranked_next, ranked_prev, ranked_rank, ranked_remove, ranked_seek, ranked_take, way_pair, way_score)
+from cython.cimports.shardd.structures.ranked_whole import ranked_bytes, ranked_check, ranked_free_last
 from cython.cimports.shardd.structures.table import (
     pair_key_len, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove,
     table_walk)

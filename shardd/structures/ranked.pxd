@@ -57,7 +57,7 @@ cdef inline double way_score(Way* way) noexcept nogil:
 cdef int pair_order(const uint8_t* a, const uint8_t* b) noexcept nogil              # of two members: < 0, 0, > 0
 cdef bint ranked_insert(Ranked* t, double score, bytep pair) noexcept nogil         # False: no memory
 cdef void ranked_remove(Ranked* t, double score, bytep pair) noexcept nogil         # it must be there
-cdef bint ranked_move(Ranked* t, double old, double score, bytep pair) noexcept nogil   # another score; False: no memory
+cdef bint ranked_move(Ranked* t, double old, double score, bytep pair) noexcept nogil   # False: no memory
 cdef void ranked_take(Ranked* t, Way* way, int64_t count) noexcept nogil            # all of one leaf
 cdef int64_t ranked_rank(Ranked* t, double score, bytep pair) noexcept nogil        # of an element that is there
 cdef int64_t ranked_below(Ranked* t, double score, bint inclusive) noexcept nogil   # elements of a lower score
@@ -65,6 +65,5 @@ cdef int64_t ranked_before(Ranked* t, const uint8_t* text, Py_ssize_t n, bint in
 cdef bint ranked_seek(Ranked* t, int64_t rank, Way* way) noexcept nogil             # False: there are not so many
 cdef bint ranked_next(Way* way) noexcept nogil                                      # False: that was the last one
 cdef bint ranked_prev(Way* way) noexcept nogil
-cdef void ranked_free_last(Ranked* t) noexcept nogil                                # of one that is only freed now
-cdef size_t ranked_bytes(Ranked* t) noexcept nogil                                  # without the pairs
-cdef int ranked_check(Ranked* t) except -1
+cdef void leaf_free(Leaf* leaf) noexcept nogil
+cdef size_t leaf_bytes(Leaf* leaf) noexcept nogil

@@ -20,14 +20,15 @@ are asked for at once, and scores compared two at a time.
 Why no skip list: each step of one waits for a line of memory, some twenty to find one of a million elements; here it
 is four nodes, of which all but the leaf are mostly in the cache. Measured with a million members of 16 bytes in random
 order: inserting takes 1.3 us, the table's part included, 4.1 us in a skip list with spans and no table; a rank by score
-and member 1.5 us, and 4.8 us. Leaves grow by a size class of the allocator at a time, so that their blocks are some 95 %
-full however they were split: an element takes 18 bytes here.
+and member 1.5 us, and 4.8 us. Leaves grow by a size class of the allocator at a time, so that their blocks are some
+95 % full however they were split: an element takes 18 bytes here.
 
 A full leaf is split in the middle; where the new element is the last (or the first) of all, it gets a leaf of its own:
 what comes in order fills its leaves. A leaf below a third is joined with a neighbour under the same parent where both
 fit into three quarters of one; inner nodes likewise. An empty node goes at once. No step depends on how many there are.
 
-Does not own the pairs (structures/ordered.py), which it only reads. Invariants: what ranked_check looks at: score and
+Does not own the pairs (structures/ordered.py), which it only reads, nor what is done to an index as a whole
+(structures/ranked_whole.py). Invariants: what ranked_check looks at: score and
 first are those of the first element below a child, count is exact, no node is empty, a root that is no leaf has two
 children. Scores are not NaN. Where memory is refused, nothing has changed.
 """
@@ -37,7 +38,7 @@ from cython.cimports.libc.string import memcmp, memcpy, memmove
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, real_size, release
 from cython.cimports.shardd.structures.ranked import (
-    DEPTH_MAX, FAN, LEAF_MAX, Inner, Leaf, Ranked, Way, leaf_pair, leaf_score, member, pair_score)
+    FAN, LEAF_MAX, Inner, Leaf, Ranked, Way, leaf_pair, leaf_score, member)
 from cython.cimports.shardd.structures.table import pair_key_len
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
@@ -76,8 +77,16 @@ def _leaf_new(n: int64_t) -> leaf_p:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _leaf_free(leaf: leaf_p) -> cython.void:
+def leaf_free(leaf: leaf_p) -> cython.void:
     release(leaf, LEAF_HEAD + ELEMENT * leaf.cap)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def leaf_bytes(leaf: leaf_p) -> cython.size_t:
+    """What a leaf takes, as used_memory counts it."""
+    return block_bytes(leaf, LEAF_HEAD + ELEMENT * leaf.cap)
 
 
 @cython.cfunc
@@ -105,7 +114,7 @@ def _leaf_sized(t: ranked_p, way: way_p, n: int64_t) -> cython.bint:
         t.root = leaf
     else:
         way.node[way.depth - 1].child[way.step[way.depth - 1]] = leaf
-    _leaf_free(old)
+    leaf_free(old)
     return True
 
 
@@ -256,7 +265,8 @@ def ranked_below(t: ranked_p, score: cython.double, inclusive: cython.bint) -> i
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _before(pairs: place_p, n: int64_t, text: const_bytes, length: cython.Py_ssize_t, inclusive: cython.bint) -> int64_t:
+def _before(pairs: place_p, n: int64_t, text: const_bytes, length: cython.Py_ssize_t,
+            inclusive: cython.bint) -> int64_t:
     """How many members of a node are lower, or (inclusive) the same, where all scores are equal."""
     start: int64_t = 0
     middle: int64_t
@@ -424,7 +434,7 @@ def _reserve(way: way_p, inners: cython.pointer(inner_p)) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def _where_to_split(way: way_p) -> int64_t:
-    """How many elements of the way's full leaf stay: half, but all or none where the new one is last or first of all."""
+    """How many elements of the way's full leaf stay: half, but all or none where the new one comes last or first."""
     d: cython.int
     first: cython.bint = way.at == 0
     last: cython.bint = way.at == way.leaf.n
@@ -454,9 +464,9 @@ def _split_insert(t: ranked_p, way: way_p, score: cython.double, pair: bytep) ->
     right = _leaf_new(old.n - keep + (0 if goes_left else 1))
     if left == cython.NULL or right == cython.NULL:
         if left != cython.NULL:
-            _leaf_free(left)
+            leaf_free(left)
         if right != cython.NULL:
-            _leaf_free(right)
+            leaf_free(right)
         while reserved > 0:
             reserved -= 1
             release(inners[reserved], cython.sizeof(Inner))
@@ -469,7 +479,7 @@ def _split_insert(t: ranked_p, way: way_p, score: cython.double, pair: bytep) ->
         _leaf_put(left, way.at, score, pair)
     else:
         _leaf_put(right, way.at - keep, score, pair)
-    _leaf_free(old)
+    leaf_free(old)
     _adopt(t, way, left, right, inners, reserved)
     return True
 
@@ -607,7 +617,7 @@ def _drop_empty(t: ranked_p, way: way_p) -> cython.int:
     where nothing is left."""
     d: cython.int = way.depth - 1
     node: inner_p
-    _leaf_free(way.leaf)
+    leaf_free(way.leaf)
     while d >= 0:
         node = way.node[d]
         _drop_child(node, way.step[d])
@@ -639,8 +649,8 @@ def _join_leaves(node: inner_p, at: int64_t) -> cython.bint:
     _leaf_copy(both, 0, left, 0, left.n)
     _leaf_copy(both, left.n, right, 0, right.n)
     both.n = cython.cast(uint32_t, total)
-    _leaf_free(left)
-    _leaf_free(right)
+    leaf_free(left)
+    leaf_free(right)
     node.child[at] = both
     node.count[at] += node.count[at + 1]
     _drop_child(node, at + 1)
@@ -678,7 +688,7 @@ def _join(node: inner_p, at: int64_t, leaves: cython.bint) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _settle(t: ranked_p, way: way_p, d: cython.int) -> cython.void:
-    """Join what has become small, from the children of the node at level d upwards, and take off roots with one child."""
+    """Join what has become small, from the children of the node at level d upwards; no root keeps a single child."""
     node: inner_p
     at: int64_t
     leaves: cython.bint
@@ -705,7 +715,7 @@ def _settle(t: ranked_p, way: way_p, d: cython.int) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def ranked_take(t: ranked_p, way: way_p, count: int64_t) -> cython.void:
-    """Take `count` elements of the way's leaf out, from the way's end on. The pairs stay the caller's; the way is lost."""
+    """Take `count` elements of the way's leaf out, from its end on. The pairs stay the caller's; the way is lost."""
     leaf: leaf_p = way.leaf
     scores: doubles_p = leaf_score(leaf)
     pairs: place_p = leaf_pair(leaf)
@@ -756,110 +766,3 @@ def ranked_move(t: ranked_p, old: cython.double, score: cython.double, pair: byt
         return False
     ranked_remove(t, old, pair)
     return True
-
-
-# ---- all of it
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def ranked_free_last(t: ranked_p) -> cython.void:
-    """Free the last leaf, and the nodes above that have no other child."""
-    inners: inner_p[13]
-    down: cython.p_void = t.root
-    d: cython.int
-    for d in range(cython.cast(cython.int, t.depth)):
-        inners[d] = cython.cast(inner_p, down)
-        down = inners[d].child[inners[d].n - 1]
-    _leaf_free(cython.cast(leaf_p, down))
-    d = cython.cast(cython.int, t.depth) - 1
-    while d >= 0:
-        inners[d].n -= 1
-        if inners[d].n > 0:
-            return
-        release(inners[d], cython.sizeof(Inner))
-        d -= 1
-    t.root = cython.NULL
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _node_bytes(down: cython.p_void, depth: uint32_t) -> cython.size_t:
-    """What a node and all below it take."""
-    node: inner_p = cython.cast(inner_p, down)
-    leaf: leaf_p = cython.cast(leaf_p, down)
-    total: cython.size_t
-    i: uint64_t
-    if depth == 0:
-        return block_bytes(leaf, LEAF_HEAD + ELEMENT * leaf.cap)
-    total = block_bytes(node, cython.sizeof(Inner))
-    for i in range(node.n):
-        total += _node_bytes(node.child[i], depth - 1)
-    return total
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def ranked_bytes(t: ranked_p) -> cython.size_t:
-    """What all nodes take, bytes. Walks them."""
-    return _node_bytes(t.root, t.depth) if t.root != cython.NULL else 0
-
-
-# ---- whether it is sound
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def _check_leaf(leaf: leaf_p, last: place_p) -> int64_t:
-    """Walk a leaf; how many elements it has. last: the element before, and after."""
-    pair: bytep
-    score: cython.double
-    before: cython.double
-    i: uint32_t
-    assert 0 < leaf.n <= leaf.cap and leaf.n <= LEAF_MAX, "a leaf's size is wrong"
-    for i in range(leaf.n):
-        pair = leaf_pair(leaf)[i]
-        score = leaf_score(leaf)[i]
-        assert memcmp(cython.address(score), member(pair) + pair_key_len(pair), 8) == 0, "two scores of an element"
-        assert score == score, "a score is NaN"
-        if last[0] != cython.NULL:
-            before = pair_score(last[0])
-            assert before < score or (before == score and pair_order(last[0], pair) < 0), "not in order"
-        last[0] = pair
-    return leaf.n
-
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def _check_node(down: cython.p_void, depth: cython.int, last: place_p) -> int64_t:
-    """Walk a node and what is below it; how many elements there are."""
-    node: inner_p = cython.cast(inner_p, down)
-    low: cython.p_void
-    i: uint64_t
-    d: cython.int
-    total: int64_t = 0
-    if depth == 0:
-        return _check_leaf(cython.cast(leaf_p, down), last)
-    assert 0 < node.n <= FAN, "an inner node's size is wrong"
-    for i in range(node.n):
-        low = node.child[i]
-        for d in range(depth - 1):
-            low = cython.cast(inner_p, low).child[0]
-        assert (node.first[i] == leaf_pair(cython.cast(leaf_p, low))[0]
-                and node.score[i] == leaf_score(cython.cast(leaf_p, low))[0]), "a wrong first element"
-        assert node.count[i] == _check_node(node.child[i], depth - 1, last), "a count is wrong"
-        total += node.count[i]
-    return total
-
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def ranked_check(t: ranked_p) -> cython.int:
-    """Walk everything; AssertionError where an invariant of the essay does not hold."""
-    last: bytep = cython.NULL
-    assert (t.root == cython.NULL) == (t.used == 0) and t.depth <= DEPTH_MAX
-    if t.root != cython.NULL:
-        assert t.depth == 0 or cython.cast(inner_p, t.root).n > 1, "a root with one child"
-        assert _check_node(t.root, t.depth, cython.address(last)) == t.used, "the count of elements is wrong"
-    return 0
