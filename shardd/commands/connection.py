@@ -5,7 +5,8 @@ run them before AUTH (the rows' no_auth flag, dispatch), dropping replies and cl
 `client.flags`), or any data.
 
 What the handlers use of `server`: `config` (base.options.Config), `clients` (net.client.Clients), `mode` ("standalone"
-or "cluster"), `databases` (int), `pause` (net.pause.Pause) and, where a client can listen to any, `channels` (net.channels.Channels). A subcommand of CLIENT that is not listed here does not exist.
+or "cluster"), `databases` (int), `pause` (net.pause.Pause) and, where a client can listen to any, `channels`
+(net.channels.Channels). A subcommand of CLIENT that is not listed here does not exist.
 
 The one user is `default`: without requirepass any password is right for it, as in Redis.
 """

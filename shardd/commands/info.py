@@ -9,8 +9,8 @@ processes adds up dicts.
     redis_version:7.2.6   field:value        lines end with CR LF, an empty line is between two sections
     ...
 
-Keysizes is a section of Redis 8. All other fields are those of Redis 7.2 in its order (server.c, genRedisInfoString), so that redis-cli, redis_exporter and the
-client libraries find what they read. What does not exist here has Redis's value for "none"; a figure that nobody counts
+Keysizes is a section of Redis 8. All other fields are those of Redis 7.2 in its order (server.c, genRedisInfoString), so
+that redis-cli, redis_exporter and the client libraries find what they read. What does not exist here has Redis's value for "none"; a figure that nobody counts
 is left out.
 """
 import functools
@@ -34,7 +34,8 @@ Facts = dict[str, Any]
 TITLES: Final = {
     "server": "Server", "clients": "Clients", "memory": "Memory", "persistence": "Persistence", "stats": "Stats",
     "replication": "Replication", "cpu": "CPU", "modules": "Modules", "commandstats": "Commandstats",
-    "errorstats": "Errorstats", "latencystats": "Latencystats", "cluster": "Cluster", "keyspace": "Keyspace", "keysizes": "Keysizes"}
+    "errorstats": "Errorstats", "latencystats": "Latencystats", "cluster": "Cluster", "keyspace": "Keyspace",
+    "keysizes": "Keysizes"}
 """Section -> its title, in INFO's order."""
 
 NOT_DEFAULT: Final = frozenset(("commandstats", "latencystats", "keysizes"))

@@ -4,7 +4,7 @@ import fnmatch
 
 import pytest
 
-pytestmark = pytest.mark.not_on("oracle", "cluster", reason="compared with the oracle; an engine of a cluster is an engine")
+pytestmark = pytest.mark.not_on("oracle", "cluster", reason="compared with the oracle; these are engines")
 
 NOT_YET = """
     acl|* bgrewriteaof bgsave save lastsave dump restore restore-asking eval* fcall* function function|* script script|*
@@ -13,7 +13,9 @@ NOT_YET = """
     """.split()
 """Commands, and families of them, that do not exist yet: README, "Not yet"."""
 
-ON_ENGINES = """subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe publish spublish pubsub pubsub|*""".split()
+ON_ENGINES = """
+    subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe publish spublish pubsub pubsub|*
+    """.split()
 """What an engine has and the proxy does not yet."""
 
 NEVER = ["latency|graph"]

@@ -1,10 +1,10 @@
-"""The options: the same names as Redis's, and each takes what Redis takes, refuses what it refuses, and shows it alike."""
+"""The options: the names of Redis, and each takes what Redis takes, refuses what it refuses, and shows it alike."""
 
 import pytest
 
 from harness import OK, Error
 
-pytestmark = pytest.mark.not_on("oracle", "cluster", "proxy", reason="compared with the oracle; the proxy's are the same")
+pytestmark = pytest.mark.not_on("oracle", "cluster", "proxy", reason="compared with the oracle; a tree has one table")
 
 OURS = {"engines", "engine-base-port", "proxies", "proxy-retry-ms", "proxy-memory-limit", "proxy-drain-seconds",
         "proxy-latency-sample", "metrics-port", "metrics-bind"}
@@ -21,8 +21,8 @@ NOT_COMPARED = {
     # what would promise something that does not exist yet is refused here
     "appendonly", "save", "activedefrag", "oom-score-adj", "tls-port", "tls-cluster", "tls-replication"}
 # Redis lets a file of any name be a certificate when there is no TLS port, as we do, but tells of the library's errors
-NOT_COMPARED |= {"tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-ciphers", "tls-dh-params-file",
-                 "tls-ciphersuites", "tls-protocols", "tls-client-cert-file", "tls-client-key-file"}
+NOT_COMPARED |= {"tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-ciphers",
+                 "tls-dh-params-file", "tls-ciphersuites", "tls-protocols", "tls-client-cert-file", "tls-client-key-file"}
 
 KNOWN = {
     "loglevel": "nothing is a level since 7.2",
@@ -32,8 +32,8 @@ KNOWN = {
 }
 """Options that differ for some value, with the reason."""
 
-VALUES = ("", "abc", "-1", "0", "1", "5", "100", "101", "1001", "1k", "1kb", "1.5", "010", " 1", "yes", "NO", "a b", "no yes",
-          "2147483648", "9223372036854775807", "9223372036854775808", "99999999999999999999", "-2147483649")
+VALUES = ("", "abc", "-1", "0", "1", "5", "100", "101", "1001", "1k", "1kb", "1.5", "010", " 1", "yes", "NO", "a b",
+          "no yes", "2147483648", "9223372036854775807", "9223372036854775808", "99999999999999999999", "-2147483649")
 
 
 @pytest.fixture
@@ -82,7 +82,8 @@ def test_the_same_values(r, real):
 
 @pytest.mark.parametrize("name", ["shutdown-on-sigint", "shutdown-on-sigterm"])
 def test_flags(r, real, name):
-    for value in ("save", "nosave now", "now force nosave", "default", "default save", "SAVE", "save nosave", "never", "now"):
+    for value in ("save", "nosave now", "now force nosave", "default", "default save", "SAVE", "save nosave", "never",
+                  "now"):
         for conn in (r, real):
             conn("CONFIG", "SET", name, "default")
         assert r("CONFIG", "SET", name, value) == real("CONFIG", "SET", name, value)

@@ -1,4 +1,4 @@
-"""SUBSCRIBE PSUBSCRIBE SSUBSCRIBE and their ends, PUBLISH SPUBLISH, PUBSUB; what a subscriber may do, and keyspace events.
+"""SUBSCRIBE PSUBSCRIBE SSUBSCRIBE and their ends, PUBLISH SPUBLISH, PUBSUB; what a subscriber may do, keyspace events.
 
 Each test has connections of its own to one server; channels have names of their own where a count is looked at.
 """
@@ -29,8 +29,8 @@ def s(r):
 
 
 def refused(name: str) -> Error:
-    return Error(f"ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
-                 "in this context")
+    return Error(f"ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+                 "allowed in this context")
 
 
 def confirmed(conn, count: int) -> list:
@@ -79,7 +79,8 @@ def test_binary_and_empty_names(c, r):
 
 @pytest.mark.parametrize("line, name", [
     ("SUBSCRIBE", "subscribe"), ("PSUBSCRIBE", "psubscribe"), ("SSUBSCRIBE", "ssubscribe"), ("PUBLISH a", "publish"),
-    ("PUBLISH a b c", "publish"), ("SPUBLISH a", "spublish"), ("PUBSUB", "pubsub"), ("PUBSUB NUMPAT x", "pubsub|numpat")])
+    ("PUBLISH a b c", "publish"), ("SPUBLISH a", "spublish"), ("PUBSUB", "pubsub"),
+    ("PUBSUB NUMPAT x", "pubsub|numpat")])
 def test_arity(c, line, name):
     assert c(line) == arity(name)
 
@@ -108,7 +109,8 @@ def test_shard_channels_are_others(r, s):
     c, other = r.conn(), r.conn()
     one, two = f"{{{s}}}1", f"{{{s}}}2"
     c.send(encode("SSUBSCRIBE", one, two) + encode("PSUBSCRIBE", "*"))
-    assert confirmed(c, 3) == [[b"ssubscribe", one.encode(), 1], [b"ssubscribe", two.encode(), 2], [b"psubscribe", b"*", 1]]
+    assert confirmed(c, 3) == [[b"ssubscribe", one.encode(), 1], [b"ssubscribe", two.encode(), 2],
+                               [b"psubscribe", b"*", 1]]
     assert other("SPUBLISH", one, "hello") == 1
     assert raw(c) == [b"smessage", one.encode(), b"hello"]
     assert other("PUBLISH", one, "hello") == 1
@@ -183,8 +185,8 @@ def test_reply_off_does_not_silence_messages(r):
 def test_resp2_subscribers_may_do_little(c, s):
     c.send(encode("SUBSCRIBE", "a"))
     raw(c)
-    for line, name in ((f"GET {s}", "get"), ("HELLO 3", "hello"), ("PUBLISH a b", "publish"), ("PUBSUB NUMPAT", "pubsub|numpat"),
-                       ("CLIENT INFO", "client|info"), ("SELECT 0", "select")):
+    for line, name in ((f"GET {s}", "get"), ("HELLO 3", "hello"), ("PUBLISH a b", "publish"),
+                       ("PUBSUB NUMPAT", "pubsub|numpat"), ("CLIENT INFO", "client|info"), ("SELECT 0", "select")):
         assert c(line) == refused(name)
     assert c("GET") == arity("get"), "who is wrong in another way is told so"
     assert isinstance(c("NOSUCH"), Error)
@@ -243,7 +245,8 @@ def test_a_connection_that_ends_leaves(r, s):
 def test_pubsub(r, s):
     a, b, me = r.conn(), r.conn(), r.conn()
     before = me("PUBSUB NUMPAT")
-    a.send(encode("SUBSCRIBE", "look1", "look2") + encode("PSUBSCRIBE", "look*", "l*") + encode("SSUBSCRIBE", f"look{{{s}}}"))
+    a.send(encode("SUBSCRIBE", "look1", "look2") + encode("PSUBSCRIBE", "look*", "l*")
+           + encode("SSUBSCRIBE", f"look{{{s}}}"))
     confirmed(a, 5)
     b.send(encode("SUBSCRIBE", "look1") + encode("PSUBSCRIBE", "look*"))
     confirmed(b, 2)
@@ -320,8 +323,8 @@ def test_the_option(r):
         with r.config(notify_keyspace_events=given):
             assert me("CONFIG GET notify-keyspace-events") == [b"notify-keyspace-events", shown.encode()]
     reply = me("CONFIG SET notify-keyspace-events KEq")
-    assert reply == Error("ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event "
-                          "class character. Use 'Ag$lshzxeKEtmdn'.")
+    assert reply == Error("ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid "
+                          "event class character. Use 'Ag$lshzxeKEtmdn'.")
 
 
 def events(r, letters: str, commands: list, db: int = 0) -> list[str]:
@@ -358,7 +361,8 @@ def test_the_database_is_part_of_the_channel(r):
     with r.config(notify_keyspace_events="KEA"):
         r.conn(db=3).must("SET k v")
         r.conn(db=2).must("SET k v")
-    assert confirmed(listener, 2) == [[b"message", b"__keyspace@3__:k", b"set"], [b"message", b"__keyevent@3__:set", b"k"]]
+    assert confirmed(listener, 2) == [[b"message", b"__keyspace@3__:k", b"set"],
+                                      [b"message", b"__keyevent@3__:set", b"k"]]
     assert listener.silent()
 
 

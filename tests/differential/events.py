@@ -1,7 +1,7 @@
 """Keyspace events: two servers publish the same ones, in the same order, for the same commands.
 
-A subscriber listens to everything on each server. Behind each command the client publishes its number on a channel of its
-own, so that the events of one command lie between two numbers, and a difference is that of one command.
+A subscriber listens to everything on each server. Behind each command the client publishes its number on a channel of
+its own, so that the events of one command lie between two numbers, and a difference is that of one command.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,7 +66,8 @@ class EventPair:
                 watched.runner.must(*command)
         for start in range(0, len(commands), CHUNK):
             part = commands[start:start + CHUNK]
-            for at, (command, mine, real) in enumerate(zip(part, self.ours.run(part), self.theirs.run(part), strict=True)):
+            told = zip(part, self.ours.run(part), self.theirs.run(part), strict=True)
+            for at, (command, mine, real) in enumerate(told):
                 if mine != real:
                     return Difference(start + at, f"{show(command)}: ours tells {mine}, Redis {real}")
         return None

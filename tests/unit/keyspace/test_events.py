@@ -7,7 +7,8 @@ from shardd.keyspace.events import EventSink, mask_of
 
 
 @pytest.mark.parametrize("letters, mask", [
-    ("", 0), ("A", 0), ("xm", 0), ("KA", 1 | 0x27FC), ("Ex", 2 | 256), ("EKg$", 1 | 2 | 4 | 8), ("Kmn", 1 | 2048 | 16384)])
+    ("", 0), ("A", 0), ("xm", 0), ("KA", 1 | 0x27FC), ("Ex", 2 | 256), ("EKg$", 1 | 2 | 4 | 8),
+    ("Kmn", 1 | 2048 | 16384)])
 def test_the_letters_select_classes_where_k_or_e_says_how_to_tell_them(letters, mask):
     assert mask_of(letters) == mask
 

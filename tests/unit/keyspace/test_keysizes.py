@@ -8,7 +8,8 @@ from shardd.keyspace.keysizes import bin_name
 from unit.inproc import Engine
 
 
-@pytest.mark.parametrize("bits, name", [(0, "1"), (9, "512"), (10, "1K"), (19, "512K"), (20, "1M"), (31, "2G"), (40, "1T"),
+@pytest.mark.parametrize("bits, name", [(0, "1"), (9, "512"), (10, "1K"), (19, "512K"), (20, "1M"), (31, "2G"),
+                                        (40, "1T"),
                                         (50, "1P")])
 def test_bins_have_redis_names(bits, name):
     assert bin_name(bits) == name
