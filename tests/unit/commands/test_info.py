@@ -17,7 +17,7 @@ def test_chosen_sections(words, sections):
 
 
 def test_the_text():
-    text = info.render({"cpu": {"a": 1, "b": "x"}, "modules": {}, "keyspace": {"db0": info.keyspace_line(3, 1, 99)}})
+    text = info.render({"cpu": {"a": 1, "b": "x"}, "modules": {}, "keyspace": {"db0": info.keyspace_line(3, 1, 99, 0)}})
     assert text == "# CPU\r\na:1\r\nb:x\r\n\r\n# Modules\r\n\r\n# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=99\r\n"
     assert type(text).__name__ == "Verbatim"
     assert info.render({}) == ""
