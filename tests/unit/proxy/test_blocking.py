@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.resp import NULL_ARRAY, OK, Error, Status, encode
+from proxy import blocking
 from shardd.base import errors
 from unit.proxy.rig import Engine, Rig
 
@@ -279,14 +280,18 @@ def test_the_first_engine_that_has_something_ends_the_wait_on_the_others(rig, li
     assert all(not engine.lent for engine in rig.server.engines)
 
 
-def test_who_finds_nothing_waits_again_and_in_time(rig, lists):
+def test_who_finds_nothing_waits_again_and_in_time(rig, lists, monkeypatch):
     c, a, b = rig.client(), rig.key(0), rig.key(1)
-    c.send("BLPOP", a, b, "0.05")
+    now_ms = 1000
+    monkeypatch.setattr(blocking, "mono_ms", lambda: now_ms)
+    c.send("BLPOP", a, b, "5")
+    assert float(lists[0].waiting[0][1][3]) == 5
+    now_ms += 3000
     lists[0].signal(a)                  # and somebody else was faster
     rig.turn()
     assert len(lists[0].waiting) == len(lists[1].waiting) == 1 and c.nothing()
-    assert 0 < float(lists[0].waiting[0][1][3]) <= 0.05
-    time.sleep(0.06)
+    assert float(lists[0].waiting[0][1][3]) == 2
+    now_ms += 2000
     for one in lists:
         (link, _), one.waiting = one.waiting[0], []
         one.engine.reply(b"*-1\r\n", link)
