@@ -33,6 +33,7 @@ ctypedef struct Route:
     int lane                # link.Lane: of EVERY and TASK; all else goes over the shared one
     int first_key, last_key, key_step
     bint no_auth, container, sub, writes
+    bint patterns           # its arguments name keys that only data can tell (SORT)
     bint joint              # where its keys are on several engines, a coroutine does it; or EXEC, which may have to wait
     int step                # of a transaction: Step
     bint no_multi           # refused in a transaction

@@ -149,6 +149,7 @@ class Router:
         route.no_auth = "no_auth" in row.flags
         route.container = bool(row.subcommands)
         route.joint = joint is not None or row.name == "exec"
+        route.patterns = any(spec.begin == "unknown" and "RO" in spec.flags for spec in row.key_specs)
         route.step = _STEPS.get(row.name, STEP_NONE)
         route.no_multi = "no_multi" in row.flags
         route.sub = row.container is not None

@@ -413,6 +413,8 @@ class ProxySession(Client):
             places = table.route_keys(self.shared.router.rows[route.index], self.words(request, argv))
             if not places:      # the command itself says what is wrong, or needs no key
                 return self.pass_to(0 if backends.engines else -1, request, argv, silent)
+            if route.patterns and request.argc > 3:
+                return self.on_joint(route, request, argv, silent)
         else:
             last = route.last_key if route.last_key >= 0 else request.argc + route.last_key
             places = range(route.first_key, min(last, request.argc - 1) + 1, route.key_step)
@@ -442,6 +444,8 @@ class ProxySession(Client):
         if route.step == STEP_EXEC:
             return self.flags & _MULTI != 0 and not self.exec_is_simple()
         if route.kind == ROUTE_MOVABLE:
+            if route.patterns and request.argc > 3:
+                return True
             places = table.route_keys(self.shared.router.rows[route.index], self.words(request, argv))
             return len({backends.owners[key_slot(argv[at].p, argv[at].n)] for at in places}) > 1
         if place == 0:

@@ -106,6 +106,7 @@ COMPILED = [
     "shardd.engine.delivery",
     "shardd.engine.dispatch",
     "shardd.engine.guests",
+    "shardd.engine.patterns",
     "shardd.engine.transactions",
     "shardd.engine.session",
     "shardd.engine.build",

@@ -5,6 +5,7 @@
     values     a value on its way from engine to engine
     keys       MSETNX, MSETEX, RENAME, RENAMENX, COPY, SWAPDB
     algebra    SINTER and its like, LCS, and all that store what they compute
+    sort       SORT, SORT_RO
     moves      SMOVE, LMOVE, RPOPLPUSH, LMPOP, ZMPOP
 
 Does not own what is split and joined without being one step (merge), the hold and the guests (the engine: engine.hold,
@@ -29,9 +30,10 @@ What is one step, and what is not:
 from collections.abc import Callable
 from typing import Any, Final
 
-from proxy.joint import algebra, keys, moves
+from proxy.joint import algebra, keys, moves, sort
 
-HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = keys.HANDLERS | algebra.HANDLERS | moves.HANDLERS
+HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = (
+    keys.HANDLERS | algebra.HANDLERS | moves.HANDLERS | sort.HANDLERS)
 """Full lower-case command name -> what does it where its keys are on several engines."""
 
 TASKS: Final = keys.TASKS

@@ -28,7 +28,7 @@ command an error."""
 _COMPUTE: Final = [b"SHARDD", b"COMPUTE"]
 
 
-class _Keys:
+class Keys:
     """The keys of a command. owners: key -> engine, without repetition and in the command's order; written: those that it
     writes; home: of these one's engine, else the one with most keys."""
 
@@ -51,7 +51,7 @@ class _Keys:
         return list(dict.fromkeys(self.owners.values()))
 
 
-def _first_pieces(keys: _Keys, names: list[bytes]) -> list[tuple[Engine, list[Any]]]:
+def _first_pieces(keys: Keys, names: list[bytes]) -> list[tuple[Engine, list[Any]]]:
     return [(keys.owners[key], [*READ, key]) for key in names]
 
 
@@ -61,7 +61,7 @@ def _with(command: bytes, guests: dict[bytes, Value], args: list[bytes]) -> list
     return [b"SHARDD", command, len(guests), *words, *args]
 
 
-def _largest(keys: _Keys, values: dict[bytes, Value]) -> Engine:
+def _largest(keys: Keys, values: dict[bytes, Value]) -> Engine:
     """The engine that has most of what these values hold; `home` is preferred, as nothing has to go there afterwards."""
     lengths = dict.fromkeys(keys.engines, 0)
     for key, value in values.items():
@@ -69,7 +69,7 @@ def _largest(keys: _Keys, values: dict[bytes, Value]) -> Engine:
     return max(lengths, key=lambda engine: 2 * lengths[engine] if engine is keys.home else lengths[engine])
 
 
-async def _gather(held: Held, keys: _Keys, home: Engine, values: dict[bytes, Value]) -> None:
+async def _gather(held: Held, keys: Keys, home: Engine, values: dict[bytes, Value]) -> None:
     """Lend `home` all values that it lacks."""
     for key in keys.away(home):
         value = values[key]
@@ -78,7 +78,7 @@ async def _gather(held: Held, keys: _Keys, home: Engine, values: dict[bytes, Val
 
 async def compute(server: Any, client: Any, args: list[bytes]) -> None:
     """A command that only reads. The engine's reply is the client's."""
-    keys = _Keys(server, args)
+    keys = Keys(server, args)
     names = keys.away(keys.home)
     parts = _first_pieces(keys, names)
     values = [Value.of(reply) for reply in unexecuted(parts, await Ask(parts))]
@@ -98,7 +98,7 @@ async def compute(server: Any, client: Any, args: list[bytes]) -> None:
     await holding(keys.engines, steps, client.resp)
 
 
-async def _elsewhere(held: Held, keys: _Keys, values: dict[bytes, Value], engine: Engine, args: list[bytes],
+async def elsewhere(held: Held, keys: Keys, values: dict[bytes, Value], engine: Engine, args: list[bytes],
                      event: bytes) -> Any:
     """Compute on an engine that does not have the destination, and move the result there. The command's reply."""
     [destination] = keys.written
@@ -119,7 +119,7 @@ async def _elsewhere(held: Held, keys: _Keys, values: dict[bytes, Value], engine
 def store(event: bytes) -> Callable[[Any, Any, list[bytes]], Awaitable[Any]]:
     """A command that writes one key. event: what it is to subscribers, behind the letter of its class."""
     async def handler(server: Any, client: Any, args: list[bytes]) -> Any:
-        keys = _Keys(server, args)
+        keys = Keys(server, args)
 
         async def steps(held: Held) -> Any:
             names = keys.away(keys.home)
@@ -130,7 +130,7 @@ def store(event: bytes) -> Callable[[Any, Any, list[bytes]], Awaitable[Any]]:
             values |= zip(near, map(Value.of, await held.ask(_first_pieces(keys, near))))
             engine = _largest(keys, values)
             if engine is not keys.home:
-                return await _elsewhere(held, keys, values, engine, args, event)
+                return await elsewhere(held, keys, values, engine, args, event)
             await _gather(held, keys, keys.home, values)
             return await held.write(keys.home, _with(b"STORE", {}, args))
 

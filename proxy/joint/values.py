@@ -9,7 +9,7 @@ from proxy.backend import Engine
 from proxy.joint.held import Held
 from shardd.base import limits
 
-_RENEWED_PIECES: Final = 32
+RENEWED_PIECES: Final = 32
 """Pieces between two renewals of the holds: each takes less than a millisecond, if its elements are of a sane size."""
 
 READ: Final = [b"SHARDD", b"READ"]
@@ -57,6 +57,6 @@ async def carry(held: Held, source: Engine, target: Engine, key: bytes, value: V
                                    (source, [*read, key, value.at, value.count])])
         value = Value.of(reply)
         pieces += 1
-        if pieces % _RENEWED_PIECES == 0:
+        if pieces % RENEWED_PIECES == 0:
             await held.renew()
     await held.ask([(target, [b"SHARDD", b"LEND", *guest(name, value)])])

@@ -69,7 +69,6 @@ HASH_NOT_INTEGER = b"ERR hash value is not an integer"
 HASH_NOT_FLOAT = b"ERR hash value is not a float"
 SORT_NOT_DOUBLE = b"ERR One or more scores can't be converted into double"
 GUEST_AT_HOME = b"ERR the key is in a slot of this engine, and no guest's, nothing was executed"
-SORT_WITHOUT_LISTS = b"ERR SORT with STORE makes a list, and this server has none yet"
 SORT_BY_ELSEWHERE = (b"ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different"
                      b" slots.")
 SORT_GET_ELSEWHERE = (b"ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in"

@@ -97,7 +97,7 @@ def list_open(ctx: Context, k: cython.pointer(Key), n: cython.size_t, front: cyt
 
 
 @cython.cfunc
-def list_entry_new(ctx: Context, key: const_bytes, n: cython.Py_ssize_t) -> bytep:
+def list_entry_new(ctx: Context, key: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> bytep:
     """An entry of an empty list under this key, in no database."""
     e: bytep
     b: packed_p = pk_new(0, False)
@@ -113,7 +113,7 @@ def list_entry_new(ctx: Context, key: const_bytes, n: cython.Py_ssize_t) -> byte
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def list_append(ctx: Context, e: bytep, p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+def list_append(ctx: Context, e: bytep, p: cython.pointer(cython.const[uint8_t]), n: cython.Py_ssize_t) -> cython.int:
     """Add an element at the tail, whatever the form."""
     list_grow(ctx, e, n, 1)
     return list_push(e, False, p, n)

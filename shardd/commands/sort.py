@@ -27,14 +27,14 @@ from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.hash_forms import hash_find
 from cython.cimports.shardd.commands.keys import pattern_slot
+from cython.cimports.shardd.commands.list_forms import list_append, list_close, list_entry_new, list_length, list_range
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
-    TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_encoding, entry_type,
+    TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_encoding, entry_free, entry_type,
     entry_view)
-from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC
+from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_LIST
 from cython.cimports.shardd.keyspace.values import value_ops
-from cython.cimports.shardd.net.client import ClientFlag
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors
@@ -49,7 +49,7 @@ _SELF = cython.declare(bytes, b"#")
 @cython.cclass
 class _Query:
     """The options. start, count: of LIMIT, count -1 for all; store: the argument's place, 0 for none."""
-    by: object          # a _Pattern or None
+    by: object          # a Pattern or None
     gets: list
     start: int64_t
     count: int64_t
@@ -65,11 +65,9 @@ class _Query:
 
 @cython.final
 @cython.cclass
-class _Pattern:
-    """A pattern, taken apart once. `around` is None where it has no asterisk: then it names nothing."""
-    itself: cython.bint     # "#"
-    around: tuple           # what is before and behind the element in a key
-    field: bytes            # None: the key is a string's
+class Pattern:
+    """A pattern, taken apart once. `around`, what is before and behind the element in a key, is None where it has no asterisk:
+    then it names nothing. `field` is None where the key is a string's."""
 
     def __cinit__(self, text: bytes):
         """A NUL ends the part in which asterisk and arrow are looked for, as it does for C."""
@@ -88,16 +86,22 @@ class _Pattern:
     @cython.cfunc
     def of(self, ctx: Context, element: bytes) -> object:
         """What the pattern names for an element, as bytes; None where that is not there or of another type."""
-        k: Key
-        view: View
-        field: Arg
-        e: bytep
         if self.itself:
             return element
         if self.around is None:
             return None
-        key: bytes = self.around[0] + element + self.around[1]
+        return self.at(ctx, self.around[0] + element + self.around[1])
+
+    @cython.cfunc
+    def at(self, ctx: Context, key: bytes) -> object:
+        """The string at a key, or the field of the hash there; what other engines have is in ctx.texts."""
+        k: Key
+        view: View
+        field: Arg
+        e: bytep
         key_init(cython.address(k), cython.cast(const_bytes, cython.cast(cython.p_char, key)), len(key))
+        if ctx.texts is not None and (key, self.field) in ctx.texts:
+            return ctx.texts[key, self.field]
         e = ctx.db.read(cython.address(k))
         if e == cython.NULL:
             return None
@@ -118,9 +122,9 @@ class _Pattern:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _elsewhere(ctx: Context, argv: arg_p, pattern: arg_p) -> cython.bint:
-    """Whether the keys of a pattern may be in other slots than the one to sort, for a cluster's client."""
+    """Whether the keys of a pattern may be in other slots than the one to sort, and nobody has asked their engines."""
     k: Key
-    if not ctx.cluster or ctx.client.flags & ClientFlag.INTERNAL:
+    if not ctx.cluster or ctx.texts is not None:
         return False
     key_init(cython.address(k), argv[1].p, argv[1].n)
     return pattern_slot(pattern.p, pattern.n) != cython.cast(cython.int, k.slot)
@@ -131,7 +135,7 @@ def _elsewhere(ctx: Context, argv: arg_p, pattern: arg_p) -> cython.bint:
 def _pattern_option(ctx: Context, q: _Query, argv: arg_p, i: cython.int) -> cython.bint:
     """BY or GET, with its pattern behind it; False where the error is replied."""
     text: bytes = arg_bytes(argv + i + 1)
-    pattern: _Pattern = _Pattern(text)
+    pattern: Pattern = Pattern(text)
     if arg_is(argv + i, b"by", 2):
         q.by = pattern
         if b"*" not in text.split(b"\0", 1)[0]:
@@ -203,7 +207,7 @@ def _by_number(ctx: Context, q: _Query, items: list) -> object:
     text: object
     weighed: list = []
     for element in items:
-        text = element if q.by is None else cython.cast(_Pattern, q.by).of(ctx, element)
+        text = element if q.by is None else cython.cast(Pattern, q.by).of(ctx, element)
         weighed.append((0.0 if text is None else _number(text, cython.address(sound)), element))
     if not sound:
         return None
@@ -220,7 +224,7 @@ def _by_text(ctx: Context, q: _Query, items: list) -> list:
     weighed: list = []
     for i in range(len(items)):
         element = items[i]
-        text = element if q.by is None else cython.cast(_Pattern, q.by).of(ctx, element)
+        text = element if q.by is None else cython.cast(Pattern, q.by).of(ctx, element)
         if text is not None and not q.store:
             text = cython.cast(bytes, text).split(b"\0", 1)[0]
         # the place decides between equals: forwards or, as the whole is turned round, backwards
@@ -267,13 +271,25 @@ def _limited(q: _Query, items: list) -> list:
     return items if count == n else items[start:start + count]
 
 
+@cython.cfunc
+def _list_range(q: _Query, e: bytep) -> list:
+    """What is wanted of a list that is not sorted, without a look at the rest."""
+    n: int64_t = list_length(e)
+    start: int64_t = min(max(q.start, 0), n)
+    count: int64_t = n - start if q.count < 0 else min(q.count, n - start)
+    items: list = list_range(e, n - start - count if q.descending else start, count)
+    if q.descending:
+        items.reverse()
+    return items
+
+
 # ---- the result
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _reply(ctx: Context, q: _Query, items: list) -> cython.int:
     element: bytes
-    pattern: _Pattern
+    pattern: Pattern
     if not q.gets:
         return ctx.reply.value(items)
     ctx.reply.array(cython.cast(int64_t, len(items)) * cython.cast(int64_t, len(q.gets)))
@@ -285,15 +301,44 @@ def _reply(ctx: Context, q: _Query, items: list) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
+def _append(ctx: Context, e: bytep, text: bytes) -> cython.int:
+    return list_append(ctx, e, cython.cast(const_bytes, cython.cast(cython.p_char, text)), len(text))
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
 def _store(ctx: Context, q: _Query, destination: arg_p, items: list) -> cython.int:
-    """Put the result in the destination's place; or delete that, where it is empty."""
+    """Make the list beside the database, and put it in the destination's place; or delete that, where it is empty."""
     k: Key
+    element: bytes
+    pattern: Pattern
+    result: bytep
+    done: cython.bint = False
+    count: int64_t = cython.cast(int64_t, len(items)) * (len(q.gets) if q.gets else 1)
     key_init(cython.address(k), destination.p, destination.n)
-    if items:
-        return ctx.error(errors.SORT_WITHOUT_LISTS)
-    if ctx.db.remove(cython.address(k)):
-        ctx.notify(NOTIFY_GENERIC, b"del", cython.address(k))
-    return ctx.reply.integer(0)
+    if count == 0:
+        if ctx.db.remove(cython.address(k)):
+            ctx.notify(NOTIFY_GENERIC, b"del", cython.address(k))
+        return ctx.reply.integer(0)
+    result = list_entry_new(ctx, k.p, k.n)
+    try:
+        for element in items:
+            if not q.gets:
+                _append(ctx, result, element)
+            for pattern in q.gets:
+                _append(ctx, result, pattern.of(ctx, element) or b"")
+        list_close(ctx, result)
+        done = True
+    finally:
+        if not done:
+            entry_free(result)
+    if ctx.db.find(cython.address(k)) != cython.NULL:
+        ctx.db.replace(cython.address(k), result)
+    else:
+        ctx.db.add(cython.address(k), result)       # frees it where it fails
+    ctx.db.touched(cython.address(k))
+    ctx.notify(NOTIFY_LIST, b"sortstore", cython.address(k))
+    return ctx.reply.integer(count)
 
 
 @cython.cfunc
@@ -307,6 +352,9 @@ def _sort(ctx: Context, argv: arg_p, argc: cython.int, stores: cython.bint) -> c
     e = ctx.db.read(cython.address(ctx.key))
     if e != cython.NULL and entry_type(e) != TYPE_LIST and entry_type(e) != TYPE_SET and entry_type(e) != TYPE_ZSET:
         return ctx.error(errors.WRONG_TYPE)
+    if q.unsorted and e != cython.NULL and entry_type(e) == TYPE_LIST:
+        items = _list_range(q, e)
+        return _store(ctx, q, argv + q.store, items) if q.store else _reply(ctx, q, items)
     items = _sorted(ctx, q, e)
     if items is None:
         return ctx.error(errors.SORT_NOT_DOUBLE)

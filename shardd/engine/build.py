@@ -19,6 +19,7 @@ from cython.cimports.shardd.commands.zset_algebra import register_zset_algebra
 from cython.cimports.shardd.commands.zset_ranges import register_zset_ranges
 from cython.cimports.shardd.commands.zsets import register_zsets
 from cython.cimports.shardd.engine.guests import register_guests
+from cython.cimports.shardd.engine.patterns import register_patterns
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
 from cython.cimports.shardd.engine.transactions import register_transactions
 
@@ -56,3 +57,4 @@ def build_registry(server: Any) -> None:
         registry.add_row(row, handler)
     register_guests(registry)
     register_wait_keys(registry)
+    register_patterns(registry)

@@ -19,8 +19,7 @@ long as the command runs. Nobody else runs meanwhile, so nobody sees them.
 Kind is the type as TYPE names it, "none" for a key that is known to be absent; but, as OBJECT ENCODING shows it, "raw" for
 a short string that was changed in place, and "embstr" for an integer that INCRBYFLOAT has left as text. A piece is a part
 of a string, or the elements of a collection as RESP has them in a reply, which is nearly the command that makes them
-again: SADD, HSET, RPUSH, ZADD are run with slices of it. The kind "hashex" is a hash with fields that expire: a second
-array follows, of fields and their expiries in Unix ms. Cursor 0 begins and ends; the next one goes with the count it
+again: SADD, HSET, RPUSH, ZADD are run with slices of it; behind each field of a hash and its value stands the field's expiry. Cursor 0 begins and ends; the next one goes with the count it
 came with. The value must not change meanwhile, so whoever reads it in several pieces holds the engine.
 
 The journal is told the outcome, since its readers have no guests: what each written key is now, as one transaction.
@@ -38,16 +37,15 @@ from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is
 from cython.cimports.shardd.commands.context import Context
-from cython.cimports.shardd.commands.hash_forms import hash_expiry
+from cython.cimports.shardd.commands.hash_forms import hash_expire, hash_expiry
 from cython.cimports.shardd.commands.registry import Command, Registry
+from cython.cimports.shardd.commands.zset_forms import zset_items_from
 from cython.cimports.shardd.engine.dispatch import Dispatcher
 from cython.cimports.shardd.keyspace.database import Database, Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_bytes,
     entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_rebuilt, entry_type, entry_view)
 from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_LIST, NOTIFY_SET, NOTIFY_ZSET
-from cython.cimports.shardd.keyspace.field_expiry import fields_settle
-from cython.cimports.shardd.keyspace.fields import fields_expire
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops
 from cython.cimports.shardd.net.client import Client, ClientFlag
 from cython.cimports.shardd.structures.number import parse_int64
@@ -71,10 +69,8 @@ _SHORT_MAX = cython.declare(cython.Py_ssize_t, 44)          # database.EMBSTR_MA
 
 _KINDS = cython.declare(dict, {TYPE_STRING: b"string", TYPE_LIST: b"list", TYPE_SET: b"set", TYPE_ZSET: b"zset",
                                TYPE_HASH: b"hash"})
-_MAKERS = cython.declare(dict, {b"list": b"RPUSH", b"set": b"SADD", b"zset": b"ZADD", b"hash": b"HSET",
-                                b"hashex": b"HSET"})
-_WHOLE = cython.declare(dict, {TYPE_LIST: (b"LRANGE", b"0", b"-1"), TYPE_SET: (b"SMEMBERS",), TYPE_HASH: (b"HGETALL",),
-                               TYPE_ZSET: (b"ZRANGE", b"0", b"-1", b"WITHSCORES")})
+_MAKERS = cython.declare(dict, {b"list": b"RPUSH", b"set": b"SADD", b"zset": b"ZADD", b"hash": b"HSET"})
+_WHOLE = cython.declare(dict, {TYPE_LIST: (b"LRANGE", b"0", b"-1"), TYPE_SET: (b"SMEMBERS",), TYPE_HASH: (b"HGETALL",)})
 _EVENTS = cython.declare(dict, {b"g": NOTIFY_GENERIC, b"l": NOTIFY_LIST, b"s": NOTIFY_SET, b"z": NOTIFY_ZSET})
 
 
@@ -132,8 +128,6 @@ class Words:
             self.add(at, size)
             at += size + 2
             n -= 1
-        self.rest.p = at
-        self.rest.n = end - at
         while swapped and i + 1 < self.argc:
             word = self.argv[i]
             self.argv[i] = self.argv[i + 1]
@@ -206,7 +200,7 @@ def _run_silently(ctx: Context, w: Words) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, count: int64_t) -> int64_t:
-    """Reply with elements from cursor `at` on, with count 0 all of them, in RESP2; the next cursor."""
+    """Reply with elements of a list, set or hash from cursor `at` on, with count 0 all of them, in RESP2; the next cursor."""
     w: Words = Words()
     start: cython.Py_ssize_t = ctx.reply.len
     resp: cython.int = ctx.reply.resp
@@ -219,7 +213,7 @@ def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, cou
     elif type == TYPE_SET or type == TYPE_HASH:
         words = (b"SSCAN" if type == TYPE_SET else b"HSCAN", b"%d" % at, b"COUNT", b"%d" % count)
     else:
-        words = (*_WHOLE[type][:1], b"%d" % at, b"%d" % (at + count - 1), *_WHOLE[type][3:])
+        words = (b"LRANGE", b"%d" % at, b"%d" % (at + count - 1))
         following = at + count
     for word in words:
         w.add_bytes(word)
@@ -243,34 +237,56 @@ def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, cou
 
 
 @cython.cfunc
-def _times(ctx: Context, e: bytep, fields: Words, first: cython.int) -> list:
-    """Those of the fields at argv[first::2] that expire, each followed by its expiry in Unix ms."""
-    found: list = []
+@cython.exceptval(-1, check=False)
+def _add_expiries(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.int:
+    """Put behind each field and value of the array at `start` when the field expires, in Unix ms, or -1."""
+    w: Words = Words()
+    piece: Arg
     i: cython.int
-    when: int64_t
-    for i in range(first, fields.argc, 2):
-        when = hash_expiry(ctx, e, fields.argv + i)
-        if when >= 0:
-            found.append(arg_bytes(fields.argv + i))
-            found.append(b"%d" % when)
+    text: bytes = (ctx.reply.buf + start)[:ctx.reply.len - start]
+    ctx.reply.truncate(start)
+    piece.p = cython.cast(bytep, cython.cast(cython.p_char, text))
+    piece.n = len(text)
+    w.add_piece(cython.address(piece), False)
+    ctx.reply.array(w.argc // 2 * 3)
+    for i in range(0, w.argc, 2):
+        ctx.reply.bulk(w.argv[i].p, w.argv[i].n)
+        ctx.reply.bulk(w.argv[i + 1].p, w.argv[i + 1].n)
+        ctx.reply.bulk_int(hash_expiry(ctx, e, w.argv + i))
+    return 0
+
+
+@cython.cfunc
+def _split_expiries(w: Words, first: cython.int) -> Words:
+    """Leave fields and values in a command, of what follows its first words; the others with their fields: field, expiry."""
+    found: Words = Words()
+    i: cython.int = first
+    kept: cython.int = first
+    while i + 2 < w.argc:
+        w.argv[kept] = w.argv[i]
+        w.argv[kept + 1] = w.argv[i + 1]
+        kept += 2
+        if w.argv[i + 2].p[0] != 45:        # a minus: it stays
+            found.add(w.argv[i].p, w.argv[i].n)
+            found.add(w.argv[i + 2].p, w.argv[i + 2].n)
+        i += 3
+    w.argc = kept
     return found
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _reply_times(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.int:
-    """Behind the fields and values that the reply has from `start` on: which of them expire, and when."""
-    w: Words = Words()
-    piece: Arg
-    name: bytes
-    piece.p = ctx.reply.buf + start
-    piece.n = ctx.reply.len - start
-    w.add_piece(cython.address(piece), False)
-    found: list = _times(ctx, e, w, 0)      # copies: the reply's buffer may move
-    ctx.reply.array(len(found))
-    for name in found:
-        ctx.reply.bulk(cython.cast(cython.p_char, name), len(name))
-    return 0
+def _ranked(ctx: Context, e: bytep, at: int64_t, count: int64_t) -> int64_t:
+    """The same of a sorted set: members, each with its score, in a form that reads back exactly."""
+    member: bytes
+    text: bytes
+    items: list = zset_items_from(e, at, count)
+    ctx.reply.array(2 * len(items))
+    for member, score in items:
+        text = repr(score).encode()
+        ctx.reply.bulk(cython.cast(cython.p_char, member), len(member))
+        ctx.reply.bulk(cython.cast(cython.p_char, text), len(text))
+    return at + count
 
 
 @cython.cfunc
@@ -287,11 +303,31 @@ def _count(e: bytep) -> int64_t:
 
 
 @cython.cfunc
+@cython.exceptval(-1, check=False)
+def reply_piece(ctx: Context, key: const_arg_p, e: bytep, at: int64_t, count: cython.pointer(int64_t)) -> int64_t:
+    """Reply with the elements of a piece, in RESP2; the next cursor, 0 where there is no further one. count: set by the
+    first piece, and to be handed on."""
+    length: int64_t = value_ops(entry_type(e), entry_encoding(e)).length(entry_body(e))
+    start: cython.Py_ssize_t = ctx.reply.len
+    if at == 0:
+        count[0] = _count(e)
+    if entry_type(e) == TYPE_ZSET:
+        at = _ranked(ctx, e, at, count[0] if count[0] else length)
+    else:
+        at = _elements(ctx, key, entry_type(e), at, count[0])
+    if entry_type(e) == TYPE_HASH:
+        _add_expiries(ctx, e, start)
+    if at >= length and entry_type(e) != TYPE_SET and entry_type(e) != TYPE_HASH:
+        return 0
+    return at
+
+
+@cython.cfunc
 def _kind(e: bytep, view: cython.pointer(View)) -> bytes:
     """What LEND is told of a value; a string's bytes go into the view."""
     number: int64_t
     if entry_type(e) != TYPE_STRING:
-        return b"hashex" if fields_expire(e) else _KINDS[entry_type(e)]
+        return _KINDS[entry_type(e)]
     entry_view(e, view)
     if entry_encoding(e) == STR_EMBSTR and parse_int64(view.p, view.n, cython.address(number)):
         return b"embstr"
@@ -314,8 +350,6 @@ def _read(ctx: Context, k: cython.pointer(Key), argv: arg_p, argc: cython.int) -
                       or not arg_int64(argv + 4, cython.address(count)) or at < 0 or count < 0):
         return ctx.error(errors.SYNTAX)
     e = ctx.db.read(k) if at == 0 else ctx.db.find(k)
-    if e != cython.NULL and entry_type(e) == TYPE_HASH:
-        e = fields_settle(ctx.db, k, e)     # or the commands below would, and the entry might be gone
     if e == cython.NULL:
         return ctx.reply.null()
     kind: bytes = _kind(e, cython.address(view))
@@ -328,13 +362,7 @@ def _read(ctx: Context, k: cython.pointer(Key), argv: arg_p, argc: cython.int) -
         at = at + n if at + n < length else 0
     else:
         length = value_ops(entry_type(e), entry_encoding(e)).length(entry_body(e))
-        if at == 0:
-            count = _count(e)
-        at = _elements(ctx, argv + 2, entry_type(e), at, count)
-        if kind == b"hashex":
-            _reply_times(ctx, e, start)
-        if at >= length and entry_type(e) != TYPE_SET and entry_type(e) != TYPE_HASH:
-            at = 0
+        at = reply_piece(ctx, argv + 2, e, at, cython.address(count))
     head: bytes = b"*6\r\n$%d\r\n%b\r\n:%d\r\n:%d\r\n:%d\r\n:%d\r\n$%d\r\n" % (
         len(kind), kind, length, at, count, expiry, ctx.reply.len - start)
     ctx.reply.insert(start, head)
@@ -345,7 +373,7 @@ def _read(ctx: Context, k: cython.pointer(Key), argv: arg_p, argc: cython.int) -
 @cython.exceptval(-1, check=False)
 def read_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     """SHARDD READ key [cursor count]"""
-    _internal(ctx, argv, argc)
+    only_internal(ctx, argv, argc)
     return _read(ctx, cython.address(ctx.key), argv, argc)
 
 
@@ -358,6 +386,7 @@ class Guests:
 
     def __cinit__(self):
         self.keys = []
+        self.texts = {}
 
     def __dealloc__(self):
         i: cython.int
@@ -404,6 +433,7 @@ class Guests:
         """Add a piece to a guest, which begins with the first one. MemoryError, CommandError."""
         w: Words = Words()
         again: Words = None
+        expiries: Words = None
         name: bytes = arg_bytes(key)
         what: bytes = arg_bytes(kind)
         place: cython.int
@@ -424,8 +454,8 @@ class Guests:
             w.add_bytes(_MAKERS[what])
             w.add(key.p, key.n)
             w.add_piece(piece, what == b"zset")
-            if w.argc == 2:         # a step of a scan has found nothing
-                return 0
+            if what == b"hash":
+                expiries = _split_expiries(w, 2)
         else:
             w.add_bytes(b"SET" if self.entries[place] == cython.NULL else b"APPEND")
             w.add(key.p, key.n)
@@ -445,10 +475,27 @@ class Guests:
             _run_silently(ctx, w)
             if again is not None and not ctx.failed:
                 _run_silently(ctx, again)
-            if what == b"hashex" and not ctx.failed:
-                _give_times(ctx, w)
+            if expiries is not None and not ctx.failed:
+                self.expire_fields(ctx, cython.address(k), expiries)
         finally:
             self.entries[place] = ctx.db.take(cython.address(k))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def expire_fields(self, ctx: Context, k: cython.pointer(Key), w: Words) -> cython.int:
+        """Give fields of a guest that is in the database their expiry."""
+        i: cython.int
+        expiry: int64_t
+        e: bytep = ctx.db.find(k)
+        key: Key = ctx.key
+        ctx.key = k[0]              # whose table is told
+        try:
+            for i in range(0, w.argc, 2):
+                if arg_int64(w.argv + i + 1, cython.address(expiry)):
+                    hash_expire(ctx, e, w.argv + i, expiry)
+        finally:
+            ctx.key = key
         return 0
 
     @cython.cfunc
@@ -500,27 +547,7 @@ class Guests:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _give_times(ctx: Context, made: Words) -> cython.int:
-    """Behind HSET with a piece of kind "hashex": give the fields their expiries. CommandError."""
-    times: Words = Words()
-    w: Words
-    i: cython.int
-    times.add_piece(cython.address(made.rest), False)
-    for i in range(0, times.argc - 1, 2):
-        w = Words()
-        w.add_bytes(b"HPEXPIREAT")
-        w.add(made.argv[1].p, made.argv[1].n)
-        w.add(times.argv[i + 1].p, times.argv[i + 1].n)
-        w.add_bytes(b"FIELDS")
-        w.add_bytes(b"1")
-        w.add(times.argv[i].p, times.argv[i].n)
-        _run_silently(ctx, w)
-    return 0
-
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def _internal(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
+def only_internal(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     """CommandError for whoever is no proxy."""
     i: cython.int
     if not ctx.client.flags & ClientFlag.INTERNAL:
@@ -529,7 +556,7 @@ def _internal(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 
 
 @cython.cfunc
-def _lent(ctx: Context) -> Guests:
+def guests_of(ctx: Context) -> Guests:
     """The guests of this connection, which holds the engine. CommandError where it does not."""
     dispatcher: Dispatcher = ctx.server.dispatcher
     if dispatcher.holder is not ctx.client:
@@ -541,8 +568,8 @@ def _lent(ctx: Context) -> Guests:
 @cython.exceptval(-1, check=False)
 def lend_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     """SHARDD LEND key kind piece"""
-    _internal(ctx, argv, argc)
-    _lent(ctx).build(ctx, argv + 2, argv + 3, argv + 4)
+    only_internal(ctx, argv, argc)
+    guests_of(ctx).build(ctx, argv + 2, argv + 3, argv + 4)
     return 0 if ctx.failed else ctx.reply.ok()
 
 
@@ -553,8 +580,8 @@ def fetch_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     k: Key
     guests: Guests
     place: cython.int
-    _internal(ctx, argv, argc)
-    guests = _lent(ctx)
+    only_internal(ctx, argv, argc)
+    guests = guests_of(ctx)
     place = guests.place_of(arg_bytes(argv + 2))
     if place < 0:
         return ctx.reply.null()
@@ -608,7 +635,7 @@ def _run_with_guests(ctx: Context, argv: arg_p, argc: cython.int, written: list,
     one: Guests = Guests()
     dispatcher: Dispatcher = ctx.server.dispatcher
     other: Guests = dispatcher.hold.guests.get(ctx.client) or Guests()
-    _internal(ctx, argv, argc)
+    only_internal(ctx, argv, argc)
     if not arg_int64(argv + 2, cython.address(n)) or n < 0 or n > (argc - 4) // 3:
         return ctx.error(errors.SYNTAX)
     first = 3 + 3 * cython.cast(cython.int, n)
@@ -624,8 +651,10 @@ def _run_with_guests(ctx: Context, argv: arg_p, argc: cython.int, written: list,
         try:
             if quiet and written:
                 ctx.keyspace.notify_mask = 0
+            ctx.texts = other.texts
             _run(ctx, argv + first, argc - first)
         finally:
+            ctx.texts = None
             ctx.keyspace.notify_mask = mask
             other.leave(ctx, len(other.keys))
     finally:
@@ -670,15 +699,14 @@ def _tell(ctx: Context, key: bytes) -> cython.int:
     view: View
     piece: Arg
     at: int64_t = 0
-    count: int64_t
+    count: int64_t = 0
     start: cython.Py_ssize_t = ctx.reply.len
+    i: cython.int
     e: bytep
     elements: bytes
     w.add_bytes(key)
     key_init(cython.address(k), w.argv[0].p, w.argv[0].n)
     e = ctx.db.find(cython.address(k))
-    if e != cython.NULL and entry_type(e) == TYPE_HASH:
-        e = fields_settle(ctx.db, cython.address(k), e)
     if e == cython.NULL:
         return ctx.effect((b"DEL", key))
     expiry: tuple = (b"%d" % entry_expiry(e),) if entry_expires(e) else ()
@@ -686,11 +714,9 @@ def _tell(ctx: Context, key: bytes) -> cython.int:
         _kind(e, cython.address(view))
         return ctx.effect((b"SET", key, view.p[:view.n], *((b"PXAT", *expiry) if expiry else ())))
     kind: bytes = _KINDS[entry_type(e)]
-    length: int64_t = value_ops(entry_type(e), entry_encoding(e)).length(entry_body(e))
-    count = _count(e)
     ctx.effect((b"DEL", key))
     while True:
-        at = _elements(ctx, w.argv, entry_type(e), at, count)
+        at = reply_piece(ctx, w.argv, e, at, cython.address(count))
         elements = (ctx.reply.buf + start)[:ctx.reply.len - start]
         ctx.reply.truncate(start)
         piece.p = cython.cast(bytep, cython.cast(cython.p_char, elements))
@@ -699,13 +725,13 @@ def _tell(ctx: Context, key: bytes) -> cython.int:
         words.add_bytes(_MAKERS[kind])
         words.add_bytes(key)
         words.add_piece(cython.address(piece), kind == b"zset")
+        expiries: Words = _split_expiries(words, 2) if kind == b"hash" else Words()
         if words.argc > 2:          # a step of a scan may find nothing
             ctx.journal.append(ctx.db.id, words.argv, words.argc)
-        if kind == b"hash" and fields_expire(e):
-            times: list = _times(ctx, e, words, 2)
-            for field, when in zip(times[::2], times[1::2]):
-                ctx.effect((b"HPEXPIREAT", key, when, b"FIELDS", b"1", field))
-        if at == 0 or (at >= length and (kind == b"list" or kind == b"zset")):
+        for i in range(0, expiries.argc, 2):
+            ctx.effect((b"HPEXPIREAT", key, arg_bytes(expiries.argv + i + 1), b"FIELDS", b"1",
+                        arg_bytes(expiries.argv + i)))
+        if at == 0:
             break
     if expiry:
         ctx.effect((b"PEXPIREAT", key, *expiry))
@@ -730,9 +756,9 @@ def keep_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     e: bytep
     fresh: bytep
     guests: Guests
-    _internal(ctx, argv, argc)
+    only_internal(ctx, argv, argc)
     ctx.rewritten = True
-    guests = _lent(ctx)
+    guests = guests_of(ctx)
     if not arg_int64(argv + 4, cython.address(expiry)):
         return ctx.error(errors.NOT_INTEGER)
     key_init(cython.address(k), argv[3].p, argv[3].n)
@@ -760,7 +786,7 @@ def keep_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 def drop_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     """SHARDD DROP key event"""
     k: Key
-    _internal(ctx, argv, argc)
+    only_internal(ctx, argv, argc)
     key_init(cython.address(k), argv[2].p, argv[2].n)
     if not ctx.db.remove(cython.address(k)):
         return ctx.reply.integer(0)
@@ -769,7 +795,9 @@ def drop_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     return ctx.reply.integer(1)
 
 
-def _row(name: str, arity: int, flags: str, key_specs: str) -> Row:
+@cython.cfunc
+def guest_row(name: str, arity: cython.int, flags: str, key_specs: str) -> object:
+    """The row of a SHARDD command."""
     return Row("\t".join((f"shardd|{name}", "server", "0.1.0", str(arity), f"admin,skip_slowlog,{flags}", "-", "-",
                           key_specs, "-", "-", "-")))
 
@@ -779,10 +807,10 @@ def _row(name: str, arity: int, flags: str, key_specs: str) -> Row:
 def register_guests(registry: Registry) -> cython.int:
     """Register the commands; behind their container."""
     third: str = "index:2|range:0,1,0|rw+access"
-    registry.add(_row("read", -3, "readonly", third), read_command, None)
-    registry.add(_row("lend", 5, "readonly", "-"), lend_command, None)
-    registry.add(_row("compute", -4, "readonly", "-"), compute_command, None)
-    registry.add(_row("store", -4, "write,denyoom", "-"), store_command, None)
-    registry.add(_row("keep", 6, "write,denyoom", "index:3|range:0,1,0|ow+update"), keep_command, None)
-    registry.add(_row("fetch", -3, "readonly", "-"), fetch_command, None)
-    return registry.add(_row("drop", 4, "write", third), drop_command, None)
+    registry.add(guest_row("read", -3, "readonly", third), read_command, None)
+    registry.add(guest_row("lend", 5, "readonly", "-"), lend_command, None)
+    registry.add(guest_row("compute", -4, "readonly", "-"), compute_command, None)
+    registry.add(guest_row("store", -4, "write,denyoom", "-"), store_command, None)
+    registry.add(guest_row("keep", 6, "write,denyoom", "index:3|range:0,1,0|ow+update"), keep_command, None)
+    registry.add(guest_row("fetch", -3, "readonly", "-"), fetch_command, None)
+    return registry.add(guest_row("drop", 4, "write", third), drop_command, None)

@@ -3,13 +3,13 @@ of any slot, whichever engine has them."""
 
 import pytest
 
-from harness import Error
+from harness import OK, Error, Status
 from harness.texts import NOT_INT, SYNTAX, WRONGTYPE, arity
 
 NOT_DOUBLE = Error("ERR One or more scores can't be converted into double")
 SEVERAL_SLOTS = "a cluster client's patterns stay in one slot"
-MAKERS = {"set": "SADD"}
-plain = pytest.mark.not_on("cluster", "proxy", reason=SEVERAL_SLOTS)
+MAKERS = {"set": "SADD", "list": "RPUSH", "zset": "ZADD"}
+plain = pytest.mark.not_on("cluster", reason=SEVERAL_SLOTS)
 
 
 @pytest.fixture(params=MAKERS)
@@ -161,6 +161,69 @@ def test_a_pattern_after_nosort_sorts_no_more(r):
     r("MSET w1 3 w2 2 w3 1")
     assert r("SORT k BY nosort BY w*") == r("SMEMBERS k")
     assert r("SORT k BY w* BY x*") == texts(1, 2, 3)
+
+
+@plain
+def test_store(r, put):
+    put("k", 3, 10, 2)
+    assert r("SORT k STORE d") == 3 and r("TYPE d") == Status("list") and r("LRANGE d 0 -1") == texts(2, 3, 10)
+    assert r("SORT k DESC LIMIT 0 2 STORE d") == 2 and r("LRANGE d 0 -1") == texts(10, 3)
+    r("SET d v EX 100")
+    assert r("SORT k ALPHA STORE d") == 3 and r("LRANGE d 0 -1") == texts(10, 2, 3) and r("TTL d") == -1
+    r("MSET v2 two v10 ten")
+    assert r("SORT k GET v* GET # STORE d") == 6
+    assert r("LRANGE d 0 -1") == [b"two", b"2", b"", b"3", b"ten", b"10"], "what is not there is nothing in a list"
+    assert r("SORT k STORE x STORE k") == 3 and r("LRANGE k 0 -1") == texts(2, 3, 10) and r("EXISTS x") == 0
+    assert r("SORT k LIMIT 5 1 STORE d") == 0 and r("EXISTS d") == 0
+    assert r("SORT none STORE k") == 0 and r("EXISTS k") == 0 and r("SORT none STORE k") == 0
+    put("k", 3, "x")
+    r("SET d v")
+    assert r("SORT k STORE d") == NOT_DOUBLE and r("GET d") == b"v"
+    put("k", *range(300))
+    for to in "abcde":
+        assert r("SORT", "k", "STORE", to) == 300 and r("LRANGE", to, 0, -1) == texts(*range(300))
+        assert r("OBJECT", "ENCODING", to) == r("OBJECT ENCODING a")
+
+
+@plain
+def test_by_and_store(r, put):
+    put("k", 1, 2, 3, "4")
+    r("MSET w1 3 w2 2 w3 1 w4 0 t1 b t2 a t3 a")
+    for to in "abcde":
+        assert r("SORT", "k", "BY", "w*", "STORE", to) == 4 and r("LRANGE", to, 0, -1) == texts(4, 3, 2, 1)
+    assert r("SORT k BY t* ALPHA GET t* STORE d") == 4 and r("LRANGE d 0 -1") == [b"", b"a", b"a", b"b"]
+    assert r("DEL w1 w2 w3 w4 t1 t2 t3") == 7
+    assert r("SORT k BY w* DESC STORE d") == 4 and r("LRANGE d 0 -1") == texts(4, 3, 2, 1)
+
+
+def test_a_set_that_is_stored_unsorted_is_sorted_by_text(r):
+    r("SADD {k}s 10 9 100 a")
+    assert r("SORT {k}s BY nosort STORE {k}d") == 4 and r("LRANGE {k}d 0 -1") == texts(10, 100, 9, "a")
+    assert r("SORT {k}s BY nosort DESC LIMIT 1 2 STORE {k}d") == 2 and r("LRANGE {k}d 0 -1") == texts(9, 100)
+    r("RPUSH {k}l 3 1 2")
+    assert r("SORT {k}l BY nosort STORE {k}d") == 3 and r("LRANGE {k}d 0 -1") == texts(3, 1, 2)
+
+
+@plain
+def test_many_elements_and_what_they_name(r, put):
+    """Several pieces of elements, and of the keys that the patterns name."""
+    count = 5000
+    for start in range(0, count, 500):
+        r("MSET", *[word for n in range(start, start + 500) for word in (f"w{n}", count - n)])
+    put("k", *range(count))
+    assert r("SORT k BY w* LIMIT 0 5") == texts(*range(count - 1, count - 6, -1))
+    assert r("SORT k BY w* LIMIT 0 2 GET w* GET # GET h*->f") == [b"1", b"4999", None, b"2", b"4998", None]
+    assert r("SORT k BY w* DESC GET # STORE d") == count and r("LRANGE d 0 3") == texts(0, 1, 2, 3)
+
+
+@plain
+def test_another_database(r):
+    c = r.conn(db=5)
+    c("SADD k 1 2 3")
+    c("MSET w1 3 w2 2 w3 1")
+    assert c("SORT k BY w* GET # GET w*") == texts(3, 1, 2, 2, 1, 3) and r("SORT k BY w* GET #") == []
+    assert c.many("SORT k BY w*", "SET w1 0", "SORT k BY w*", "SORT k BY w* STORE d", "LRANGE d 0 -1") == [
+        texts(3, 2, 1), OK, texts(1, 3, 2), 3, texts(1, 3, 2)]
 
 
 @pytest.mark.parametrize("line, error", [

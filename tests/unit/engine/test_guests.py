@@ -77,9 +77,13 @@ VALUES = {
     "large hash": [("HSET", "k", *[word for n in range(6000) for word in (f"field:{n}", f"value:{n}")])],
     "intset": [("SADD", "k", *range(100))], "set": [("SADD", "k", "a", "", b"\r\n$1\r\n", *range(20))],
     "large set": [("SADD", "k", *[f"member:{n}" for n in range(20_000)])],
+    "list": [("RPUSH", "k", "b", "a", "", "12", b"\r\n")],
+    "large list": [("RPUSH", "k", *[f"element:{n}" for n in range(20_000)])],
+    "sorted set": [("ZADD", "k", "1.5", "b", "-inf", "a", "0.1", "", "inf", "c", "1e-300", "d")],
+    "large sorted set": [("ZADD", "k", *[word for n in range(10_000) for word in (n / 7, f"member:{n}")])],
     "long members": [("SADD", "k", *[f"{n}" * 10_000 for n in range(100)])],
 }
-IN_PIECES = {"long": 8, "large hash": 3, "large set": 9, "long members": 10}
+IN_PIECES = {"long": 8, "large hash": 3, "large list": 3, "large sorted set": 4, "large set": 9, "long members": 10}
 
 
 @pytest.fixture(params=VALUES)
