@@ -17,6 +17,7 @@ from proxy.backend import Engine
 from proxy.joint.held import Held, holding, unexecuted
 from proxy.joint.values import READ, Value, carry, fits, guest
 from proxy.merge import Ask, Send
+from shardd.base import limits
 from shardd.commands import table
 from shardd.structures.slots import slot_of
 
@@ -91,6 +92,7 @@ async def compute(server: Any, client: Any, args: list[bytes]) -> None:
         values = dict(zip(names, map(Value.of, await held.ask(_first_pieces(keys, names)))))
         home = _largest(keys, values)
         await _gather(held, keys, home, values)
+        await held.renew(limits.HOLD_MS_MAX)
         await held.release(but=home)
         await Send(held.links[home], _with(b"COMPUTE", {}, args))
         await held.release(timeout_ms=0)        # answered behind the command, whose reply may be long
@@ -103,6 +105,7 @@ async def elsewhere(held: Held, keys: Keys, values: dict[bytes, Value], engine: 
     """Compute on an engine that does not have the destination, and move the result there. The command's reply."""
     [destination] = keys.written
     await _gather(held, keys, engine, values)
+    await held.renew(limits.HOLD_MS_MAX)
     await held.ask([(engine, [b"SHARDD", b"LEND", destination, b"none", b""])])
     reply = await held.read(engine, _with(b"COMPUTE", {}, args))
     fetch = [b"SHARDD", b"FETCH"]
@@ -132,6 +135,8 @@ def store(event: bytes) -> Callable[[Any, Any, list[bytes]], Awaitable[Any]]:
             if engine is not keys.home:
                 return await elsewhere(held, keys, values, engine, args, event)
             await _gather(held, keys, keys.home, values)
+            await held.renew(limits.HOLD_MS_MAX)
+            await held.release(but=keys.home)       # all is read, and nobody sees the destination before it is written
             return await held.write(keys.home, _with(b"STORE", {}, args))
 
         return await holding(keys.engines, steps)

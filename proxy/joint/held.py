@@ -18,6 +18,7 @@ from proxy.handlers import checked
 from proxy.link import Link
 from proxy.merge import Ask
 from shardd.base import errors, limits
+from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError
 
 
@@ -39,6 +40,7 @@ class Held:
         self.resp = resp
         self.links: dict[Engine, Link] = links or {}
         self.taken: list[Engine] = []
+        self.renewed_ms = 0             # monotonic
         self.has_written = False        # something was sent that changes data
         self.has_changed = False        # and it did
 
@@ -49,6 +51,7 @@ class Held:
             if engine not in self.links:
                 self.links[engine] = engine.borrow(self.resp)
         await self.ask([(engine, [b"PING"]) for engine in engines])
+        self.renewed_ms = mono_ms()
         for engine in engines:
             await self.ask([(engine, [b"SHARDD", b"HOLD", b"%d" % limits.PROXY_HOLD_MS])], limits.PROXY_HOLD_MS)
             self.taken.append(engine)
@@ -76,9 +79,15 @@ class Held:
         self.has_changed = True
         return reply
 
-    async def renew(self) -> None:
-        """Hold the engines for limits.PROXY_HOLD_MS from now on; CommandError where a hold is over already."""
-        await self.ask([(engine, [b"SHARDD", b"HOLD", b"%d" % limits.PROXY_HOLD_MS]) for engine in self.taken])
+    async def renew(self, time_ms: int = limits.PROXY_HOLD_MS) -> None:
+        """Hold the engines for so long from now on; CommandError where a hold is over already."""
+        self.renewed_ms = mono_ms()
+        await self.ask([(engine, [b"SHARDD", b"HOLD", b"%d" % time_ms]) for engine in self.taken])
+
+    async def go_on(self) -> None:
+        """Between two of many steps: hold the engines for longer, when it is time for that. CommandError."""
+        if mono_ms() - self.renewed_ms > limits.PROXY_HOLD_MS // 4:
+            await self.renew()
 
     async def ask(self, parts: list[tuple[Engine, list[Any]]], timeout_ms: int = 0, db: int | None = None) -> list[Any]:
         """A command for each of some engines, at once. Their replies; CommandError: the first that is an error."""

@@ -10,8 +10,8 @@ from typing import Any, Final
 from proxy.backend import Engine
 from proxy.joint.algebra import Keys, elsewhere
 from proxy.joint.held import Held, holding
-from proxy.joint.values import RENEWED_PIECES
 from proxy.merge import Send
+from shardd.base import limits
 
 _WORDS: Final = {b"asc": 1, b"desc": 1, b"alpha": 1, b"limit": 3, b"store": 2, b"by": 2, b"get": 2}
 
@@ -33,7 +33,7 @@ def patterns(args: list[bytes]) -> list[bytes]:
 async def _fetch(server: Any, held: Held, home: Engine, key: bytes, named: list[bytes]) -> None:
     """Have `home` know what the patterns name on other engines. CommandError."""
     by_id = {engine.info.id: engine for engine in server.engines}
-    at = count = pieces = 0
+    at = count = 0
     while True:
         reply = await held.read(home, [b"SHARDD", b"LACKS", key, at, count, *named])
         if reply is None:
@@ -46,11 +46,9 @@ async def _fetch(server: Any, held: Held, home: Engine, key: bytes, named: list[
             for (place, _, keys), found in zip(groups, texts)]
         if learnt:
             await held.ask(learnt)
-        pieces += 1
-        if pieces % RENEWED_PIECES == 0:
-            await held.renew()
         if not at:
             return
+        await held.go_on()
 
 
 def _text(word: Any) -> Any:
@@ -70,6 +68,7 @@ async def sort(server: Any, client: Any, args: list[bytes]) -> Any:
     async def steps(held: Held) -> Any:
         if named and len(held.links) > 1:
             await _fetch(server, held, home, args[1], named)
+        await held.renew(limits.HOLD_MS_MAX)
         if keys.home is not home:
             return await elsewhere(held, keys, {}, home, args, b"lsortstore")
         if keys.written:

@@ -9,9 +9,6 @@ from proxy.backend import Engine
 from proxy.joint.held import Held
 from shardd.base import limits
 
-RENEWED_PIECES: Final = 32
-"""Pieces between two renewals of the holds: each takes less than a millisecond, if its elements are of a sane size."""
-
 READ: Final = [b"SHARDD", b"READ"]
 """Asks for the first piece of a key."""
 
@@ -50,13 +47,10 @@ async def carry(held: Held, source: Engine, target: Engine, key: bytes, value: V
 
     A key that expires meanwhile is gone.
     """
-    pieces = 0
     name = key if name is None else name
     while value.at:
         _, reply = await held.ask([(target, [b"SHARDD", b"LEND", *guest(name, value)]),
                                    (source, [*read, key, value.at, value.count])])
         value = Value.of(reply)
-        pieces += 1
-        if pieces % RENEWED_PIECES == 0:
-            await held.renew()
+        await held.go_on()
     await held.ask([(target, [b"SHARDD", b"LEND", *guest(name, value)])])
