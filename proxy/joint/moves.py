@@ -14,6 +14,7 @@ from shardd.base.errors import CommandError
 from shardd.commands import table
 from shardd.commands.table import parse_integer
 from shardd.structures.slots import slot_of
+from shardd.wire.values import NULL_ARRAY
 
 
 async def _of_type(held: Held, engine: Engine, key: bytes, kind: str) -> None:
@@ -90,7 +91,7 @@ async def mpop(server: Any, client: Any, args: list[bytes]) -> Any:
             reply = await held.write(engine, [args[0], len(keys), *keys, *args[places[-1] + 1:]])
             if reply is not None:
                 break
-        return reply
+        return NULL_ARRAY if reply is None else reply
 
     return await holding([engine for engine, _ in runs], steps, client.resp)
 

@@ -74,6 +74,8 @@ VALUES = {
     "hash": [("HSET", "k", "f", "v", "", "", b"\r\n", b"\0")],
     "hash with times": [("HSETEX", "k", "PXAT", 4_000_000_000_000, "FIELDS", 2, "f", "v", b"\0", ""),
                         ("HSET", "k", "g", "w")],
+    "hash of fields that expire": [
+        ("HSET", "k", "a", "1", "b", "2", "c", "3"), ("HPEXPIREAT", "k", "1900000000000", "FIELDS", "2", "a", "c")],
     "large hash": [("HSET", "k", *[word for n in range(6000) for word in (f"field:{n}", f"value:{n}")])],
     "intset": [("SADD", "k", *range(100))], "set": [("SADD", "k", "a", "", b"\r\n$1\r\n", *range(20))],
     "large set": [("SADD", "k", *[f"member:{n}" for n in range(20_000)])],
@@ -100,6 +102,8 @@ def test_a_value_stays_what_it_is(engine, proxy, other, value):
     assert proxy("SHARDD", "KEEP", "k", "new", -1, "gcopy_to") == OK
     for question in (("TYPE",), ("OBJECT", "ENCODING"), ("DEBUG", "DIGEST-VALUE")):
         assert proxy(*question, "new") == other(*question, "k"), question
+    if value == "hash of fields that expire":
+        assert proxy("HPEXPIRETIME", "new", "FIELDS", 3, "a", "b", "c") == [1_900_000_000_000, -1, 1_900_000_000_000]
     assert proxy("PTTL", "new") == -1 and proxy("EXISTS", "k") == 0
     engine.check()
 
