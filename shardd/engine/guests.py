@@ -263,12 +263,12 @@ def _split_expiries(w: Words, first: cython.int) -> Words:
     i: cython.int = first
     kept: cython.int = first
     while i + 2 < w.argc:
-        w.argv[kept] = w.argv[i]
-        w.argv[kept + 1] = w.argv[i + 1]
-        kept += 2
         if w.argv[i + 2].p[0] != 45:        # a minus: it stays
             found.add(w.argv[i].p, w.argv[i].n)
             found.add(w.argv[i + 2].p, w.argv[i + 2].n)
+        w.argv[kept] = w.argv[i]
+        w.argv[kept + 1] = w.argv[i + 1]
+        kept += 2
         i += 3
     w.argc = kept
     return found
