@@ -105,6 +105,7 @@ COMPILED = [
     "shardd.engine.blocking",
     "shardd.engine.delivery",
     "shardd.engine.dispatch",
+    "shardd.engine.words",
     "shardd.engine.guests",
     "shardd.engine.patterns",
     "shardd.engine.transactions",

@@ -2,17 +2,9 @@ from libc.stdint cimport int64_t, uint64_t
 from shardd.base.native cimport bytep
 from shardd.commands.context cimport Context
 from shardd.commands.registry cimport Registry
+from shardd.engine.words cimport Words
 from shardd.keyspace.database cimport Key
 from shardd.wire.request cimport Arg
-
-# A command that is put together here. What it points to must outlive it; `kept` is for what nobody else holds.
-cdef class Words:
-    cdef Arg* argv
-    cdef int argc, cap
-    cdef list kept
-    cdef int add(self, const void* p, Py_ssize_t n) except -1
-    cdef int add_bytes(self, bytes word) except -1
-    cdef int add_piece(self, const Arg* piece, bint swapped) except -1
 
 # Values that are in no database, by key; NULL: the key is known to be absent.
 cdef class Guests:

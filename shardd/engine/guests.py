@@ -19,7 +19,7 @@ long as the command runs. Nobody else runs meanwhile, so nobody sees them.
 Kind is the type as TYPE names it, "none" for a key that is known to be absent; but, as OBJECT ENCODING shows it, "raw" for
 a short string that was changed in place, and "embstr" for an integer that INCRBYFLOAT has left as text. A piece is a part
 of a string, or the elements of a collection as RESP has them in a reply, which is nearly the command that makes them
-again: SADD, HSET, RPUSH, ZADD are run with slices of it; behind each field of a hash and its value stands the field's expiry. Cursor 0 begins and ends; the next one goes with the count it
+again: SADD, HSET, RPUSH, ZADD are run with slices of it; behind a hash's field and value stands the field's expiry. Cursor 0 begins and ends; the next one goes with the count it
 came with. The value must not change meanwhile, so whoever reads it in several pieces holds the engine.
 
 The journal is told the outcome, since its readers have no guests: what each written key is now, as one transaction.
@@ -41,7 +41,8 @@ from cython.cimports.shardd.commands.hash_forms import hash_expire, hash_expiry
 from cython.cimports.shardd.commands.registry import Command, Registry
 from cython.cimports.shardd.commands.zset_forms import zset_items_from
 from cython.cimports.shardd.engine.dispatch import Dispatcher
-from cython.cimports.shardd.keyspace.database import Database, Key, key_init
+from cython.cimports.shardd.engine.words import Words, bulk_line
+from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_bytes,
     entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_rebuilt, entry_type, entry_view)
@@ -75,84 +76,6 @@ _EVENTS = cython.declare(dict, {b"g": NOTIFY_GENERIC, b"l": NOTIFY_LIST, b"s": N
 
 
 # ---- commands within commands
-
-@cython.final
-@cython.cclass
-class Words:
-    """Words of a command."""
-
-    def __cinit__(self):
-        self.kept = []
-
-    def __dealloc__(self):
-        free(self.argv)
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def add(self, p: cython.pointer(cython.const[cython.void]), n: cython.Py_ssize_t) -> cython.int:
-        """Append a word; MemoryError."""
-        cap: cython.int = 2 * self.cap + 16
-        grown: cython.p_void
-        if self.argc == self.cap:
-            grown = realloc(self.argv, cap * cython.sizeof(Arg))
-            if grown == cython.NULL:
-                raise MemoryError
-            self.argv = cython.cast(arg_p, grown)
-            self.cap = cap
-        self.argv[self.argc].p = cython.cast(bytep, p)
-        self.argv[self.argc].n = n
-        self.argc += 1
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def add_bytes(self, word: bytes) -> cython.int:
-        self.kept.append(word)
-        return self.add(cython.cast(cython.p_char, word), len(word))
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def add_piece(self, piece: const_arg_p, swapped: cython.bint) -> cython.int:
-        """Append the elements of an array of bulk strings; swapped: pairwise. CommandError where it is none."""
-        at: bytep = piece.p
-        end: bytep = piece.p + piece.n
-        i: cython.int = self.argc
-        word: Arg
-        n: int64_t = _line(cython.address(at), end, 42)
-        if n < 0:
-            raise CommandError(errors.SYNTAX)
-        while n > 0:
-            size: int64_t = _line(cython.address(at), end, 36)
-            if size < 0 or size + 2 > end - at:
-                raise CommandError(errors.SYNTAX)
-            self.add(at, size)
-            at += size + 2
-            n -= 1
-        while swapped and i + 1 < self.argc:
-            word = self.argv[i]
-            self.argv[i] = self.argv[i + 1]
-            self.argv[i + 1] = word
-            i += 2
-        return 0
-
-
-@cython.cfunc
-@cython.overflowcheck(False)        # pointers are subtracted
-@cython.exceptval(check=False)
-def _line(at: cython.pointer(bytep), end: bytep, mark: cython.int) -> int64_t:
-    """The number behind a mark (* or $), and `at` behind its line; -1 where that is not there."""
-    p: bytep = at[0]
-    value: int64_t
-    start: bytep = p + 1
-    if p >= end or p[0] != mark:
-        return -1
-    while p < end and p[0] != 13:
-        p += 1
-    if end - p < 2 or not parse_int64(start, p - start, cython.address(value)) or value < 0:
-        return -1
-    at[0] = p + 2
-    return value
-
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
@@ -227,8 +150,8 @@ def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, cou
     if count and (type == TYPE_SET or type == TYPE_HASH):       # *2 $n cursor *n ...
         p = ctx.reply.buf + start
         end = ctx.reply.buf + ctx.reply.len
-        _line(cython.address(p), end, 42)
-        n: int64_t = _line(cython.address(p), end, 36)
+        bulk_line(cython.address(p), end, 42)
+        n: int64_t = bulk_line(cython.address(p), end, 36)
         parse_int64(p, n, cython.address(following))
         rest: bytes = (p + n + 2)[:end - p - n - 2]
         ctx.reply.truncate(start)

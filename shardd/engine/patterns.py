@@ -18,7 +18,8 @@ from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.sort import Pattern
 from cython.cimports.shardd.engine.dispatch import Dispatcher
-from cython.cimports.shardd.engine.guests import Guests, Words, guest_row, guests_of, only_internal, reply_piece
+from cython.cimports.shardd.engine.guests import Guests, guest_row, guests_of, only_internal, reply_piece
+from cython.cimports.shardd.engine.words import Words
 from cython.cimports.shardd.keyspace.entry import TYPE_LIST, TYPE_SET, TYPE_ZSET, entry_type
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.request import Arg
