@@ -10,14 +10,14 @@ the engine's line like any other client, in its turn, and nobody else waits behi
     link            CLIENT ID, BLPOP q 0    -> :17                   *2 q v           (CLIENT ID once per connection)
     shared                                        CLIENT UNBLOCK 17                   to end it early, whatever for
 
-A wait is ended by the engine alone: it says whether the client was unblocked or had been served before. So an element is
-never in two places, and CLIENT UNBLOCK answers what a single server would.
+A wait is ended by the engine alone: it says whether the client was unblocked or had been served before. So an element
+is never in two places, and CLIENT UNBLOCK answers what a single server would.
 
 A client that is gone must not have taken anything. When its connection ends, CLIENT UNBLOCK goes out over the shared
 link, in front of whatever other clients of this proxy push from then on. Where the engine has popped something for it
-all the same (a push that was on its way), that is put back at the end that it was taken from; BLMOVE and BRPOPLPUSH have
-moved it to where it was meant to go, and it stays there. The kernel is asked at the last moment whether the client is
-there. What was written to its socket before it left is lost with it, as with any server.
+all the same (a push that was on its way), that is put back at the end that it was taken from; BLMOVE and BRPOPLPUSH
+have moved it to where it was meant to go, and it stays there. The kernel is asked at the last moment whether the
+client is there. What was written to its socket before it left is lost with it, as with any server.
 
 Keys on several engines: no engine has the whole line, so it is one step after the other.
 

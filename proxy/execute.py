@@ -1,7 +1,8 @@
 """WATCH, and EXEC where one engine alone cannot do it.
 
-Owns: transactions that watch keys, span engines, or have commands in them that are answered here. Does not own queueing,
-or EXEC of a transaction whose keys are all one engine's and unwatched, or watched there (session, transactions).
+Owns: transactions that watch keys, span engines, or have commands in them that are answered here. Does not own
+queueing, or EXEC of a transaction whose keys are all one engine's and unwatched, or watched there (session,
+transactions).
 
 Each queued command is turned into what engines get and how its reply is made:
 
@@ -20,12 +21,12 @@ One engine: MULTI, its commands and EXEC in one piece, as ever. Several:
     RELEASE
 
 So nobody sees a part of a transaction over several engines, and before the last step whatever goes wrong leaves nothing
-executed. An engine that dies in that step has done all of its part or nothing, and has it in its journal as a whole; the
-others have done theirs. The client is told that it may have been executed in part: there is no undo.
+executed. An engine that dies in that step has done all of its part or nothing, and has it in its journal as a whole;
+the others have done theirs. The client is told that it may have been executed in part: there is no undo.
 
-What asks engines by itself (INFO, SCAN, CONFIG SET over several engines, CLIENT LIST ...) is done here too, in its place
-among what is done here, but behind what engines do. A command that writes one key from others (RENAME, SUNIONSTORE) and
-has keys on several engines is refused when it is to be queued.
+What asks engines by itself (INFO, SCAN, CONFIG SET over several engines, CLIENT LIST ...) is done here too, in its
+place among what is done here, but behind what engines do. A command that writes one key from others (RENAME,
+SUNIONSTORE) and has keys on several engines is refused when it is to be queued.
 """
 from collections.abc import Callable
 from typing import Any, Final

@@ -33,8 +33,8 @@ When a link is lost, its commands are of two kinds, told apart by how many bytes
 - not taken as a whole: certainly not executed. They stay in `buf` for the next connection, for proxy-retry-ms, and so
   do new ones; then the owner gets errors.engine_unreachable. A link connects again with a growing pause.
 
-A batch is several commands in one entry, answered by the reply to its last one: MULTI ... EXEC. All of it is sent, lost or
-kept as one; what was not taken as a whole lacks its EXEC, so nothing of it was executed, and it may be sent anew.
+A batch is several commands in one entry, answered by the reply to its last one: MULTI ... EXEC. All of it is sent, lost
+or kept as one; what was not taken as a whole lacks its EXEC, so nothing of it was executed, and it may be sent anew.
 
 A -MOVED or -ASK is never passed on: the command goes once to the engine that it names, or to the owner by our own
 topology. Where that redirects again, or does not exist, the owner gets CLUSTERDOWN.

@@ -231,7 +231,7 @@ class Router:
         return KINDS[self.routes[self.names.index(name)].kind] if name in self.names else _no_command(name)
 
     def statistics(self) -> dict[str, tuple[int, int, bool, int]]:
-        """name -> (calls, rejected before they were sent, whether engines see it in parts or not at all, failed here)."""
+        """name -> (calls, rejected before they were sent, whether engines see it in parts or not at all, failures)."""
         i: cython.int
         found: dict = {}
         for i in range(self.count):

@@ -238,7 +238,7 @@ class ProxySession(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def eof(self) -> cython.int:
-        """The client sends no more; it may still read what it asked for, but nobody waits for the end of time for that."""
+        """The client sends no more; it may still read what it asked for, unless that may take for ever."""
         if self.flags & _BLOCKED:
             if self.wait is not None:       # before anybody whose command was read with this end pushes
                 self.wait.abandon()

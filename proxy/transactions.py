@@ -1,7 +1,7 @@
 """What a client has between MULTI and EXEC, and EXEC on one engine.
 
-Owns: the commands that wait for EXEC, the links that watch keys for a client, and what becomes of EXEC's reply. Does not
-own what is checked before a command is queued (session), or transactions that need more than one engine or this
+Owns: the commands that wait for EXEC, the links that watch keys for a client, and what becomes of EXEC's reply. Does
+not own what is checked before a command is queued (session), or transactions that need more than one engine or this
 process's own commands (execute).
 
 A proxy queues by itself. Name, arity and what may not stand in a transaction are known here, so that MULTI and the
@@ -76,7 +76,7 @@ class Transaction:
     @cython.cfunc
     @cython.exceptval(-9)
     def owner(self, backends: Backends) -> cython.int:
-        """The place of the one engine that all commands are for, watched keys included; -2 where it is not that simple."""
+        """The place of the one engine that all commands are for, watched keys included; -2: it is not so simple."""
         command: Queued
         found: cython.int = -2
         other: cython.int

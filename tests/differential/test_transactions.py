@@ -1,5 +1,5 @@
-"""Three clients in random transactions, watching and spoiling each other's keys, beside the real Redis: the same replies,
-command by command, and the same keys in the end."""
+"""Three clients in random transactions, watching and spoiling each other's keys, beside the real Redis: the same
+replies, command by command, and the same keys in the end."""
 from random import Random
 
 import pytest
@@ -10,8 +10,8 @@ from harness import Error, same
 KEYS = [f"k{number}" for number in range(8)]        # of many slots: behind a proxy, of any engine
 CLIENTS = 3
 STEPS = 1500
-WRONG = (("NOSUCH",), ("GET",), ("MULTI", "x"), ("EXEC", "x"), ("SHUTDOWN", "NOSAVE", "x"), ("DISCARD", "x"), ("WATCH",),
-         ("CLIENT", "NOSUCH"), ("UNWATCH", "x"))
+WRONG = (("NOSUCH",), ("GET",), ("MULTI", "x"), ("EXEC", "x"), ("SHUTDOWN", "NOSAVE", "x"), ("DISCARD", "x"),
+         ("WATCH",), ("CLIENT", "NOSUCH"), ("UNWATCH", "x"))
 
 
 def plain(rng: Random) -> tuple:
@@ -19,8 +19,9 @@ def plain(rng: Random) -> tuple:
     key, other = rng.choice(KEYS), rng.choice(KEYS)
     return rng.choice((
         ("GET", key), ("SET", key, rng.randrange(100)), ("INCR", key), ("APPEND", key, "x"), ("DEL", key, other),
-        ("MGET", key, other, rng.choice(KEYS)), ("MSET", key, "1", other, "2"), ("MSET", key), ("EXISTS", key, other, key),
-        ("HSET", key, "f", "1"), ("HGETALL", key), ("SADD", key, "m"), ("SCARD", key), ("TYPE", key), ("STRLEN", key),
+        ("MGET", key, other, rng.choice(KEYS)), ("MSET", key, "1", other, "2"), ("MSET", key),
+        ("EXISTS", key, other, key), ("HSET", key, "f", "1"), ("HGETALL", key), ("SADD", key, "m"), ("SCARD", key),
+        ("TYPE", key), ("STRLEN", key),
         ("PING",), ("PING", "x", "y"), ("ECHO", "e"), ("DBSIZE",), ("GETDEL", key), ("TOUCH", key, other), ("TTL", key),
         ("SETRANGE", key, "1", "y"), ("CLIENT", "GETNAME"), ("CLIENT", "SETNAME", f"n{rng.randrange(3)}"),
         ("UNLINK", key), ("HINCRBY", key, "f", "2"), ("FLUSHDB",) if rng.random() < 0.05 else ("EXPIRE", key, "1000")))

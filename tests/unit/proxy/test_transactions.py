@@ -1,4 +1,4 @@
-"""MULTI, EXEC, WATCH on one engine: what it is sent, and when; and what becomes of a transaction when something breaks."""
+"""MULTI, EXEC, WATCH on one engine: what it is sent, and when; what becomes of a transaction when something breaks."""
 import time
 from collections.abc import Iterator
 
