@@ -1,12 +1,12 @@
 """The commands on lists and sorted sets that block: BLPOP BRPOP BLMOVE BRPOPLPUSH BLMPOP, BZPOPMIN BZPOPMAX BZMPOP.
 
-Owns what they mean: each does what its sister without the B does, where one of its keys holds something; where none does,
-its client waits (Context.waits), and the command is run again when that has changed. So a handler may run several times,
-and says nothing before it pops. SHARDD WAITKEYS is for proxies.
-Does not own waiting (engine.blocking), or lists and sorted sets.
+Owns what they mean: each does what its sister without the B does, where one of its keys holds something; where none
+does, its client waits (Context.waits), and the command is run again when that has changed. So a handler may run
+several times, and says nothing before it pops. SHARDD WAITKEYS is for proxies. Does not own waiting (engine.blocking),
+or lists and sorted sets.
 
-Time-outs are seconds, with a fraction, rounded up to milliseconds; 0 is for ever. In a transaction nobody waits: the reply
-is at once that of a time-out. The journal gets what was popped: LPOP, LMOVE, ZPOPMIN.
+Time-outs are seconds, with a fraction, rounded up to milliseconds; 0 is for ever. In a transaction nobody waits: the
+reply is at once that of a time-out. The journal gets what was popped: LPOP, LMOVE, ZPOPMIN.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t
@@ -241,8 +241,8 @@ def bzmpop_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def wait_keys(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
-    """SHARDD WAITKEYS list|zset timeout key [key ...]: the first key that holds such a value, once there is one; nothing is
-    popped. A proxy waits so for keys of several engines."""
+    """SHARDD WAITKEYS list|zset timeout key [key ...]: the first key that holds such a value, once there is one.
+    Nothing is popped: a proxy waits so for keys of several engines."""
     room: Key
     e: bytep
     time_ms: int64_t = 0

@@ -298,8 +298,8 @@ def client_unpause(server: Any, client: Any, args: list[bytes]) -> Any:
 # --- CLIENT: looking at all of them -------------------------------------------------------------------------------
 
 def _flag_letters(client: Any) -> str:
-    """Redis's letters, in its order: P listens to channels, x in MULTI, b blocked, d a watched key has changed, c closing
-    after the reply, A closing, U Unix socket, r READONLY, e and T for NO-EVICT and NO-TOUCH, N none."""
+    """Redis's letters, in its order: P listens to channels, x in MULTI, b blocked, d a watched key has changed, c
+    closing after the reply, A closing, U Unix socket, r READONLY, e and T for NO-EVICT and NO-TOUCH, N none."""
     letters = "P" if client.flags & ClientFlag.PUBSUB else ""
     if client.flags & ClientFlag.MULTI:
         letters += "x"
@@ -335,8 +335,8 @@ def describe(client: Any) -> str:
     return (f"id={client.id} addr={transport.peer} laddr={transport.local} fd={transport.fd} "
             f"name={client.name.decode()} age={max(0, now_ms() - client.created_ms) // 1000} "
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
-            f"sub={channels} psub={patterns} ssub={shard_channels} multi={client.multi_count} watch={client.watch_count} "
-            f"qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} argv-mem=0 "
+            f"sub={channels} psub={patterns} ssub={shard_channels} multi={client.multi_count} "
+            f"watch={client.watch_count} qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} argv-mem=0 "
             f"multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} "
             f"tot-mem={client_bytes(client)} "
             f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} "

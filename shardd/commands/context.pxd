@@ -8,7 +8,8 @@ from shardd.wire.request cimport Arg
 
 # Who lets a client wait for keys: engine.blocking derives from it.
 cdef class Waits(KeyObserver):
-    cdef int wait(self, Context ctx, Arg* argv, int argc, int first, int count, uint32_t type, int64_t timeout_ms) except -1
+    cdef int wait(self, Context ctx, Arg* argv, int argc, int first, int count, uint32_t type,
+                  int64_t timeout_ms) except -1
 
 # What a command sees while it runs. One per process; dispatch fills it in before each command.
 cdef class Context:

@@ -13,16 +13,17 @@
     ready        (db, key), (db, key) ...                       in the order in which they came to hold something
 
 Served as in Redis: the keys in order of readiness, and for each key the longest waiting first, as long as it holds
-something, and nobody twice. Serving is running the kept command again, so what it pops, replies, tells the journal (LPOP,
-not BLPOP) and counts is its handler's business; this module knows nothing about lists. A new kind of command that blocks
-calls Context.waits.wait and is written so that it can be run again.
+something, and nobody twice. Serving is running the kept command again, so what it pops, replies, tells the journal
+(LPOP, not BLPOP) and counts is its handler's business; this module knows nothing about lists. A new kind of command
+that blocks calls Context.waits.wait and is written so that it can be run again.
 
 Owns: who waits for what and until when. Does not own the running (engine.dispatch asks for the next one), the timer
 (engine.cron is told the earliest time-out) or the input of a blocked client, which stays where it is (engine.session).
 
 Invariants: a Waiter whose client is None is in no line. A client has ClientFlag.BLOCKED exactly as long as it is in
-by_client or in `ended`. Each place in a line is counted by Keyspace.observe. What is ready or ended is seen to before the loop sleeps,
-but for a hold or a pause, which serving waits for. Client and Waiter refer to each other until leave() or forget().
+by_client or in `ended`. Each place in a line is counted by Keyspace.observe. What is ready or ended is seen to before
+the loop sleeps, but for a hold or a pause, which serving waits for. Client and Waiter refer to each other until
+leave() or forget().
 """
 import heapq
 from collections import OrderedDict, deque
@@ -46,7 +47,7 @@ key_p = cython.typedef(cython.pointer(Key))
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
 WAIT_BYTES = cython.declare(cython.Py_ssize_t, limits.WATCH_BYTES)      # a place in a line is much like a watched key
-STALE_MAX = cython.declare(cython.Py_ssize_t, 256)      # time-outs of those that wait no more, before they are looked at
+STALE_MAX = cython.declare(cython.Py_ssize_t, 256)      # time-outs of those that wait no more, that may be left
 
 
 @cython.final
@@ -224,7 +225,7 @@ class Blocking(Waits):
         waiter: Waiter
         while self.deadlines:
             waiter = self.deadlines[0][2]
-            if waiter.client is not None and waiter.client in self.by_client and waiter is self.by_client[waiter.client]:
+            if waiter.client is not None and self.by_client.get(waiter.client) is waiter:
                 if waiter.deadline_ms > now_ms:
                     return waiter.deadline_ms
                 self.end(waiter, None)

@@ -782,7 +782,7 @@ class Dispatcher(Delivery):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def go_on(self, client: Client, before: cython.uint) -> cython.int:
-        """A client's blocking command is over, or has blocked again: its reply is due, and what it sent since is fed."""
+        """A client's blocking command is over, or has blocked again: its reply is due, what it sent since is fed."""
         client.flags &= ~cython.cast(cython.uint, ClientFlag.KEYS_READY)
         if client.flags:
             self.settle_flags(client, before)

@@ -53,7 +53,7 @@ class Kept:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def add(self, command: command_p, argv: arg_p, argc: cython.int, raw_bytes: cython.Py_ssize_t) -> cython.int:
-        """Copy a request behind the others. raw_bytes: what it was on the wire. MemoryError, and nothing is added then."""
+        """Copy a request behind the others. raw_bytes: its length on the wire. MemoryError, and nothing is added."""
         i: cython.int
         words: cython.size_t = 0
         head: cython.size_t = cython.sizeof(Request) + cython.sizeof(Arg) * cython.cast(cython.size_t, argc)

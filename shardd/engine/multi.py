@@ -1,7 +1,7 @@
 """MULTI: what each client has queued, and the end of a transaction.
 
-Owns: the queues, and the figures that CLIENT LIST shows of them. Does not own the commands (engine.transactions), what a
-command must fulfil to be queued and how the queue is run (engine.dispatch), or the watched keys (engine.watches).
+Owns: the queues, and the figures that CLIENT LIST shows of them. Does not own the commands (engine.transactions), what
+a command must fulfil to be queued and how the queue is run (engine.dispatch), or the watched keys (engine.watches).
 
 Invariants: only a client in MULTI has a queue; its multi_count and multi_bytes are the queue's; what the queue takes is
 in its kept_bytes. Every session calls `discard` at its end.

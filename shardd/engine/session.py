@@ -241,8 +241,8 @@ class Session(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def stay(self, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """What is behind a command that blocks stays where it is, as far as a client may send ahead; 0. It is read on, so
-        that the client's end is noticed."""
+        """What is behind a command that blocks stays where it is, as far as a client may send ahead; 0. Reading goes
+        on, so that the client's end is noticed."""
         if n > LARGE_INPUT and n > self.limits.query_buffer_bytes_max:
             self.dispatcher.stats.query_limit_closes += 1
             self.limits.log_query_buffer(self, n)

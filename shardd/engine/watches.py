@@ -9,8 +9,8 @@ As in Redis: a client whose transaction is spoilt watches nothing any more; the 
 one that was due already when it was watched and is only now deleted is none; a key that is due when EXEC runs counts
 as changed, whether or not anybody has deleted it.
 
-Invariants: a Watch is in both tables or in neither, and each one is counted by Keyspace.observe. Client and Watch refer to
-each other; `drop`, which every session calls at its end, breaks that cycle.
+Invariants: a Watch is in both tables or in neither, and each one is counted by Keyspace.observe. Client and Watch
+refer to each other; `drop`, which every session calls at its end, breaks that cycle.
 """
 import cython
 from cython.cimports.libc.stdint import uint8_t
@@ -62,7 +62,7 @@ class Watches(KeyObserver):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def watch(self, client: Client, db: cython.int, k: key_p) -> cython.int:
-        """From now on, a change of the key spoils the client's transaction. Watching a key twice is watching it once."""
+        """From now on a change of the key spoils the client's transaction. Watching a key twice is watching it once."""
         key: bytes = k.p[:k.n]
         table: dict = self.tables[db]
         watchers: dict = table.get(key)

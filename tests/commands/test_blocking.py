@@ -1,7 +1,7 @@
 """Commands that block: BLPOP BRPOP BLMOVE BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP, and CLIENT UNBLOCK.
 
-All keys of a body are in one slot, so that they are one engine's. Nobody waits for long: a client is known to be blocked
-when INFO says so.
+All keys of a body are in one slot, so that they are one engine's. Nobody waits for long: a client is known to be
+blocked when INFO says so.
 """
 import time
 
@@ -155,8 +155,10 @@ def test_served_by_zadd(r, other, line, reply):
 
 
 @pytest.mark.parametrize("lines", [
-    ("RPUSH {t}b x", "RENAME {t}b {t}a"), ("RPUSH {t}b x", "COPY {t}b {t}a"), ("RPUSH {t}b x", "LMOVE {t}b {t}a LEFT LEFT"),
-    ("RPUSH {t}b x", "RPOPLPUSH {t}b {t}a"), ("SET {t}a 1", "ZADD {t}b 1 x", "DEL {t}a", "LPUSH {t}a x"), ("LPUSHX {t}a y", "LPUSH {t}a x"),
+    ("RPUSH {t}b x", "RENAME {t}b {t}a"), ("RPUSH {t}b x", "COPY {t}b {t}a"),
+    ("RPUSH {t}b x", "LMOVE {t}b {t}a LEFT LEFT"),
+    ("RPUSH {t}b x", "RPOPLPUSH {t}b {t}a"), ("SET {t}a 1", "ZADD {t}b 1 x", "DEL {t}a", "LPUSH {t}a x"),
+    ("LPUSHX {t}a y", "LPUSH {t}a x"),
 ])
 def test_however_the_list_comes(r, other, lines):
     waiting = Waiting(r, "BLPOP {t}a 0")
@@ -256,7 +258,7 @@ def test_the_same_key_twice(r, other):
     assert waiting() == [A.encode(), b"1"] and other("LLEN", A) == 1
 
 
-# --- what else a blocked client has -------------------------------------------------------------------------------------
+# --- what else a blocked client has -----------------------------------------------------------------------------------
 
 def test_time_outs(c):
     for line, reply in (("BLPOP {t}a 0.05", NULL_ARRAY), ("BLMOVE {t}a {t}b LEFT LEFT 0.05", NULL_ARRAY),
@@ -348,7 +350,8 @@ def test_statistics_leave_the_waiting_out(r, other):
         time.sleep(0.06)
         other.must("RPUSH", A, "1")
         assert waiting() == [A.encode(), b"1"] and other("BLPOP {t}a 0.04") is NULL_ARRAY
-        line = next(one for one in other("INFO commandstats").decode().split("\r\n") if one.startswith("cmdstat_blpop:"))
+        lines = other("INFO commandstats").decode().split("\r\n")
+        line = next(one for one in lines if one.startswith("cmdstat_blpop:"))
         figures = dict(part.split("=") for part in line.partition(":")[2].split(","))
         assert figures["calls"] == "2" and int(figures["usec"]) < 20_000 and figures["failed_calls"] == "0"
         assert [entry[3][0] for entry in other("SLOWLOG GET 10")] == []

@@ -1,8 +1,9 @@
 """Clients that block, push, move, watch and queue at random, beside the real Redis: who is served with what, and when.
 
-After each command both servers come to rest, and what each client has heard by then is compared: the same bytes, so that
-also who is still waiting is the same. Clients wait for one key each: where several of a client's keys come at once, Redis
-7.0 serves the one that came first and 7.2, which runs the command again, as we do, the first of its arguments.
+After each command both servers come to rest, and what each client has heard by then is compared: the same bytes, so
+that also who is still waiting is the same. Clients wait for one key each: where several of a client's keys come at
+once, Redis 7.0 serves the one that came first and 7.2, which runs the command again, as we do, the first of its
+arguments.
 """
 import select
 import time
@@ -27,7 +28,8 @@ def plain(rng: Random) -> tuple:
     return {
         "RPUSH": (name, key, *(str(rng.randrange(100)) for _ in range(rng.randrange(1, 4)))), "LPUSH": (name, key, "l"),
         "ZADD": (name, key, str(rng.randrange(9)), f"m{rng.randrange(5)}", "5", "five"),
-        "LMOVE": (name, key, other, "LEFT", "RIGHT"), "RENAME": (name, key, other), "COPY": (name, key, other, "REPLACE"),
+        "LMOVE": (name, key, other, "LEFT", "RIGHT"), "RENAME": (name, key, other),
+        "COPY": (name, key, other, "REPLACE"),
         "DEL": (name, key), "SET": (name, key, "x"), "LPOP": (name, key), "ZPOPMIN": (name, key),
         "LRANGE": (name, key, "0", "-1"), "EXISTS": (name, key)}[name]
 
@@ -113,8 +115,8 @@ def play(sides: tuple[Side, Side], rng: Random, keys: int, steps: int = STEPS) -
 
 
 def compared(sides: tuple[Side, Side], but: int) -> str:
-    """What clients have heard since the last call, but for one (HELLO tells of the server): a difference, or nothing. The
-    kernel may deliver a reply later than one that was sent behind it to somebody else."""
+    """What clients have heard since the last call, but for one (HELLO tells of the server): a difference, or nothing.
+    The kernel may deliver a reply later than one that was sent behind it to somebody else."""
     deadline = time.monotonic() + LATE_S
     while True:
         for side in sides:

@@ -76,7 +76,7 @@ def test_behind_a_transaction(engine):
     assert caller.read() == [b"a", b"1"]
 
 
-# --- holds, pauses, slots -----------------------------------------------------------------------------------------------
+# --- holds, pauses, slots ---------------------------------------------------------------------------------------------
 
 def test_a_hold_is_one_step(engine):
     caller, holder = waiting(engine, "BLPOP a 0"), Caller(engine)
@@ -128,7 +128,7 @@ def test_no_memory_when_its_turn_comes(engine):
     assert caller.read() == Error(errors.OOM.decode()) and popper.read() == [b"a", b"1"]
 
 
-# --- time-outs ----------------------------------------------------------------------------------------------------------
+# --- time-outs --------------------------------------------------------------------------------------------------------
 
 def test_in_order_of_their_time(engine):
     blocking = engine.server.dispatcher.blocking
@@ -158,7 +158,7 @@ def test_who_was_served_leaves_no_time_out_behind(engine):
     assert clean(engine) and blocking.time_out(mono_ms() + 10**9) == 0
 
 
-# --- memory, ends -------------------------------------------------------------------------------------------------------
+# --- memory, ends -----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("how", ["serve", "time", "unblock", "close"])
 def test_all_of_it_is_given_back(engine, how):
@@ -205,7 +205,7 @@ def test_too_much_behind_is_cut_off(engine):
     assert clean(engine)
 
 
-# --- within the tree ----------------------------------------------------------------------------------------------------
+# --- within the tree --------------------------------------------------------------------------------------------------
 
 def test_wait_keys(engine):
     assert isinstance(engine("SHARDD", "WAITKEYS", "list", "0", "a"), Error)
