@@ -20,6 +20,7 @@ from shardd.commands.plain import Handler, help_lines
 from shardd.commands.server import may_debug
 from shardd.commands.table import parse_integer
 from shardd.keyspace import chains, inspection
+from shardd.keyspace.audit import check_database
 from shardd.net.client import ClientFlag
 from shardd.structures import alloc, arrays, glob, list_nodes
 from shardd.wire.values import OK, Simple, Verbatim
@@ -155,7 +156,7 @@ def _error(server: Any, client: Any, args: list[bytes]) -> Any:
 def _check(server: Any, client: Any, args: list[bytes]) -> Any:
     try:
         for db in server.keyspace.databases:
-            db.check()
+            check_database(db)
         alloc.check()
         arrays.check()
     except AssertionError as error:

@@ -30,7 +30,8 @@ from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.gather import arg_cursor
 from cython.cimports.shardd.commands.keys import Found, Pick
 from cython.cimports.shardd.commands.registry import Registry
-from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, Keyspace, key_init, lfu_decayed
+from cython.cimports.shardd.keyspace.access import lfu_decayed
+from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Key, Keyspace, key_init
 from cython.cimports.shardd.keyspace.entry import (
     STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM, TYPE_STRING, TYPE_ZSET, entry_access, entry_copy,
     entry_encoding, entry_expires, entry_expiry, entry_free_shell, entry_key, entry_key_len, entry_new,

@@ -90,7 +90,6 @@ cdef class Database:
     cdef bytep* place_of(self, Key* k) noexcept
     cdef bint fits(self, bytep e, Py_ssize_t key_len, Py_ssize_t size) noexcept
     cdef unsigned int drop_slot(self, int slot) noexcept
-    cdef int64_t check_slot(self, uint32_t slot) except -1
     cdef void drop_key(self, Key* k, bytep* place) noexcept
     cdef void note_expiry(self, Key* k, int64_t before, int64_t after) noexcept
     cdef void note_fields(self, Key* k, bint before, bint after, int64_t due) noexcept
@@ -119,6 +118,3 @@ cdef class Keyspace:
     cdef bint free_until(self, int64_t deadline_us, int64_t keys) except -1     # whether there is more
     cdef int observe(self, uint32_t slot) except -1             # a key of that slot is observed from now on
     cdef int stop_observing(self, uint32_t slot) noexcept
-    cdef int count_access(self, bytep e) except -1
-
-cdef uint32_t lfu_decayed(uint32_t access, uint32_t minutes, int decay_minutes) noexcept nogil

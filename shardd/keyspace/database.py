@@ -21,28 +21,27 @@ sweep of the slot is under way. An entry pointer is good until the next change o
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import memcmp, memcpy, memset
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep, store16, store32, store64
+from cython.cimports.shardd.keyspace.access import lfu_used
 from cython.cimports.shardd.keyspace.database import (
     GROUP_BITS, SET_KEEP_TTL, SET_VERBATIM, SLOT_COUNT, Groups, Key, SlotTable)
 from cython.cimports.shardd.keyspace.entry import (
-    ENTRY_SKIP, HeapString, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access, entry_body,
-    entry_bytes, entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key,
-    entry_key_len, entry_new, entry_rebuilt, entry_set_access, entry_set_body, entry_set_expiry_inplace, entry_size,
+    ENTRY_SKIP, HeapString, STR_EMBSTR, STR_HEAP, STR_INT, STR_RAW, TYPE_STRING, View, entry_access,
+    entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_key,
+    entry_new, entry_rebuilt, entry_set_access, entry_set_body, entry_set_expiry_inplace, entry_size,
     entry_type, entry_value, entry_value_len, entry_view)
 from cython.cimports.shardd.keyspace.events import NOTIFY_EXPIRED, NOTIFY_KEY_MISS, NOTIFY_NEW, EffectSink, EventSink
 from cython.cimports.shardd.keyspace.fields import fields_due, fields_expire
-from cython.cimports.shardd.keyspace.values import value_dispose, value_free_step, value_ops, value_pending
+from cython.cimports.shardd.keyspace.values import value_dispose, value_free_step, value_pending
 from cython.cimports.shardd.structures.alloc import allocate, allocate_lines, real_size, release, release_lines, resize
 from cython.cimports.shardd.structures.drain import table_drain
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.number import parse_int64
-from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.structures.table import (
-    Table, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove,
-    table_walk)
+    Table, table_bytes, table_clear, table_find, table_fit, table_insert, table_remove, table_walk)
 
 from shardd.base import limits
 
@@ -70,21 +69,6 @@ def key_init(k: key_p, p: const_bytes, n: cython.Py_ssize_t) -> cython.void:
     k.n = n
     k.slot = key_slot(p, n)
     k.hash = hash_key(p, n)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def lfu_decayed(access: uint32_t, minutes: uint32_t, decay_minutes: cython.int) -> uint32_t:
-    """The LFU counter (low 8 bits of `access`) less one for every `decay_minutes` since its stamp (high 16 bits)."""
-    stamp: uint32_t = access >> 8
-    elapsed: uint32_t = (0x10000 + minutes - stamp) & 0xFFFF     # both have 16 bits, and the clock goes round
-    counter: uint32_t = access & 255
-    periods: uint32_t
-    if decay_minutes <= 0:
-        return counter
-    periods = elapsed // cython.cast(uint32_t, decay_minutes)
-    return counter - periods if counter > periods else 0
 
 
 @cython.cclass
@@ -668,88 +652,6 @@ class Database:
             total += table_bytes(cython.address(self.slots[slot].t))
         return total + SLOT_COUNT * cython.sizeof(SlotTable)
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def check_slot(self, slot: uint32_t) -> int64_t:
-        """Walk one slot; the bytes of its table and its entries."""
-        s: slot_p = cython.address(self.slots[slot])
-        tally: _Tally = _Tally(slot)
-        table_check(cython.address(s.t))
-        table_walk(cython.address(s.t), _tally_visitor, cython.cast(cython.p_void, tally))
-        if tally.broken is not None:
-            raise tally.broken
-        assert tally.wrong == 0, "a key lies in another slot's table"
-        assert tally.volatile_keys == s.volatile_keys, "the count of keys that expire is wrong"
-        assert tally.marked == s.t.marked, "the count of hashes with fields that expire is wrong"
-        assert s.sweeping or s.next_expiry <= tally.earliest, "a key falls due before its slot's next_expiry"
-        return table_bytes(cython.address(s.t)) + tally.bytes
-
-    def check(self) -> int:
-        """Walk everything; raises AssertionError where an invariant does not hold.
-
-        Returns the bytes of memory that the database takes. Over all databases, and without those that are still being
-        freed, that is used_memory."""
-        slot: cython.int
-        held: int64_t = 0
-        used: uint64_t = 0
-        volatile_keys: uint64_t = 0
-        marked: uint64_t = 0
-        groups: Groups
-        memset(cython.address(groups), 0, cython.sizeof(Groups))
-        if self.slots != cython.NULL:
-            held += SLOT_COUNT * cython.sizeof(SlotTable)
-            for slot in range(SLOT_COUNT):
-                if self.slots[slot].t.b != cython.NULL:
-                    held += self.check_slot(slot)
-                used += self.slots[slot].t.used
-                volatile_keys += self.slots[slot].volatile_keys
-                groups.keys[slot >> GROUP_BITS] += self.slots[slot].t.used
-                groups.volatile_keys[slot >> GROUP_BITS] += self.slots[slot].volatile_keys
-                marked += self.slots[slot].t.marked
-        assert memcmp(cython.address(groups), cython.address(self.groups), cython.sizeof(Groups)) == 0, \
-            "the count of keys of a group of slots is wrong"
-        assert used == self.used, "the database's count of keys is wrong"
-        assert volatile_keys == self.volatile_keys, "the database's count of keys that expire is wrong"
-        assert marked == self.volatile_hashes, "the database's count of hashes with fields that expire is wrong"
-        return held
-
-
-@cython.final
-@cython.cclass
-class _Tally:
-    """What check_slot counts."""
-    slot: uint32_t
-    wrong: uint32_t
-    volatile_keys: uint32_t
-    marked: uint32_t
-    bytes: int64_t
-    earliest: int64_t
-    broken: object
-
-    def __cinit__(self, slot: uint32_t):
-        self.slot = slot
-        self.earliest = NEVER
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _tally_visitor(context: cython.p_void, e: bytep) -> cython.int:
-    tally: _Tally = cython.cast(_Tally, context)
-    tally.bytes += entry_bytes(e)
-    if entry_type(e) != TYPE_STRING:
-        try:
-            value_ops(entry_type(e), entry_encoding(e)).check(entry_body(e))
-        except Exception as error:      # a visitor cannot raise
-            tally.broken = error
-        tally.marked += fields_expire(e)
-    if key_slot(entry_key(e), entry_key_len(e)) != tally.slot:
-        tally.wrong += 1
-    if entry_expires(e):
-        tally.volatile_keys += 1
-        if entry_expiry(e) < tally.earliest:
-            tally.earliest = entry_expiry(e)
-    return 0
-
 
 @cython.final
 @cython.cclass
@@ -793,23 +695,10 @@ class Keyspace:
         if self.no_touch:
             return 0
         if self.lfu:
-            self.count_access(e)
+            entry_set_access(e, lfu_used(entry_access(e), self.access_clock >> 8, self.lfu_decay_minutes,
+                                         self.lfu_log_factor))
         elif entry_access(e) != self.access_clock:
             entry_set_access(e, self.access_clock)
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def count_access(self, e: bytep) -> cython.int:
-        """LFU: decay the counter, then raise it with probability 1 / ((counter - 5) * lfu-log-factor + 1)."""
-        minutes: uint32_t = self.access_clock >> 8
-        counter: uint32_t = lfu_decayed(entry_access(e), minutes, self.lfu_decay_minutes)
-        base: uint64_t
-        if counter < 255:
-            base = (counter - LFU_INIT if counter > LFU_INIT else 0) * cython.cast(uint64_t, self.lfu_log_factor) + 1
-            if random_bits() % base == 0:
-                counter += 1
-        entry_set_access(e, ((minutes & 0xFFFF) << 8) | counter)
         return 0
 
     def set_time(self, now_ms: int64_t) -> None:

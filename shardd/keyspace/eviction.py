@@ -36,7 +36,8 @@ from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.keyspace.database import Database, Key, Keyspace, SlotTable, key_init, lfu_decayed
+from cython.cimports.shardd.keyspace.access import lfu_decayed
+from cython.cimports.shardd.keyspace.database import Database, Key, Keyspace, SlotTable, key_init
 from cython.cimports.shardd.keyspace.entry import (
     entry_access, entry_expires, entry_expiry, entry_key, entry_key_len)
 from cython.cimports.shardd.keyspace.events import NOTIFY_EVICTED

@@ -11,6 +11,7 @@ from shardd.base.options import Config
 from shardd.engine.build import build_registry
 from shardd.engine.server import Server
 from shardd.engine.session import Session
+from shardd.keyspace.audit import check_database
 from shardd.wire.plain import Decoder
 
 TURNS_MAX = 10_000      # without an answer: it will not come
@@ -130,4 +131,4 @@ class Engine:
 
     def check(self) -> int:
         """Walk all databases; the bytes of memory that they take."""
-        return sum(db.check() for db in self.server.keyspace.databases)
+        return sum(check_database(db) for db in self.server.keyspace.databases)
