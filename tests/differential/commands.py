@@ -37,6 +37,25 @@ WIDE = Profile("wide", tuple(tuple(b"{%c}%d" % (tag, n) for n in range(1500)) fo
                frozenset({"FLUSHDB"}))
 
 
+TYPES = 5
+_SETS = ("SADD", "SREM", "SISM", "SMISM", "SCARD", "SMEM", "SPOP", "SRAND", "SMOVE", "SSCAN", "SINTER", "SUNION",
+         "SDIFF")
+_GENERIC = {"DEL", "UNLINK", "EXISTS", "TOUCH", "TYPE", "RENAME", "RENAMENX", "COPY", "MOVE", "EXPIRE", "PEXPIRE",
+            "EXPIREAT", "PEXPIREAT", "TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME", "PERSIST", "OBJECT", "MEMORY",
+            "RANDOMKEY"}
+
+
+def _type_of(name: str) -> int | None:
+    """A number for each type of values, by the commands that are for it; None: for all."""
+    if name in _GENERIC:
+        return None
+    if name[0] in "ZH":
+        return "ZH".index(name[0])
+    if name.startswith(_SETS):
+        return 2
+    return 3 if name[0] in "LR" and name != "LCS" else 4
+
+
 class Generator:
     """Makes commands for one profile. A command is a tuple of bytes; `next` may give two that belong together."""
 
@@ -44,6 +63,7 @@ class Generator:
         self.rng = rng
         self.profile = profile
         self._relative = 0
+        self.type: int | None = None
         self.group = profile.groups[0]
         self._makers = [(name, maker) for name, maker,
                         weight in MAKERS for _ in range(weight) if name not in profile.without]
@@ -52,6 +72,7 @@ class Generator:
         """One command, or a command and the one that makes its effect visible."""
         name, maker = self.rng.choice(self._makers)
         self.group = self.rng.choice(self.profile.groups)
+        self.type = _type_of(name)
         words = [word if isinstance(word, (bytes, Key)) else str(word).encode() for word in maker(self)]
         if name == "DUE":
             return [(b"SET", *map(bytes, words)), (b"EXISTS", bytes(words[0]))]
@@ -84,8 +105,9 @@ class Generator:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def key(self) -> "Key":
-        """A key of the command's group."""
-        return Key(self.rng.choice(self.group))
+        """A key of the command's group, mostly one of those that commands of its type prefer."""
+        preferred = self.group[self.type::TYPES] if self.type is not None and self.rng.random() < 0.93 else ()
+        return Key(self.rng.choice(preferred or self.group))
 
     def any_key(self) -> "Key":
         """A key of any group, for commands that are split."""
