@@ -22,7 +22,7 @@ from cython.cimports.shardd.commands.zset_forms import (
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, TYPE_ZSET, View, entry_body, entry_encoding
 from cython.cimports.shardd.keyspace.events import NOTIFY_ZSET
-from cython.cimports.shardd.structures.number import format_double, parse_double
+from cython.cimports.shardd.structures.number import format_double, format_double_17, parse_double
 from cython.cimports.shardd.structures.ordered import Ordered
 from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.ranked import member, pair_score
@@ -451,7 +451,7 @@ def zrandmember_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.i
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _reply_score_text(ctx: Context, score: cython.double) -> cython.int:
-    """A score as a string, whatever the protocol's version, as ZSCAN gives it."""
+    """A score as a string, whatever the protocol's version, as ZSCAN gives those of a listpack."""
     text: cython.uchar[32]
     return ctx.reply.bulk(text, format_double(text, score))
 
@@ -459,11 +459,12 @@ def _reply_score_text(ctx: Context, score: cython.double) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _scan_large(ctx: Context, e: bytep, o: cython.pointer(ScanOptions)) -> cython.int:
-    """A step of ZSCAN over the table."""
+    """A step of ZSCAN over the table; scores are strings of 17 digits, whatever the protocol's version, as in Redis."""
     found: Gathered
     pair: bytep
     i: int64_t
     wanted: int64_t = 0
+    digits: cython.uchar[32]
     try:
         gather_scan(cython.address(cython.cast(ordered_p, entry_body(e)).t), o, cython.address(found))
         for i in range(found.n):
@@ -477,7 +478,7 @@ def _scan_large(ctx: Context, e: bytep, o: cython.pointer(ScanOptions)) -> cytho
         for i in range(wanted):
             pair = found.pairs[i]
             ctx.reply.bulk(member(pair), pair_key_len(pair))
-            _reply_score_text(ctx, pair_score(pair))
+            ctx.reply.bulk(digits, format_double_17(digits, pair_score(pair)))
     finally:
         free(found.pairs)
     return 0

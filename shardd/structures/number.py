@@ -10,7 +10,7 @@ from cython.cimports.cpython.mem import PyMem_Free
 from cython.cimports.libc.math import isinf, isnan, signbit
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import atoi, free, malloc, strtod
-from cython.cimports.libc.string import memchr, memcpy, memset
+from cython.cimports.libc.string import memchr, memcpy, memset, strlen
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.libc_number import ERANGE, errno_place, isinf_ld, isnan_ld, snprintf_ld, strtold
 
@@ -338,6 +338,21 @@ def format_double(out: bytep, value: cython.double) -> cython.int:
         out[0] = 45
         k = 1
     return k + _place(out + k, digits, n, exponent)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def format_double_17(out: bytep, value: cython.double) -> cython.int:
+    """Print value with C's %.17g, as ZSCAN has the scores of a large sorted set; `out` holds 32 bytes. MemoryError."""
+    n: cython.int
+    text: cython.p_char
+    if isnan(value) or isinf(value):
+        return format_double(out, value)
+    text = PyOS_double_to_string(value, 103, 17, 0, cython.NULL)
+    n = cython.cast(cython.int, strlen(text))
+    memcpy(out, text, n)
+    PyMem_Free(text)
+    return n
 
 
 @cython.cfunc

@@ -264,6 +264,18 @@ def test_scan(r, form):
     assert sorted(r.conn(3)("ZSCAN z 0 MATCH [ab] COUNT 1000")[1]) == [b"1", b"2", b"a", b"b"]
 
 
+def test_a_scan_of_a_large_one_has_scores_of_17_digits(r):
+    r("CONFIG SET zset-max-listpack-entries 0")
+    scores = {b"a": b"0.10000000000000001", b"b": b"10000000000000000", b"c": b"1e+17", b"d": b"3", b"e": b"-inf",
+              b"f": b"1.4999999999999999e-07", b"g": b"1.0000000000000001e+300"}
+    try:
+        r("ZADD z 0.1 a 1e16 b 1e17 c 3 d -inf e 1.5e-7 f 1e300 g")
+        found = r("ZSCAN z 0 COUNT 100")[1]
+        assert dict(zip(found[::2], found[1::2])) == scores
+    finally:
+        r("CONFIG SET zset-max-listpack-entries 128")
+
+
 def test_thresholds(r):
     r("ZADD", "z", *(word for n in range(128) for word in (n, f"m{n}")))
     assert r("OBJECT ENCODING z") == b"listpack"
