@@ -312,9 +312,9 @@ def run(args: argparse.Namespace) -> str:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump({"machine": facts, "versions": told, "cpu": cpu, "memory": memory}, file, indent=1)
             file.write("\n")
-    head = (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}; pipeline {PIPELINE}, {CLIENTS} clients, "
-            f"{TOTAL:,} elements: many is {MANY_KEYS:,} keys of {EACH}, one is one key; medians of {args.rounds} rounds "
-            f"in turns; {', '.join(f'{name} is {version}' for name, version in told.items())}.")
+    head = (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}; pipeline {PIPELINE}, {CLIENTS} "
+            f"clients, {TOTAL:,} elements: many is {MANY_KEYS:,} keys of {EACH}, one is one key; medians of "
+            f"{args.rounds} rounds in turns; {', '.join(f'{name} is {version}' for name, version in told.items())}.")
     return "\n\n".join(filter(None, [
         head, cpu_table(cpu, ours.name, peer_name, judged) if cpu else "",
         memory_table(memory, ours.name, peer_name, judged) if memory else ""]))

@@ -52,7 +52,7 @@ TTL_BYTES: Final = 12.0
 
 COLLECTION_RATIO: Final = 0.75
 COLLECTION_RATIO_MAX: Final = 1.0
-"""CPU per command on collections at pipeline 16: the median of all, and each of them, at most this much of the peer's."""
+"""CPU per command on collections at pipeline 16: the median of all, and each, at most this much of the peer's."""
 
 COLLECTION_BYTES_RATIO: Final = 0.85
 """Bytes per element: no more than the peer's anywhere, and half of the data sets at most this much of it."""

@@ -203,7 +203,8 @@ async def info(server: Any, client: Any, args: list[bytes]) -> Any:
     """INFO [section ...]"""
     sections = facts.chosen(args[1:], TITLES)
     asked = [engine for engine in server.engines if engine.up]
-    questions = [(engine, [b"INFO", b"default", b"commandstats", *([b"keysizes"] if "keysizes" in sections else [])]) for engine in asked]
+    words = [b"INFO", b"default", b"commandstats", *([b"keysizes"] if "keysizes" in sections else [])]
+    questions = [(engine, words) for engine in asked]
     replies = await Ask(questions, limits.PROXY_INFO_MS) if asked else []
     parts: dict[Any, Sections] = {}
     for engine, reply in zip(asked, replies):

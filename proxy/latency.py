@@ -24,10 +24,12 @@ to wait for its engine to come back, or was sent on after a MOVED.
 
 One command in `every` is sampled, at random gaps, since a fixed step would meet the same place of every pipeline. The
 other ones cost a comparison at each of three places. Of a sample is known only its place: in its link's ring (Trace),
-later in its client's queue (`unfinished`); its link is lost, its client gone, or too many are under way: then it is dropped.
+later in its client's queue (`unfinished`); its link is lost, its client gone, or too many are under way: then it is
+dropped.
 
-Invariants: a Trace's samples are in the order of the ring; those before `unwritten` have been written. What is in `unfinished`
-has been answered. came_us <= written_us <= answered_us but for a clock that stands: differences are never below 0.
+Invariants: a Trace's samples are in the order of the ring; those before `unwritten` have been written. What is in
+`unfinished` has been answered. came_us <= written_us <= answered_us but for a clock that stands: differences are never
+below 0.
 """
 from typing import Any
 

@@ -21,9 +21,10 @@ A Task is what waits for the steps of a coroutine, for the few commands that nee
     async def handler(server, client, args): [reply] = await Ask([(engine, [b"DBSIZE"])]); return reply
 
 `await Send(where, words)` sends a request whose reply is the client's, as it comes, large or not; what the coroutine
-returns after that is not. `await Ask(parts)` sends a request to each engine named, in the client's database and protocol, and gives back their
-replies as Python values (as wire.values has them; errors as CommandError values). What the coroutine returns, or the
-CommandError it raises, is the reply. The session lets no other command of the client start before it has ended.
+returns after that is not. `await Ask(parts)` sends a request to each engine named, in the client's database and
+protocol, and gives back their replies as Python values (as wire.values has them; errors as CommandError values). What
+the coroutine returns, or the CommandError it raises, is the reply. The session lets no other command of the client
+start before it has ended.
 
 Invariants: a Join or a Task answers its slot exactly once. Neither refers to a link, so that a dead link frees them.
 """
@@ -369,8 +370,8 @@ class Encoded:
 
 
 class Send:
-    """`await Send(where, words)` inside a Task sends a request, and its reply goes to the client as the Task's. where: as
-    in Ask. The Task goes on at once, and may do what is left to do, but neither its value nor its error is sent then."""
+    """`await Send(where, words)` inside a Task sends a request, and its reply goes to the client as the Task's. where:
+    as in Ask. The Task goes on at once, and may do what is left to do; neither its value nor its error is sent then."""
 
     __slots__ = ("where", "words")
 
@@ -440,8 +441,8 @@ class Task(Receiver):
         assert not self.answered
         self.answered = True
         request: bytes = encode_command(question.words)
-        return self.link_of(question.where).send(
-            self.queue, self.seq, cython.cast(bytep, cython.cast(cython.p_char, request)), len(request), self.client.db, 0)
+        p: bytep = cython.cast(bytep, cython.cast(cython.p_char, request))
+        return self.link_of(question.where).send(self.queue, self.seq, p, len(request), self.client.db, 0)
 
     @cython.cfunc
     def link_of(self, where: object) -> Link:

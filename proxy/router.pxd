@@ -34,7 +34,7 @@ ctypedef struct Route:
     int first_key, last_key, key_step
     bint no_auth, container, sub, writes
     bint patterns           # its arguments name keys that only data can tell (SORT)
-    bint joint              # where its keys are on several engines, a coroutine does it; or EXEC, which may have to wait
+    bint joint              # where its keys are on several engines, a coroutine does it; or EXEC, which may wait
     int step                # of a transaction: Step
     bint no_multi           # refused in a transaction
     bint built              # exists for clients

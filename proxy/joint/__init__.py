@@ -1,5 +1,5 @@
-"""Commands whose keys lie on several engines: what each of them does then. Where they are on one, it goes there as it came
-(session).
+"""Commands whose keys lie on several engines: what each of them does then. Where they are on one, it goes there as it
+came (session).
 
     held       engines that a command has to itself
     values     a value on its way from engine to engine
@@ -14,8 +14,9 @@ engine.guests), or what any of these commands means: that is computed by an engi
 What is one step, and what is not:
 
 - Whoever asks the engines through proxies sees all of a command that writes, or nothing, as long as the engines live.
-- Of a command that only reads, each key is what it was at one moment; those of one engine at the same, those of different
-  engines some 100 us apart. Where a value is too large for one piece, all engines are held, and it is one moment.
+- Of a command that only reads, each key is what it was at one moment; those of one engine at the same, those of
+  different engines some 100 us apart. Where a value is too large for one piece, all engines are held, and it is one
+  moment.
 - Before the first write, whatever goes wrong leaves everything as it was, and the error says that nothing was executed.
 - An engine that dies, or runs out of memory, between the writes:
       MSETNX              what the others have set is deleted again (none of it was there before)

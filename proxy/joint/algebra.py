@@ -1,12 +1,12 @@
 """Commands that compute something of several keys: SINTER and its like, and those that store it.
 
-An engine does the computing, by its own command, so that replies, errors and their order are what they are on one engine:
-the values that are elsewhere go there as guests (engine.guests).
+An engine does the computing, by its own command, so that replies, errors and their order are what they are on one
+engine: the values that are elsewhere go there as guests (engine.guests).
 
-    only reads    to the engine that has most of the keys. Small values are read at once, and go along with the command; for
-                  large ones all engines are held, and the engine that has most elements computes.
-    stores        all engines are held. The destination's computes, unless values that it lacks are large: then the one that
-                  has most elements does, and the result is what moves.
+    only reads    to the engine that has most of the keys. Small values are read at once, and go along with the command;
+                  for large ones all engines are held, and the engine that has most elements computes.
+    stores        all engines are held. The destination's computes, unless values that it lacks are large: then the one
+                  that has most elements does, and the result is what moves.
 
 The reply of a command that only reads goes to the client as it comes (merge.Send): it may be as large as the values.
 """
@@ -23,15 +23,15 @@ from shardd.structures.slots import slot_of
 
 _KINDS: Final = {"set": (b"set",), "sorted_set": (b"set", b"zset"), "string": (b"string", b"raw", b"embstr"),
                  "generic": (b"list", b"set", b"zset")}
-"""Group of commands -> kinds of values that they can work with: of another kind, the first piece says all, as it makes the
-command an error."""
+"""Group of commands -> kinds of values that they can work with: of another kind, the first piece says all, as it makes
+the command an error."""
 
 _COMPUTE: Final = [b"SHARDD", b"COMPUTE"]
 
 
 class Keys:
-    """The keys of a command. owners: key -> engine, without repetition and in the command's order; written: those that it
-    writes; home: of these one's engine, else the one with most keys."""
+    """The keys of a command. owners: key -> engine, without repetition and in the command's order; written: those that
+    it writes; home: of these one's engine, else the one with most keys."""
 
     def __init__(self, server: Any, args: list[bytes]) -> None:
         row = table.lookup(args)
@@ -63,7 +63,7 @@ def _with(command: bytes, guests: dict[bytes, Value], args: list[bytes]) -> list
 
 
 def _largest(keys: Keys, values: dict[bytes, Value]) -> Engine:
-    """The engine that has most of what these values hold; `home` is preferred, as nothing has to go there afterwards."""
+    """The engine that has most of what these values hold; `home` is preferred, as nothing has to go there then."""
     lengths = dict.fromkeys(keys.engines, 0)
     for key, value in values.items():
         lengths[keys.owners[key]] += value.length
@@ -145,7 +145,8 @@ def store(event: bytes) -> Callable[[Any, Any, list[bytes]], Awaitable[Any]]:
 
 
 HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
-    name: compute for name in ("sinter", "sunion", "sdiff", "sintercard", "zinter", "zunion", "zdiff", "zintercard", "lcs")
+    name: compute
+    for name in ("sinter", "sunion", "sdiff", "sintercard", "zinter", "zunion", "zdiff", "zintercard", "lcs")
 } | {
     "sinterstore": store(b"ssinterstore"),
     "sunionstore": store(b"ssunionstore"),

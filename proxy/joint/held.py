@@ -7,8 +7,8 @@
     RELEASE
 
 From HOLD to RELEASE an engine runs commands of our link only, so nobody sees half of the command, and what was read is
-true when it is acted on. A hold ends by itself after limits.PROXY_HOLD_MS, or with our link: then the engine refuses what
-we send after it, and goes on with the others. What takes many steps renews it, so that its size does not end it half-way.
+true when it is acted on. A hold ends by itself after limits.PROXY_HOLD_MS, or with our link: then the engine refuses
+what we send after it, and goes on with the others. What takes many steps renews it, so that its size does not end it.
 """
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -33,8 +33,8 @@ def unexecuted(parts: list[tuple[Engine, list[Any]]], replies: list[Any]) -> lis
 
 
 class Held:
-    """Engines that a command has to itself. resp: the version of the protocol on the links to them; links: connections that
-    are borrowed already, whose borrower gives them back."""
+    """Engines that a command has to itself. resp: the version of the protocol on the links to them; links: connections
+    that are borrowed already, whose borrower gives them back."""
 
     def __init__(self, resp: int = 2, links: dict[Engine, Link] | None = None) -> None:
         self.resp = resp
@@ -58,8 +58,8 @@ class Held:
 
     async def release(self, but: Engine | None = None, timeout_ms: int = limits.PROXY_HOLD_MS,
                       gives_back: bool = True) -> None:
-        """Let the engines go, `but` for one. A link that is lost, or silent, ends its hold by being closed. gives_back: so
-        are links."""
+        """Let the engines go, `but` for one. A link that is lost, or silent, ends its hold by being closed. gives_back:
+        so are links."""
         going = [engine for engine in self.links if engine is not but]
         alive = [self.links[engine] for engine in going if engine in self.taken and not self.links[engine].broken]
         if alive:

@@ -72,8 +72,8 @@ async def rpoplpush(server: Any, client: Any, args: list[bytes]) -> bytes | None
 async def mpop(server: Any, client: Any, args: list[bytes]) -> Any:
     """LMPOP, ZMPOP numkeys key [key ...] end [COUNT count]: of the first key that has something.
 
-    Keys that follow each other on one engine are asked for at once; whatever is wrong with the options, the first engine
-    says.
+    Keys that follow each other on one engine are asked for at once; whatever is wrong with the options, the first
+    engine says.
     """
     if parse_integer(args[1]) is None:      # else it is within what the routing has found
         raise CommandError(errors.NUMKEYS_NOT_POSITIVE)

@@ -1,8 +1,8 @@
-"""SORT and SORT_RO, where the destination, or the keys that BY and GET patterns name, are on other engines than the key.
+"""SORT and SORT_RO, where the destination, or keys that BY and GET patterns name, are on other engines than the key.
 
-The key's engine sorts. What the patterns name is fetched for it, piece by piece of the elements (engine.patterns), with all
-engines held, as nobody knows before which of them will be asked; so what is sorted is of one moment. Without patterns, it is
-a command like others that store.
+The key's engine sorts. What the patterns name is fetched for it, piece by piece of the elements (engine.patterns), with
+all engines held, as nobody knows before which of them will be asked; so what is sorted is of one moment. Without
+patterns, it is a command like others that store.
 """
 from collections.abc import Callable
 from typing import Any, Final

@@ -182,7 +182,7 @@ UNBLOCKED = b"UNBLOCKED client unblocked via CLIENT UNBLOCK"
 
 
 def exec_aborted(text: bytes) -> bytes:
-    """EXEC itself is refused. text: of the error that it is refused for; where its code is ERR, Redis leaves that out."""
+    """EXEC itself is refused. text: of the error that it is refused for; a code ERR is left out, as in Redis."""
     return b"EXECABORT Transaction discarded because of: " + text.removeprefix(b"ERR ")
 
 

@@ -170,8 +170,8 @@ SLOWLOG_ARGUMENT_BYTES_MAX: Final = 128
 """Bytes kept of each argument (Redis)."""
 
 WATCH_BYTES: Final = 400
-"""What it takes to watch a key, beside the key's own bytes: three small objects and their places in two dicts (measured).
-Shown as the client's memory; the number of keys that a client watches is not bounded, as in Redis."""
+"""What it takes to watch a key, beside the key's own bytes: three small objects and their places in two dicts
+(measured). Shown as the client's memory; the number of keys that a client watches is not bounded, as in Redis."""
 
 INFO_CLIENTS_MAX: Final = 2000
 """Clients whose buffers INFO adds up, some 0.4 us each: beyond it the sum is estimated, so that INFO is no pause."""
@@ -346,8 +346,8 @@ RANDOM_REPLY_BYTES_MAX: Final = 256 * MIB
 
 PIECE_BYTES: Final = 128 * KIB
 PIECE_ELEMENTS: Final = 2_048
-"""About how much of a value goes from engine to engine at once: reading it, and adding it there, takes each some 200 us,
-which others wait for if nobody holds the engines."""
+"""About how much of a value goes from engine to engine at once: reading it, and adding it there, takes each some 200
+us, which others wait for if nobody holds the engines."""
 
 HOLD_MS_MAX: Final = 5_000
 """Longest time for which a proxy can have an engine to itself; a command over several engines needs some round trips,
@@ -361,8 +361,8 @@ PROXY_PRIVATE_LINKS_MAX: Final = 32
 replies hold up others' for as long as they take."""
 
 PROXY_LENT_LINKS_MAX: Final = 8_192
-"""Links of an engine that are lent at once: one for each client that watches keys or waits in a blocking command. Each is
-a descriptor on both sides; beyond it such commands are refused."""
+"""Links of an engine that are lent at once: one for each client that watches keys or waits in a blocking command. Each
+is a descriptor on both sides; beyond it such commands are refused."""
 
 PROXY_IDLE_LINKS_MAX: Final = 1_024
 """Links of an engine that nobody uses: clients that wait in blocking commands borrow again as soon as they are served,

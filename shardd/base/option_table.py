@@ -81,8 +81,8 @@ def _network() -> list[Option]:
                SERVERS),
         Option("tcp-keepalive", Int(0, INT_MAX), "300", "Seconds between TCP keepalive probes; 0 for none.", section,
                SERVERS),
-        Option("maxclients", Int(1, 2**32 - 1), str(limits.CLIENTS_DEFAULT), "Most clients at once, of all proxies together.",
-               section, SERVERS),
+        Option("maxclients", Int(1, 2**32 - 1), str(limits.CLIENTS_DEFAULT), "Most clients at once, of all proxies "
+               "together.", section, SERVERS),
         Option("proto-max-bulk-len", Memory(limits.BULK_BYTES_MIN, INT64_MAX), "512mb", "Longest argument and longest "
                "string value.", section, SERVERS),
         Option("client-query-buffer-limit", Memory(limits.QUERY_BUFFER_BYTES_MIN, INT64_MAX), "1gb", "Most bytes of "
@@ -92,8 +92,8 @@ def _network() -> list[Option]:
                "limit.", section, SERVERS),
         Option("bind-source-addr", String(), "", "Address of outgoing connections; no effect, there are none.", section,
                SERVERS, idle=True),
-        Option("socket-mark-id", Int(0, 2**32 - 1), "0", "Mark on listening sockets for the packet filter; no effect yet.",
-               section, ALL, mutable=False, idle=True),
+        Option("socket-mark-id", Int(0, 2**32 - 1), "0", "Mark on listening sockets for the packet filter; no effect "
+               "yet.", section, ALL, mutable=False, idle=True),
     ]
 
 
@@ -135,8 +135,8 @@ def _security() -> list[Option]:
                mutable=False, only=("no",), reason="modules are not supported"),
         Option("aclfile", String(), "", "File of ACL users.", section, SERVERS, mutable=False, only=("",),
                reason=NOT_YET + "the only user is default, with requirepass"),
-        Option("acl-pubsub-default", Enum("allchannels", "resetchannels"), "resetchannels", "Which channels a new user may "
-               "use; no effect, there is one user.", section, ENGINE, idle=True),
+        Option("acl-pubsub-default", Enum("allchannels", "resetchannels"), "resetchannels", "Which channels a new user "
+               "may use; no effect, there is one user.", section, ENGINE, idle=True),
         Option("acllog-max-len", Int(0, INT64_MAX), "128", "Length of the ACL log.", section, SERVERS, idle=True),
     ]
 
@@ -148,12 +148,12 @@ def _tree() -> list[Option]:
                section, SUPERVISOR, mutable=False),
         Option("proxies", Int(1, limits.PROXIES_MAX), "1", "Proxy processes that share the port.", section, SUPERVISOR,
                mutable=False),
-        Option("proxy-retry-ms", Int(0, 60_000), str(limits.PROXY_RETRY_MS), "Milliseconds that a command which could not "
-               "be sent waits for its engine.", section, PROXY),
+        Option("proxy-retry-ms", Int(0, 60_000), str(limits.PROXY_RETRY_MS), "Milliseconds that a command which could "
+               "not be sent waits for its engine.", section, PROXY),
         Option("proxy-memory-limit", Memory(0, INT64_MAX), "1gb", "Bytes of requests and replies in one proxy above "
                "which it refuses commands for the engines; 0 for no limit.", section, PROXY),
-        Option("proxy-drain-seconds", Int(0, 86_400), "10", "How long the clients of a proxy that shardctl restarts may "
-               "go on over it while its successor serves the others.", section, SUPERVISOR),
+        Option("proxy-drain-seconds", Int(0, 86_400), "10", "How long the clients of a proxy that shardctl restarts "
+               "may go on over it while its successor serves the others.", section, SUPERVISOR),
         Option("engine-base-port", Int(0, PORT_MAX), "0", "TCP port of the first engine, the next ones count up; 0 "
                "takes free ports.", section, SUPERVISOR, mutable=False),
         Option("dir", Directory(), "./", "Directory of everything that is kept on disk.", section, ALL, protected=True),
@@ -182,8 +182,8 @@ def _process() -> list[Option]:
                idle=True),
         Option("set-proc-title", Bool(), "yes", "Show role and address in the process's title; no effect yet.", section,
                ALL, mutable=False, idle=True),
-        Option("proc-title-template", TitleTemplate(), "{title} {listen-addr} {server-mode}", "How that title is made; no "
-               "effect yet.", section, ALL, idle=True),
+        Option("proc-title-template", TitleTemplate(), "{title} {listen-addr} {server-mode}", "How that title is made; "
+               "no effect yet.", section, ALL, idle=True),
         Option("always-show-logo", Bool(), "no", "Accepted for redis.conf's sake; there is no logo.", section,
                SUPERVISOR, mutable=False, idle=True),
         Option("io-threads", Int(1, 128), "1", "Threads of one process.", section, SERVERS, mutable=False, only=("1",),
@@ -266,19 +266,19 @@ def _encodings() -> list[Option]:
     return [
         Option("hash-max-listpack-entries", Int(0, INT64_MAX), "512", "Fields of a packed hash.", section, ENGINE,
                aliases=("hash-max-ziplist-entries",)),
-        Option("hash-max-listpack-value", Memory(0, INT64_MAX), "64", "Bytes of a packed hash's longest field or value.",
-               section, ENGINE, aliases=("hash-max-ziplist-value",)),
-        Option("list-max-listpack-size", Int(-INT_MAX - 1, INT_MAX), "-2", "Elements, or (negative) class of size, of a "
-               "packed list and of a node of another one.", section, ENGINE, aliases=("list-max-ziplist-size",)),
-        Option("list-compress-depth", Int(0, INT_MAX), "0", "Nodes at each end of a list that stay uncompressed; 0: all.",
-               section, ENGINE),
+        Option("hash-max-listpack-value", Memory(0, INT64_MAX), "64", "Bytes of a packed hash's longest field or "
+               "value.", section, ENGINE, aliases=("hash-max-ziplist-value",)),
+        Option("list-max-listpack-size", Int(-INT_MAX - 1, INT_MAX), "-2", "Elements, or (negative) class of size, of "
+               "a packed list and of a node of another one.", section, ENGINE, aliases=("list-max-ziplist-size",)),
+        Option("list-compress-depth", Int(0, INT_MAX), "0", "Nodes at each end of a list that stay uncompressed; 0: "
+               "all.", section, ENGINE),
         Option("set-max-intset-entries", Int(0, INT64_MAX), "512", "Members of a set kept as sorted integers.", section,
                ENGINE),
         Option("set-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of another packed set.", section, ENGINE),
         Option("set-max-listpack-value", Memory(0, INT64_MAX), "64", "Bytes of a packed set's longest member.", section,
                ENGINE),
-        Option("zset-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of a packed sorted set.", section, ENGINE,
-               aliases=("zset-max-ziplist-entries",)),
+        Option("zset-max-listpack-entries", Int(0, INT64_MAX), "128", "Members of a packed sorted set.", section,
+               ENGINE, aliases=("zset-max-ziplist-entries",)),
         Option("zset-max-listpack-value", Memory(0, INT64_MAX), "64", "Bytes of a packed sorted set's longest member.",
                section, ENGINE, aliases=("zset-max-ziplist-value",)),
         Option("hll-sparse-max-bytes", Memory(0, INT64_MAX), "3000", where, section, ENGINE, idle=True),
@@ -340,8 +340,8 @@ def _cluster() -> list[Option]:
         Option("cluster-allow-reads-when-down", Bool(), "no", "Read even while all keys are refused.", section, ENGINE),
         Option("cluster-node-timeout", Int(0, INT64_MAX), "15000", "Milliseconds after which an engine that does not "
                "answer counts as down.", section, ALL),
-        Option("cluster-config-file", String(), "nodes.conf", "Where a node keeps what it knows of the cluster; no effect, "
-               "the supervisor keeps the topology in dir.", section, SERVERS, mutable=False, idle=True),
+        Option("cluster-config-file", String(), "nodes.conf", "Where a node keeps what it knows of the cluster; no "
+               "effect, the supervisor keeps the topology in dir.", section, SERVERS, mutable=False, idle=True),
         Option("cluster-port", Int(0, PORT_MAX), "0", no_bus, section, SERVERS, mutable=False, idle=True),
         Option("cluster-announce-bus-port", Int(0, PORT_MAX), "0", no_bus, section, SERVERS, idle=True),
         Option("cluster-link-sendbuf-limit", Memory(0, 2**64 - 1), "0", no_bus, section, SERVERS, idle=True),
@@ -426,8 +426,8 @@ def _replication() -> list[Option]:
                 "repl-ping-slave-period"),
         shaping("replica-priority", Int(), "100", "Rank for promotion.", "slave-priority"),
         shaping("replica-lazy-flush", Bool(), "no", "A replica frees its old data in steps.", "slave-lazy-flush"),
-        shaping("propagation-error-behavior", Enum("ignore", "panic", "panic-on-replicas"), "ignore", "What happens when "
-                "a copied command fails."),
+        shaping("propagation-error-behavior", Enum("ignore", "panic", "panic-on-replicas"), "ignore", "What happens "
+                "when a copied command fails."),
         shaping("replica-ignore-disk-write-errors", Bool(), "no", "A replica goes on when its disk is full."),
         shaping("min-replicas-to-write", Int(), "0", "Replicas a write needs.", "min-slaves-to-write"),
         shaping("min-replicas-max-lag", Int(), "10", "Seconds a replica may lag.", "min-slaves-max-lag"),
@@ -465,8 +465,10 @@ def _host() -> list[Option]:
 
 
 OPTIONS: Final[dict[str, Option]] = {
-    option.name: option for part in (_network, _tls, _security, _tree, _process, _memory, _encodings, _observing, _metrics,
-                                     _cluster, _persistence, _replication, _host) for option in part()}
+    option.name: option
+    for part in (_network, _tls, _security, _tree, _process, _memory, _encodings, _observing, _metrics, _cluster,
+                 _persistence, _replication, _host)
+    for option in part()}
 """Every option by its name, in the order of conf/shardd.conf."""
 
 BY_NAME: Final[dict[str, Option]] = OPTIONS | {

@@ -198,7 +198,7 @@ class Enum(Kind):
 
 
 class Flags(Kind):
-    """Words from `choices` in any number and order, or the word default for none; `apart`: two that exclude each other."""
+    """Words from `choices` in any number and order, or "default" for none; `apart`: two that exclude each other."""
 
     many_words = True
 

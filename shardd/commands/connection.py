@@ -336,8 +336,8 @@ def describe(client: Any) -> str:
             f"name={client.name.decode()} age={max(0, now_ms() - client.created_ms) // 1000} "
             f"idle={max(0, mono_ms() - client.active_ms) // 1000} flags={_flag_letters(client)} db={client.db} "
             f"sub={channels} psub={patterns} ssub={shard_channels} multi={client.multi_count} "
-            f"watch={client.watch_count} qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} argv-mem=0 "
-            f"multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} "
+            f"watch={client.watch_count} qbuf={transport.in_len} qbuf-free={transport.in_cap - transport.in_len} "
+            f"argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll={int(pending > 0)} omem={pending} "
             f"tot-mem={client_bytes(client)} "
             f"events={events} cmd={client.last_command or 'NULL'} user={client.user.decode('utf-8', 'replace')} "
             f"redir=-1 resp={client.resp} lib-name={client.lib_name.decode()} lib-ver={client.lib_ver.decode()}")

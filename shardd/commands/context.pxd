@@ -32,7 +32,7 @@ cdef class Context:
     cdef public int64_t zset_max_entries, zset_max_value        # zset-max-listpack-*
     cdef public int64_t set_max_intset, set_max_entries, set_max_value     # set-max-intset-entries, set-max-listpack-*
     cdef public int list_max_size, list_depth   # list-max-listpack-size, list-compress-depth
-    cdef public dict texts              # (key, field or None) -> text or None, at other engines; None: nobody asked (SORT)
+    cdef public dict texts              # (key, field or None) -> text or None, of other engines; None: not asked (SORT)
     cdef public bint cluster            # answers redirects
     cdef int error(self, bytes text) except -1
     cdef int effect(self, tuple words) except -1

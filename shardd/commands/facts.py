@@ -161,7 +161,8 @@ def errorstats(server: Any) -> Facts:
 def keyspace_section(server: Any) -> Facts:
     """The section `keyspace`: a line for each database that has keys."""
     start = random.randrange(limits.SLOTS)
-    return {f"db{db.id}": info.keyspace_line(db.used, db.volatile_keys, inspection.average_ttl_ms(db, start), db.volatile_hashes)
+    return {f"db{db.id}": info.keyspace_line(db.used, db.volatile_keys, inspection.average_ttl_ms(db, start),
+                                             db.volatile_hashes)
             for db in server.keyspace.databases if db.used}
 
 

@@ -9,10 +9,10 @@ cdef enum FieldExpiry:
     FIELD_KEEPS_EXPIRY = -2     # hash_put: as it has it
     FIELD_ABSENT = -2           # hash_expiry: there is no such field
 
-# The command's hash, rid of what is due. False: the key has another type, and the error is replied. NULL: there is none.
+# The command's hash, rid of what is due. False: the key has another type, the error is replied. NULL: there is none.
 cdef bint hash_to_read(Context ctx, bytep* e) except -1
 cdef bint hash_to_write(Context ctx, bytep* e) except -1
-cdef bytep hash_open(Context ctx, bytep e)              # for a change; a new one where it is NULL. hash_close must follow
+cdef bytep hash_open(Context ctx, bytep e)              # for a change; a new one where NULL. hash_close must follow
 cdef int hash_close(Context ctx, bytep e, bint changed) except -1
 
 cdef int64_t hash_length(bytep e) noexcept              # 0 for NULL; of a large one, with what is due

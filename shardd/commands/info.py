@@ -9,9 +9,9 @@ processes adds up dicts.
     redis_version:7.2.6   field:value        lines end with CR LF, an empty line is between two sections
     ...
 
-Keysizes is a section of Redis 8. All other fields are those of Redis 7.2 in its order (server.c, genRedisInfoString), so
-that redis-cli, redis_exporter and the client libraries find what they read. What does not exist here has Redis's value for "none"; a figure that nobody counts
-is left out.
+Keysizes is a section of Redis 8. All other fields are those of Redis 7.2 in its order (server.c, genRedisInfoString),
+so that redis-cli, redis_exporter and the client libraries find what they read. What does not exist here has Redis's
+value for "none"; a figure that nobody counts is left out.
 """
 import functools
 import hashlib
@@ -97,8 +97,8 @@ def command_line(calls: int, usec: int, rejected: int, failed: int) -> Facts:
 
 
 def keyspace_line(keys: int, expires: int, avg_ttl_ms: int, subexpiry: int) -> Facts:
-    """The pairs of one database's line. subexpiry (hashes with fields that expire) is Redis 7.4's, and there only where it
-    is not zero: older tools count the pairs."""
+    """The pairs of one database's line. subexpiry (hashes with fields that expire) is Redis 7.4's, and there only where
+    it is not zero: older tools count the pairs."""
     line: Facts = {"keys": keys, "expires": expires, "avg_ttl": avg_ttl_ms}
     return {**line, "subexpiry": subexpiry} if subexpiry else line
 

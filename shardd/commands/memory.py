@@ -98,8 +98,8 @@ def doctor(server: Any, client: Any, args: list[bytes]) -> Any:
         advice.append(f"Free pages: {human(m['resident'] - m['active'])} are kept for data to come. MEMORY PURGE gives "
                       "them back to the system.")
     if _stands_out(m["rss"], m["resident"], PROCESS_BYTES_MIN):
-        advice.append(f"Process: {human(m['rss'] - m['resident'])} are resident beside the data's pages: Python itself, "
-                      "buffers, and what malloc has not given back (MEMORY PURGE asks it to).")
+        advice.append(f"Process: {human(m['rss'] - m['resident'])} are resident beside the data's pages: Python "
+                      "itself, buffers, and what malloc has not given back (MEMORY PURGE asks it to).")
     if m["clients"] > CLIENT_BYTES_HIGH * max(1, len(server.clients)):
         advice.append(f"Clients: their buffers take {human(m['clients'])}. CLIENT LIST shows which (tot-mem); "
                       "client-output-buffer-limit and maxmemory-clients bound them.")

@@ -1,5 +1,5 @@
-"""Publish and subscribe: SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE and their ends, PUBLISH, SPUBLISH, PUBSUB; and keyspace events
-as messages.
+"""Publish and subscribe: SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE and their ends, PUBLISH, SPUBLISH, PUBSUB; and keyspace
+events as messages.
 
 Owns: the commands on one engine, and the two channels of an event. Does not own who listens to what and the messages
 (net.channels), what a subscribed client may do (dispatch), or which events there are (keyspace.events).
@@ -38,7 +38,8 @@ class EventPublisher(EventSink):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def event(self, db: cython.int, kind: cython.uint, name: bytes, key: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+    def event(self, db: cython.int, kind: cython.uint, name: bytes, key: const_bytes,
+              n: cython.Py_ssize_t) -> cython.int:
         text: bytes
         if not self.channels.rooms[CHANNEL] and not self.channels.rooms[PATTERN]:
             return 0

@@ -36,8 +36,8 @@ from cython.cimports.shardd.structures.listpack import (
     lp_length, lp_new, lp_next, lp_seek, lp_valid)
 from cython.cimports.shardd.structures.number import format_int, parse_int64
 from cython.cimports.shardd.structures.pairs import (
-    PAIR_ADDED, PAIR_NO_EXPIRY, PAIR_NO_MEMORY, Pairs, pair_key, pairs_bytes, pairs_check, pairs_copy, pairs_find, pairs_free,
-    pairs_length, pairs_new, pairs_put, pairs_remove)
+    PAIR_ADDED, PAIR_NO_EXPIRY, PAIR_NO_MEMORY, Pairs, pair_key, pairs_bytes, pairs_check, pairs_copy, pairs_find,
+    pairs_free, pairs_length, pairs_new, pairs_put, pairs_remove)
 from cython.cimports.shardd.structures.random import random_bits
 from cython.cimports.shardd.structures.table import pair_key_len, table_random
 from cython.cimports.shardd.wire.request import Arg

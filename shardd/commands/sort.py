@@ -66,8 +66,8 @@ class _Query:
 @cython.final
 @cython.cclass
 class Pattern:
-    """A pattern, taken apart once. `around`, what is before and behind the element in a key, is None where it has no asterisk:
-    then it names nothing. `field` is None where the key is a string's."""
+    """A pattern, taken apart once. `around`, what is before and behind the element in a key, is None where it has no
+    asterisk: then it names nothing. `field` is None where the key is a string's."""
 
     def __cinit__(self, text: bytes):
         """A NUL ends the part in which asterisk and arrow are looked for, as it does for C."""

@@ -4,8 +4,8 @@ Owns: these four, and the comparison. Does not own the options (base/option_tabl
 (base/options.py), or what CONFIG does (proxy/aggregate.py).
 
     get       what the front says: a proxy of a tree, or the server that was named; and every process that says
-              something else. The engines' shares of what is shared out should add up, and the rest be alike, but for what
-              the supervisor gives each process itself (_OWN).
+              something else. The engines' shares of what is shared out should add up, and the rest be alike, but for
+              what the supervisor gives each process itself (_OWN).
     diff      the running values against the file, as it would be read now
 """
 

@@ -1,10 +1,11 @@
 """Guests: values of other engines that a command of this one works with, or that come to stay.
 
-A proxy makes one command of keys on several engines so: it reads the values that are elsewhere, and has the engine of the
-destination (or, where nothing is written, of most keys) run the very command, with those values in its database for as
-long as the command runs. Nobody else runs meanwhile, so nobody sees them.
+A proxy makes one command of keys on several engines so: it reads the values that are elsewhere, and has the engine of
+the destination (or, where nothing is written, of most keys) run the very command, with those values in its database for
+as long as the command runs. Nobody else runs meanwhile, so nobody sees them.
 
-    SHARDD READ key [cursor count]        [kind, length, next cursor, count, expiry in Unix ms or -1, piece], nil: no key
+    SHARDD READ key [cursor count]        [kind, length, next cursor, count, expiry in Unix ms or -1, piece];
+                                          nil: no key
     SHARDD LEND key kind piece            a piece of a guest, kept for the next COMPUTE, STORE or KEEP of the connection
     SHARDD COMPUTE n (key kind piece){n} command ...      run a command that reads, with these guests and those lent
     SHARDD FETCH key [cursor count]       READ of a guest, as COMPUTE may have left it
@@ -16,11 +17,12 @@ long as the command runs. Nobody else runs meanwhile, so nobody sees them.
     SUNIONSTORE d s t   READ s -> piece --proxy-->    STORE 1 s set <piece> SUNIONSTORE d s t
                                                       [s enters] SUNIONSTORE d s t [s leaves]
 
-Kind is the type as TYPE names it, "none" for a key that is known to be absent; but, as OBJECT ENCODING shows it, "raw" for
-a short string that was changed in place, and "embstr" for an integer that INCRBYFLOAT has left as text. A piece is a part
-of a string, or the elements of a collection as RESP has them in a reply, which is nearly the command that makes them
-again: SADD, HSET, RPUSH, ZADD are run with slices of it; behind a hash's field and value stands the field's expiry. Cursor 0 begins and ends; the next one goes with the count it
-came with. The value must not change meanwhile, so whoever reads it in several pieces holds the engine.
+Kind is the type as TYPE names it, "none" for a key that is known to be absent; but, as OBJECT ENCODING shows it, "raw"
+for a short string that was changed in place, and "embstr" for an integer that INCRBYFLOAT has left as text. A piece is
+a part of a string, or the elements of a collection as RESP has them in a reply, which is nearly the command that makes
+them again: SADD, HSET, RPUSH, ZADD are run with slices of it; behind a hash's field and value stands the field's
+expiry. Cursor 0 begins and ends; the next one goes with the count it came with. The value must not change meanwhile, so
+whoever reads it in several pieces holds the engine.
 
 The journal is told the outcome, since its readers have no guests: what each written key is now, as one transaction.
 
@@ -80,7 +82,7 @@ _EVENTS = cython.declare(dict, {b"g": NOTIFY_GENERIC, b"l": NOTIFY_LIST, b"s": N
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _run(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
-    """Run a command with a handler of the hot form; its arity is right, and its reply stands at the end of ctx.reply."""
+    """Run a command with a handler of the hot form; its arity is right. Its reply is at the end of ctx.reply."""
     registry: Registry = ctx.server.registry
     c: command_p = registry.lookup(argv, argc)
     key: Key = ctx.key
@@ -123,7 +125,7 @@ def _run_silently(ctx: Context, w: Words) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, count: int64_t) -> int64_t:
-    """Reply with elements of a list, set or hash from cursor `at` on, with count 0 all of them, in RESP2; the next cursor."""
+    """Reply with elements of a list, set or hash from cursor `at` on (count 0: all), in RESP2; the next cursor."""
     w: Words = Words()
     start: cython.Py_ssize_t = ctx.reply.len
     resp: cython.int = ctx.reply.resp
@@ -181,7 +183,7 @@ def _add_expiries(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.in
 
 @cython.cfunc
 def _split_expiries(w: Words, first: cython.int) -> Words:
-    """Leave fields and values in a command, of what follows its first words; the others with their fields: field, expiry."""
+    """Leave in a command, of what follows its first words, fields and values; gives fields and their expiries."""
     found: Words = Words()
     i: cython.int = first
     kept: cython.int = first

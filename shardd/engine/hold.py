@@ -7,8 +7,8 @@ them, in ascending order, so that two proxies never wait for each other; reads, 
     ...                commands of the holder, HOLD among them: so long from then on
     SHARDD RELEASE     +OK, or an error where the hold was over before
 
-Owns: who holds, what values of other engines it has lent us (engine.guests), who was held back, and the end of a hold: the
-release, the holder's connection lost, or its time over. Does not own the check before each read (session).
+Owns: who holds, what values of other engines it has lent us (engine.guests), who was held back, and the end of a hold:
+the release, the holder's connection lost, or its time over. Does not own the check before each read (session).
 
 Who is held back is parsed no further, and goes on in the order of arrival. A second HOLD is a command like any other,
 so it waits for the first one's end. A holder whose time is over has every command but RELEASE refused: what it wanted

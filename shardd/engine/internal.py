@@ -114,5 +114,4 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
 
 
 def _row(name: str, arity: int) -> Row:
-    return Row("\t".join((name, "server", "0.1.0", str(arity), "admin,loading,stale,skip_slowlog", "-", "-", "-", "-", "-",
-                          "-")))
+    return Row("\t".join((name, "server", "0.1.0", str(arity), "admin,loading,stale,skip_slowlog", *("-" * 6))))

@@ -1,12 +1,13 @@
 """SORT's BY and GET patterns, where the keys that they name are on other engines.
 
-A proxy has the engine of the key to sort say which keys it lacks, asks their engines, and tells it what they said; then SORT
-runs there, and finds what it needs (Context.texts).
+A proxy has the engine of the key to sort say which keys it lacks, asks their engines, and tells it what they said; then
+SORT runs there, and finds what it needs (Context.texts).
 
-    SHARDD LACKS key cursor count pattern ...     [next cursor, count, [pattern's place, engine's id, [key ...]] ...], for a
-                                                  piece of the elements; nil where there is nothing to sort
+    SHARDD LACKS key cursor count pattern ...     [next cursor, count, [pattern's place, engine's id, [key ...]] ...],
+                                                  for a piece of the elements; nil where there is nothing to sort
     SHARDD TEXTS pattern key ...                  the string, or the field, of each key, nil where there is none
-    SHARDD LEARN pattern key text ...             what TEXTS has said, without what is nil; kept with the connection's guests
+    SHARDD LEARN pattern key text ...             what TEXTS has said, without what is nil; kept with the guests
+                                                  of the connection
 
 Owns: those three. Does not own what a pattern is (commands.sort) or pieces of elements (engine.guests).
 """

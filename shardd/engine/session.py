@@ -160,7 +160,7 @@ class Session(Client):
             *2 $3 GET $16 0123456789012345        or, with a value of less than 1,000 bytes,
             *3 $3 SET $16 0123456789012345 $32 ...
 
-        It goes to dispatcher.foreseen; returns where that ends. What looks different ends it, and costs nothing but time.
+        It goes to dispatcher.foreseen; returns where that ends. What looks different ends it, which costs but time.
         """
         dispatcher: Dispatcher = self.dispatcher
         end: cython.pointer(uint8_t) = p + n
@@ -230,7 +230,7 @@ class Session(Client):
     @cython.overflowcheck(False)        # pointers are subtracted
     @cython.exceptval(-1, check=False)
     def wait(self, p: cython.pointer(uint8_t)) -> cython.Py_ssize_t:
-        """The proxy does not take its replies: what has not run stays where it is; how many bytes at p are done with."""
+        """The proxy does not take its replies: what has not run stays where it is. How many bytes at p are done."""
         dispatcher: Dispatcher = self.dispatcher
         rest: cython.pointer(uint8_t) = dispatcher.parser.requests[dispatcher.next].raw
         input_state_clear(cython.address(self.input))

@@ -1,7 +1,7 @@
 """Counters of one engine, the slow log, and rates over the last seconds.
 
-Owns: what INFO stats and SLOWLOG show, and what becomes of a command that took long. Does not own the counts per command
-(commands/registry.py) and per key look-up (keyspace/database.py), which are kept where they are counted.
+Owns: what INFO stats and SLOWLOG show, and what becomes of a command that took long. Does not own the counts per
+command (commands/registry.py) and per key look-up (keyspace/database.py), which are kept where they are counted.
 """
 import secrets
 from collections import deque

@@ -3,8 +3,8 @@
     LRU    | seconds of the last use, unix time modulo 2^24                    |
     LFU    | minutes of the last use, modulo 2^16        | counter, 0 to 255   |
 
-The counter is Redis's: a logarithmic one (Morris, 1978) that also decays. With lfu-log-factor 10, some 1,000,000 uses take
-it to 255. LRU counts seconds, since that is the resolution of Redis's clock (LRU_CLOCK_RESOLUTION).
+The counter is Redis's: a logarithmic one (Morris, 1978) that also decays. With lfu-log-factor 10, some 1,000,000 uses
+take it to 255. LRU counts seconds, since that is the resolution of Redis's clock (LRU_CLOCK_RESOLUTION).
 """
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t

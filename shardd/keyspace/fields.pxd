@@ -18,6 +18,7 @@ cdef inline bint fields_steady(bytep e, int64_t now_ms) noexcept nogil:
     return entry_encoding(e) != ENC_LISTPACK_EX
 
 cdef int64_t fields_due(bytep e) noexcept                       # no field falls due before; INT64_MAX: none expires
-cdef uint64_t fields_chains(bytep e, int64_t now_ms, uint64_t start, uint64_t chains, list due, int64_t* earliest) except? 0
+cdef uint64_t fields_chains(bytep e, int64_t now_ms, uint64_t start, uint64_t chains, list due,
+                            int64_t* earliest) except? 0
 cdef int fields_listed(bytep e, int64_t now_ms, list due, int64_t* earliest) except -1
 cdef int fields_drop(bytep e, list names) except -1

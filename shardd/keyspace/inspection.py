@@ -1,8 +1,8 @@
 """Looking into the keyspace for people and tools: one key's memory and entry, a slot's keys, the digest of a database.
 
 Owns: what MEMORY USAGE, DEBUG OBJECT, DEBUG DIGEST, CLUSTER GETKEYSINSLOT and the averages of INFO read.
-Changes nothing, but that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the data
-(database.py, entry.py).
+Changes nothing, but that a key past its expiry which is asked for by name is deleted, as everywhere. Does not own the
+data (database.py, entry.py).
 """
 import hashlib
 

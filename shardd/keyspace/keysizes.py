@@ -3,9 +3,10 @@
     db0_distrib_strings_sizes:1=2,16=40,4K=1        lengths of strings, bytes: 2 of 1, 40 of 16..31, 1 of 4096..8191
     db0_distrib_lists_items:8=3                     elements of lists, sets, sorted sets, hashes
 
-Redis adds and takes away with every change of a key. Here nothing is kept: who asks gets a walk over all keys. Where there
-are few, it is made at once. Where there are more, it goes on in steps from cron, and the answer is that of the last walk
-that came to its end: some seconds old at most while somebody keeps asking, and none at all before the first has ended.
+Redis adds and takes away with every change of a key. Here nothing is kept: who asks gets a walk over all keys. Where
+there are few, it is made at once. Where there are more, it goes on in steps from cron, and the answer is that of the
+last walk that came to its end: some seconds old at most while somebody keeps asking, and none at all before the first
+has ended.
 
 Owns: the walk and its last result. Invariant: a walk sees every key that was there all the time, as SCAN does.
 """

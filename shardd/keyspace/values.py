@@ -4,13 +4,13 @@
                                                  |
                          (type, encoding) -> ValueOps: length, bytes, copy, free, check
 
-`items` gives a list: of a list its elements (bytes), of a set its members, of a hash (field, value, expiry in Unix ms or
--1), of a sorted set (member, score as a float), in the structure's order.
+`items` gives a list: of a list its elements (bytes), of a set its members, of a hash (field, value, expiry in Unix ms
+or -1), of a sorted set (member, score as a float), in the structure's order.
 
 A structure (a listpack, a hash table ...) registers its operations for the types that use it when its family is built;
 the keyspace calls them where an entry is freed, measured, copied or checked. It owns the bodies of entries that are
-gone and of too many blocks to be freed on the spot: those are freed a step at a time (value_free_step), so that no deletion
-stalls the loop, whatever it deletes and whoever asked for it.
+gone and of too many blocks to be freed on the spot: those are freed a step at a time (value_free_step), so that no
+deletion stalls the loop, whatever it deletes and whoever asked for it.
 
 Invariants: a body belongs to one entry or to the list of those to be freed. An operation is registered before the first
 entry of its type and encoding exists.

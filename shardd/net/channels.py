@@ -6,12 +6,12 @@
 
     publish --> deliver --> outbox ---- take, by whoever drives the connections ----> the client's bytes
 
-Owns: subscriptions and outboxes of one process. Does not own the commands (commands.pubsub), keyspace events, or when an
-outbox goes out. Its driver must put what a client has in its outbox before the replies to commands that this client
+Owns: subscriptions and outboxes of one process. Does not own the commands (commands.pubsub), keyspace events, or when
+an outbox goes out. Its driver must put what a client has in its outbox before the replies to commands that this client
 sends later, and behind those it sent before: then everybody sees one order of things.
 
-Invariants: a client is in a room exactly as long as the room's name is in its `subscriptions`; no room is empty. The flag
-PUBSUB says that there is any subscription, MESSAGES that the outbox is not empty; then the client is in `waiting`.
+Invariants: a client is in a room exactly as long as the room's name is in its `subscriptions`; no room is empty. The
+flag PUBSUB says that there is any subscription, MESSAGES that the outbox is not empty; then the client is in `waiting`.
 What one client has in its outbox is bounded by its output buffer's hard limit: who passes it is cut off.
 """
 import cython
@@ -148,7 +148,7 @@ class Channels:
     @cython.ccall
     @cython.exceptval(-1, check=False)
     def publish(self, channel: bytes, message: bytes, sharded: cython.bint = False) -> cython.int:
-        """Put a message on its way; how many clients get it, one per pattern that matches. MemoryError: some may not."""
+        """Send a message; how many clients get it, one per pattern that matches. MemoryError: some may not."""
         count: cython.int = 0
         rooms: dict = self.rooms[SHARD_CHANNEL if sharded else CHANNEL]
         clients: dict = rooms.get(channel)

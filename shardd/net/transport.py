@@ -77,8 +77,8 @@ class Protocol:
     @cython.cfunc
     @cython.exceptval(check=False)
     def ahead(self, p: bytep, n: cython.Py_ssize_t, step: cython.int) -> cython.bint:
-        """data(p, n) will follow, after the same of other connections: prefetch what it will touch, in three steps, each
-        of which may look at what the one before has asked for. False where there is nothing (more) to ask for."""
+        """data(p, n) will follow, after the same of other connections: prefetch what it will touch, in three steps,
+        each of which may look at what the one before has asked for. False where there is nothing (more) to ask for."""
         return False
 
     @cython.cfunc

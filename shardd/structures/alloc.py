@@ -12,9 +12,10 @@ It owns `used_memory`, which is exact: the sum of what the blocks in use really 
 
 Up to 2,048 bytes a request is rounded up to one of 74 size classes: steps of 8 bytes up to 128, of 16 up to 512 and of
 32 up to 1,024; above that, what a page holds 62, 60, ... 32 or 31 of, as a page with 31 blocks of 2,048 would waste the
-32nd. So the waste is at most 7 bytes for a typical key and some 6 % above 256. Blocks have no header of their own: the caller knows the size and says it again on release. Above that libc's malloc serves, and for
-the bucket arrays of tables (`lines`: zeroed, aligned, powers of two) the buddy allocator in arrays. A page
-that becomes empty goes back to a pool, whose memory is given back to the system beyond `POOL_PAGES_MAX` pages.
+32nd. So the waste is at most 7 bytes for a typical key and some 6 % above 256. Blocks have no header of their own: the
+caller knows the size and says it again on release. Above that libc's malloc serves, and for the bucket arrays of tables
+(`lines`: zeroed, aligned, powers of two) the buddy allocator in arrays. A page that becomes empty goes back to a pool,
+whose memory is given back to the system beyond `POOL_PAGES_MAX` pages.
 
 In an ASan build every block comes from malloc, so that each overrun is caught at its own block.
 """

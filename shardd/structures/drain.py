@@ -3,9 +3,9 @@
     chains   0 ........ start ........ end ............ last
              | pages are back | swept now | still there     |
 
-A sweep (structures/table.py) frees the entries, a few chains at a time. What is left at the end is the bucket array: 64 MiB
-for five million entries, and to give that much back to the system in one go takes some 12 ms. So the pages behind the
-sweep are given back as it goes on, 256 KiB at a time, and releasing the array costs nothing in the end.
+A sweep (structures/table.py) frees the entries, a few chains at a time. What is left at the end is the bucket array: 64
+MiB for five million entries, and to give that much back to the system in one go takes some 12 ms. So the pages behind
+the sweep are given back as it goes on, 256 KiB at a time, and releasing the array costs nothing in the end.
 
 Owns nothing. The table stays sound throughout: a page that was given back reads as empty buckets.
 """

@@ -23,7 +23,7 @@ def _lower(c: cython.int) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def _signed(c: cython.int) -> cython.int:
-    """A byte as a char of most machines: ranges are compared so in Redis, and [a-\\xff] is what lies between -1 and a."""
+    """A byte as a char of most machines: so Redis compares ranges, and [a-\\xff] is what lies between -1 and a."""
     return c - 256 if c > 127 else c
 
 

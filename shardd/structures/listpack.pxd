@@ -34,7 +34,7 @@ cdef bytep lp_copy(bytep lp) noexcept nogil
 cdef size_t lp_bytes(const uint8_t* lp) noexcept nogil                  # of the listpack itself
 cdef size_t lp_memory(bytep lp) noexcept nogil                          # as used_memory counts it
 cdef uint32_t lp_length(const uint8_t* lp) noexcept nogil
-cdef bytep lp_first(bytep lp) noexcept nogil                            # these five: NULL where there is no such element
+cdef bytep lp_first(bytep lp) noexcept nogil                            # these five: NULL where there is none
 cdef bytep lp_last(bytep lp) noexcept nogil
 cdef bytep lp_next(bytep lp, bytep p) noexcept nogil
 cdef bytep lp_prev(bytep lp, bytep p) noexcept nogil
@@ -45,9 +45,11 @@ cdef bint lp_equals(const uint8_t* p, const uint8_t* text, Py_ssize_t n) noexcep
 cdef bytep lp_find(bytep lp, bytep p, const uint8_t* text, Py_ssize_t n, int skip) noexcept nogil
 cdef bytep lp_insert(bytep lp, bytep p, int where, const uint8_t* text, Py_ssize_t n, bytep* at) noexcept nogil
 cdef bytep lp_append(bytep lp, const uint8_t* text, Py_ssize_t n) noexcept nogil
-cdef bytep lp_insert_pair(bytep lp, bytep p, const uint8_t* first, Py_ssize_t n, const uint8_t* second, Py_ssize_t m) noexcept nogil
+cdef bytep lp_insert_pair(bytep lp, bytep p, const uint8_t* first, Py_ssize_t n, const uint8_t* second,
+                          Py_ssize_t m) noexcept nogil
 cdef bytep lp_move_pair(bytep lp, bytep p, bytep to, const uint8_t* second, Py_ssize_t m) noexcept nogil
-cdef bytep lp_append_pair(bytep lp, const uint8_t* first, Py_ssize_t n, const uint8_t* second, Py_ssize_t m) noexcept nogil
+cdef bytep lp_append_pair(bytep lp, const uint8_t* first, Py_ssize_t n, const uint8_t* second,
+                          Py_ssize_t m) noexcept nogil
 cdef bytep lp_prepend(bytep lp, const uint8_t* text, Py_ssize_t n) noexcept nogil
 cdef bytep lp_delete(bytep lp, bytep p, uint32_t count, bytep* at) noexcept nogil
 cdef Py_ssize_t lp_entry_bytes(const uint8_t* text, Py_ssize_t n) noexcept nogil        # what an element would take

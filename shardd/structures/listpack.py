@@ -516,7 +516,7 @@ def lp_insert_pair(lp: bytep, p: bytep, first: const_bytes, n: cython.Py_ssize_t
 @cython.nogil
 @cython.exceptval(check=False)
 def lp_move_pair(lp: bytep, p: bytep, to: bytep, second: const_bytes, m: cython.Py_ssize_t) -> bytep:
-    """Put the pair at p before the element at `to`, which is no part of it and may be the end, with another second element.
+    """Put the pair at p before the element at `to`, no part of it but perhaps the end, with another second element.
 
     The listpack's address; NULL, and nothing is changed, without memory.
     """
@@ -711,7 +711,8 @@ class Probe:
     def find(self, text: bytes, start: int = 0, skip: int = 0) -> int:
         """The index of the first such element from `start` on, -1 where there is none."""
         lp: bytep = _at(self.address)
-        p: bytep = lp_find(lp, lp_seek(lp, start), cython.cast(bytep, cython.cast(cython.p_char, text)), len(text), skip)
+        wanted: bytep = cython.cast(bytep, cython.cast(cython.p_char, text))
+        p: bytep = lp_find(lp, lp_seek(lp, start), wanted, len(text), skip)
         index: int = -1
         while p != cython.NULL:
             p = lp_prev(lp, p)

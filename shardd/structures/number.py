@@ -154,8 +154,8 @@ def _read_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(cyt
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def parse_double(p: const_bytes, n: cython.Py_ssize_t, value: cython.pointer(cython.double)) -> cython.bint:
-    """Whether the bytes are a float in full, as Redis's string2d takes it: what C's strtod takes (infinities, hexadecimal)
-    but for leading space, NaN, and what is out of range. MemoryError."""
+    """Whether the bytes are a float in full, as Redis's string2d takes it: what C's strtod takes (infinities,
+    hexadecimal) but for leading space, NaN, and what is out of range. MemoryError."""
     if _plain_decimal(p, n, value):
         return True
     if n == 0 or p[0] == 32 or 9 <= p[0] <= 13 or not _read_double(p, n, value) or isnan(value[0]):

@@ -13,7 +13,8 @@ its cache lines.
 How much room there is depends on who asks. A block that belongs to a small list grows to what the allocator gives
 anyway, or by an eighth. One at the end of a large list, which goes on growing, doubles (`roomy`). Where there is room
 only at the wrong end, and enough, the elements are moved, and a quarter of the room is left where it was, so that
-pushing at both ends in turn is as cheap as at one. A block with much room to spare is made smaller when something is taken out.
+pushing at both ends in turn is as cheap as at one. A block with much room to spare is made smaller when something is
+taken out.
 
 Invariants: what `pk_valid` looks at. A block has at most PK_ELEMENTS_MAX bytes of elements.
 """

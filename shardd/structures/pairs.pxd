@@ -38,5 +38,5 @@ cdef int pairs_check(void* body) except -1
 cdef bytep pairs_find(Pairs* m, const uint8_t* key, Py_ssize_t n) noexcept nogil        # the pair, or NULL
 cdef int pairs_put(Pairs* m, const uint8_t* key, Py_ssize_t n, const uint8_t* value, Py_ssize_t value_n,
                    int64_t expiry) noexcept nogil
-cdef int pairs_expire(Pairs* m, const uint8_t* key, Py_ssize_t n, int64_t expiry) noexcept nogil   # of a key that is there
+cdef int pairs_expire(Pairs* m, const uint8_t* key, Py_ssize_t n, int64_t expiry) noexcept nogil    # the key is there
 cdef bint pairs_remove(Pairs* m, const uint8_t* key, Py_ssize_t n) noexcept nogil       # whether it was there

@@ -1,8 +1,8 @@
 """Random numbers for choices: which member SPOP takes, which keys are sampled. Not for secrets, which want os.urandom.
 
 splitmix64 (Guy Steele, Doug Lea, Christine Flood: Fast Splittable Pseudorandom Number Generators, 2014; the constants
-are David Stafford's variant 13): a counter that goes on by an odd constant, and a mixer that makes 64 bits of it in which
-each bit of the counter counts. Three multiplications, no division, 64 bits of state, seeded from the system.
+are David Stafford's variant 13): a counter that goes on by an odd constant, and a mixer that makes 64 bits of it in
+which each bit of the counter counts. Three multiplications, no division, 64 bits of state, seeded from the system.
 """
 import os
 

@@ -13,7 +13,8 @@ KEYS = """copy del dbsize exists expire expireat expiretime flushall flushdb key
 OTHERS = """auth client cluster command config debug echo hello info memory ping quit readonly readwrite reset select
     slowlog asking time""".split()
 SUBCOMMANDS = """client|caching client|getname client|getredir client|id client|info client|kill client|list
-    client|no-evict client|pause client|reply client|setname client|trackinginfo client|unblock client|unpause cluster|countkeysinslot cluster|getkeysinslot cluster|info cluster|keyslot cluster|myid cluster|nodes
+    client|no-evict client|pause client|reply client|setname client|trackinginfo client|unblock client|unpause
+    cluster|countkeysinslot cluster|getkeysinslot cluster|info cluster|keyslot cluster|myid cluster|nodes
     cluster|shards cluster|slots
     command|count command|docs command|getkeys command|getkeysandflags command|info
     command|list config|get config|resetstat config|rewrite config|set memory|usage object|encoding object|freq

@@ -22,7 +22,8 @@ NOT_COMPARED = {
     "appendonly", "save", "activedefrag", "oom-score-adj", "tls-port", "tls-cluster", "tls-replication"}
 # Redis lets a file of any name be a certificate when there is no TLS port, as we do, but tells of the library's errors
 NOT_COMPARED |= {"tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-ciphers",
-                 "tls-dh-params-file", "tls-ciphersuites", "tls-protocols", "tls-client-cert-file", "tls-client-key-file"}
+                 "tls-dh-params-file", "tls-ciphersuites", "tls-protocols", "tls-client-cert-file",
+                 "tls-client-key-file"}
 
 KNOWN = {
     "loglevel": "nothing is a level since 7.2",

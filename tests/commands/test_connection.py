@@ -325,8 +325,8 @@ def test_list_errors(c, line, text):
 
 # --- what clients ask that have tracking, and what waits --------------------------------------------------------------
 
-NO_TRACKING = Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode "
-                    "enabled")
+NO_TRACKING = Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT "
+                    "mode enabled")
 
 
 @pytest.mark.parametrize("line, expected", [

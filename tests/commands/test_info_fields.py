@@ -125,7 +125,7 @@ def test_keysizes(r):
     c.must("SADD s 1 2 3")
     c.must("HSET h a 1")
     found = sections(c.must("INFO keysizes"))
-    assert found == {"Keysizes": {"db0_distrib_strings_sizes": "1=1,2=2,4=4,8=8,16=16,32=8", "db0_distrib_sets_items": "2=1",
-                                  "db0_distrib_hashes_items": "1=1"}}
+    assert found == {"Keysizes": {"db0_distrib_strings_sizes": "1=1,2=2,4=4,8=8,16=16,32=8",
+                                  "db0_distrib_sets_items": "2=1", "db0_distrib_hashes_items": "1=1"}}
     assert "Keysizes" in sections(c.must("INFO everything"))
     assert "Keysizes" not in sections(c.must("INFO"))

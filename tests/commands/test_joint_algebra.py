@@ -27,7 +27,8 @@ def fill(r, **sets):
 @pytest.mark.parametrize("one, other", PAIRS[:10])
 def test_two_sets(r, one, other):
     s = fill(r, **{one: [1, 2, 3, "x"], other: [2, 3, 4, "y"]})
-    for command, expected in (("SINTER", s[one] & s[other]), ("SUNION", s[one] | s[other]), ("SDIFF", s[one] - s[other])):
+    for command, expected in (("SINTER", s[one] & s[other]), ("SUNION", s[one] | s[other]),
+                              ("SDIFF", s[one] - s[other])):
         reply = r(command, one, other)
         assert isinstance(reply, list) and len(reply) == len(expected) and set(reply) == expected
         reply = r.conn(resp=3)(command, one, other)

@@ -1,5 +1,5 @@
-"""Elements that go from key to key, and pops of the first key that has something, with keys of different slots: behind a proxy
-they lie on several engines, and it is one step all the same."""
+"""Elements that go from key to key, and pops of the first key that has something, with keys of different slots: behind
+a proxy they lie on several engines, and it is one step all the same."""
 import itertools
 import threading
 
@@ -118,6 +118,7 @@ def test_nothing_is_lost_between_many_movers(r):
 @pytest.mark.parametrize("one, other", PAIRS[:6])
 def test_in_a_pipeline_each_sees_the_one_before(r, one, other):
     c = r.conn()
-    assert c.many(f"RPUSH {one} 1 2", f"LMOVE {one} {other} LEFT LEFT", f"LRANGE {other} 0 -1", f"RPOPLPUSH {other} {one}",
-                  f"LRANGE {one} 0 -1", f"LMPOP 2 {other} {one} LEFT COUNT 2", "DBSIZE") == [
+    assert c.many(f"RPUSH {one} 1 2", f"LMOVE {one} {other} LEFT LEFT", f"LRANGE {other} 0 -1",
+                  f"RPOPLPUSH {other} {one}", f"LRANGE {one} 0 -1", f"LMPOP 2 {other} {one} LEFT COUNT 2",
+                  "DBSIZE") == [
         2, b"1", [b"1"], b"1", [b"1", b"2"], [one.encode(), [b"1", b"2"]], 0]

@@ -541,8 +541,9 @@ def test_debug_check(r):
 def test_what_the_configuration_forbids(start, kind):
     conn = start(kind, enable_debug_command="no").conn()
     forbidden = Error(
-        'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local '
-        "connection, otherwise you need to set this option in the configuration file, and then restart the server.")
+        'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a '
+        "local connection, otherwise you need to set this option in the configuration file, and then restart "
+        "the server.")
     assert conn("DEBUG SLEEP 0") == forbidden
     assert conn("DEBUG BOGUS") == forbidden
     assert conn("CONFIG SET dir /tmp") == failed("dir", "can't set protected config")

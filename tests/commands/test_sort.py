@@ -1,5 +1,5 @@
-"""SORT and SORT_RO: every option, on the collections that can be sorted. A plain client's BY and GET patterns reach keys
-of any slot, whichever engine has them."""
+"""SORT and SORT_RO: every option, on the collections that can be sorted. A plain client's BY and GET patterns reach
+keys of any slot, whichever engine has them."""
 
 import pytest
 

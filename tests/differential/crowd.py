@@ -2,8 +2,8 @@
 
 What one client hears must not hang on what the others do at the same time. So each has keys of its own, and leaves
 out what shows or changes everybody's (SHARED); then the real Redis may be told one client's commands after the
-other's, while ours gets all of them mixed: pipelines cut at any byte, inline commands among the others, both versions of
-the protocol, numbered databases, replies that are switched off, readers that fall behind.
+other's, while ours gets all of them mixed: pipelines cut at any byte, inline commands among the others, both versions
+of the protocol, numbered databases, replies that are switched off, readers that fall behind.
 
     unit    commands that belong together, such as CLIENT REPLY SKIP and the one whose reply is skipped
     script  one client's units, in order

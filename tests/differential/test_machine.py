@@ -1,8 +1,8 @@
 """A hypothesis state machine: it invents the commands, drives us and the real Redis with them, shrinks what differs.
 
-It adds to the episodes what those cannot do in bulk: three connections that see each other's writes in their own database
-and protocol, pipelines cut where hypothesis likes, whole SCANs, keys that fall due between commands, and hypothesis's
-taste for the edges of numbers.
+It adds to the episodes what those cannot do in bulk: three connections that see each other's writes in their own
+database and protocol, pipelines cut where hypothesis likes, whole SCANs, keys that fall due between commands, and
+hypothesis's taste for the edges of numbers.
 """
 
 import time

@@ -153,7 +153,8 @@ class Worker(threading.Thread):
     # --- what is asked --------------------------------------------------------------------------------------------
 
     def batch(self) -> list[Command]:
-        makers = (self.increment, self.increment, self.set, self.get, self.get, self.set_many, self.get_many, self.count)
+        makers = (self.increment, self.increment, self.set, self.get, self.get, self.set_many, self.get_many,
+                  self.count)
         return [self.rng.choice(makers)() for _ in range(self.rng.randint(1, self.depth))]
 
     def increment(self) -> Command:

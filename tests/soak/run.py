@@ -77,7 +77,8 @@ class Nuisance(threading.Thread):
 
     def vanish(self) -> None:
         stream = (encode("MGET", *[f"nuisance:large:{n}" for n in range(4)])
-                  + encode("MSET", *[word for n in range(50) for word in (f"nuisance:{n}", "v" * 1000)]) + b"PING\r\n") * 2
+                  + encode("MSET", *[word for n in range(50) for word in (f"nuisance:{n}", "v" * 1000)])
+                  + b"PING\r\n") * 2
         with self.tree.conn() as conn:
             conn.send(stream[:self.rng.randrange(len(stream))])
             with contextlib.suppress(TimeoutError):

@@ -158,7 +158,8 @@ def test_endpoint_types(tree, announced, kind, endpoint, others):
         eventually(lambda: engine("GET", key) == Error(f"MOVED {slot_of(key.encode())} {host}:{real[1]}"))
 
 
-@pytest.mark.parametrize("kind, endpoint", [("ip", b"127.0.0.1"), ("hostname", b"localhost"), ("unknown-endpoint", None)])
+@pytest.mark.parametrize("kind, endpoint", [
+    ("ip", b"127.0.0.1"), ("hostname", b"localhost"), ("unknown-endpoint", None)])
 def test_a_smart_client_works_with_every_endpoint_type(tree, announced, kind, endpoint):
     real = [port for _, port in engines(tree)]
     announced(cluster_announce_hostname="localhost", cluster_preferred_endpoint_type=kind)

@@ -1,5 +1,5 @@
-"""Clients that go away at any byte, that do not read, that are half there, that all come at once: through the proxy, and
-what the others see of it meanwhile."""
+"""Clients that go away at any byte, that do not read, that are half there, that all come at once: through the proxy,
+and what the others see of it meanwhile."""
 
 import contextlib
 import random

@@ -122,8 +122,8 @@ def log_of_the_tree(request):
 
 @pytest.mark.parametrize("resp", [2, 3])
 def test_a_question_about_all_keys_sees_what_the_client_wrote_before_it(tree, resp):
-    """Long commands go by connections of their own: they must not overtake the writes in front of them, nor be overtaken
-    by those behind."""
+    """Long commands go by connections of their own: they must not overtake the writes in front of them, nor be
+    overtaken by those behind."""
     keys = [key for some in keys_by_engine(tree, 3) for key in some]
     conn = tree.conn(resp=resp)
     for turn in range(60):

@@ -196,8 +196,8 @@ def test_redis_cli_follows_redirects_between_engines(start):
     tree = start("tree", engines=2)
     port = status(tree)["engine 0"]["port"]
     script = "".join(f"SET {key} {key}\n" for key in KEYS)
-    done = subprocess.run(["redis-cli", "-c", "-p", str(port)], input=script, capture_output=True, text=True, timeout=60,
-                          check=True)
+    done = subprocess.run(["redis-cli", "-c", "-p", str(port)], input=script, capture_output=True, text=True,
+                          timeout=60, check=True)
     assert done.stdout.count("OK") == len(KEYS)
     with tree.conn() as conn:
         assert conn("DBSIZE") == len(KEYS)

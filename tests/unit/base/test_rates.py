@@ -18,7 +18,7 @@ def test_the_mean_over_what_is_kept(clock):
     for after_ms, totals in ((0, (0, 0)), (1_000, (100, 5)), (1_000, (300, 5)), (1_000, (600, 25))):
         clock[0] += after_ms
         of_two.sample(*totals)
-    assert of_two.per_second() == (250.0, 10.0), "from 100 to 600 and from 5 to 25 in two seconds: the first is forgotten"
+    assert of_two.per_second() == (250.0, 10.0), "from 100 to 600 and from 5 to 25 in 2 s: the first is forgotten"
 
 
 def test_one_sample_tells_nothing_and_one_that_was_set_back_neither(clock):

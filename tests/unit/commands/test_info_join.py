@@ -44,8 +44,9 @@ SUMMED = set("""
     allocator_allocated allocator_active allocator_resident used_memory_lua used_memory_vm_eval
     used_memory_scripts_eval used_memory_vm_functions used_memory_vm_total used_memory_functions used_memory_scripts
     used_memory_part_data used_memory_part_clients used_memory_part_links used_memory_part_journal
-    used_memory_part_shared maxmemory allocator_frag_bytes allocator_rss_bytes rss_overhead_bytes mem_fragmentation_bytes
-    mem_not_counted_for_evict mem_replication_backlog mem_total_replication_buffers mem_clients_slaves
+    used_memory_part_shared maxmemory allocator_frag_bytes allocator_rss_bytes rss_overhead_bytes
+    mem_fragmentation_bytes mem_not_counted_for_evict mem_replication_backlog mem_total_replication_buffers
+    mem_clients_slaves
     mem_clients_normal mem_cluster_links mem_aof_buffer lazyfree_pending_objects lazyfreed_objects
     current_cow_peak current_cow_size current_save_keys_processed current_save_keys_total
     rdb_changes_since_last_save rdb_saves rdb_last_cow_size rdb_last_load_keys_expired rdb_last_load_keys_loaded

@@ -65,8 +65,8 @@ def test_info_of_names():
 
 
 @pytest.mark.parametrize("line, names", [
-    ("COMMAND LIST", [b"client", b"client|id", b"client|list", b"eval", b"get", b"memory", b"memory|usage", b"mset", b"ping",
-                      b"quit", b"set", b"zunion"]),
+    ("COMMAND LIST", [b"client", b"client|id", b"client|list", b"eval", b"get", b"memory", b"memory|usage", b"mset",
+                      b"ping", b"quit", b"set", b"zunion"]),
     ("COMMAND LIST FILTERBY PATTERN *SET*", [b"mset", b"set"]),
     ("COMMAND LIST FILTERBY PATTERN client|[il]*", [b"client|id", b"client|list"]),
     ("COMMAND LIST FILTERBY ACLCAT scripting", [b"eval"]),

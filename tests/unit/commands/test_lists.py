@@ -115,7 +115,8 @@ def test_compressed_without_memory(engine):
     assert engine("MEMORY", "USAGE", "l") < sum(map(len, content)) // 2
     alloc.set_limit(alloc.used_memory() + 10)
     for command in (["LRANGE", "l", 1000, 2000], ["LINDEX", "l", 1500], ["LSET", "l", 1500, "x"],
-                    ["LREM", "l", 1, "none"], ["LTRIM", "l", 1000, 2000], ["LPOS", "l", "none"], ["LINSERT", "l", "BEFORE", "none", "x"]):
+                    ["LREM", "l", 1, "none"], ["LTRIM", "l", 1000, 2000], ["LPOS", "l", "none"],
+                    ["LINSERT", "l", "BEFORE", "none", "x"]):
         assert isinstance(engine(*command), Error), command
     alloc.set_limit(0)
     assert engine("LRANGE", "l", 0, -1) == content

@@ -54,9 +54,10 @@ def test_zmpop_is_told_as_what_it_was(engine, size):
 
 @pytest.mark.parametrize("command, changes", [
     ("ZADD z 1 new", True), ("ZADD z 0 m0", False), ("ZADD z NX 5 m0", False), ("ZADD z XX 5 new", False),
-    ("ZADD z GT -1 m0", False), ("ZADD z INCR 1 m0", True), ("ZINCRBY z 0 m0", False), ("ZINCRBY z 0.1 m1", True),
-    ("ZREM z m0 none", True), ("ZREM z none", False), ("ZPOPMIN z", True), ("ZPOPMIN z 2", True), ("ZPOPMAX none", False),
-    ("ZPOPMIN z 0", False), ("ZADD none XX 1 m", False)])
+    ("ZADD z GT -1 m0", False), ("ZADD z INCR 1 m0", True), ("ZINCRBY z 0 m0", False),
+    ("ZINCRBY z 0.1 m1", True), ("ZREM z m0 none", True), ("ZREM z none", False),
+    ("ZPOPMIN z", True), ("ZPOPMIN z 2", True), ("ZPOPMAX none", False), ("ZPOPMIN z 0", False),
+    ("ZADD none XX 1 m", False)])
 def test_the_rest_is_told_as_it_came(engine, size, command, changes):
     engine.follow()
     words = command.encode().split()

@@ -34,7 +34,8 @@ def test_one_port_for_all_addresses_and_optional_ones_left_out():
     assert (one, other) == ("127.0.0.1", "127.0.0.2") and first == second > 0
 
 
-@pytest.mark.parametrize("bind, words", [(["203.0.113.7"], "203.0.113.7"), (["-203.0.113.7"], "none of these addresses")])
+@pytest.mark.parametrize("bind, words", [
+    (["203.0.113.7"], "203.0.113.7"), (["-203.0.113.7"], "none of these addresses")])
 def test_addresses_that_this_machine_does_not_have(bind, words):
     with pytest.raises(ConfigError, match=words):
         tcp_sockets(bind, 0, 5)

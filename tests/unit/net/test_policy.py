@@ -55,8 +55,8 @@ def test_what_the_log_says_is_redis_s(monkeypatch):
     assert said == [
         "You requested maxclients of 200 requiring at least 264 max file descriptors.",
         "Server can't set maximum open files to 264 because of OS error: Operation not permitted.",
-        "Current maximum open files is 154. maxclients has been reduced to 90 to compensate for low ulimit. If you need "
-        "higher maxclients increase 'ulimit -n'."]
+        "Current maximum open files is 154. maxclients has been reduced to 90 to compensate for low ulimit. If you "
+        "need higher maxclients increase 'ulimit -n'."]
     said.clear()
     clients, files = Engine().server.clients, iter((1024, 10_064))
     monkeypatch.setattr(policy, "room_for_clients", Room(10_000))

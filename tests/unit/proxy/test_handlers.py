@@ -37,8 +37,8 @@ def test_cursors():
     assert parse_cursor(b"") == parse_cursor(b"-0") == parse_cursor(b"+0") == parse_cursor(b"\x00x") == 0
     assert parse_cursor(b"+7") == parse_cursor(b"7\x008") == parse_cursor(b"0" * 30 + b"7") == 7
     assert parse_cursor(b"-1") == 2**64 - 1
-    for bad in (b"x", b"1.5", b"18446744073709551616", b"-18446744073709551616", b"9" * 30, b" 1", b"1 ", b"+-1", b"0x1",
-                b"+", b"-"):
+    for bad in (b"x", b"1.5", b"18446744073709551616", b"-18446744073709551616", b"9" * 30, b" 1", b"1 ", b"+-1",
+                b"0x1", b"+", b"-"):
         with pytest.raises(CommandError, match="invalid cursor"):
             parse_cursor(bad)
 

@@ -1,5 +1,5 @@
-"""Commands over engines: what is asked in which order, replies, and what an engine's failure leaves behind. The engines are
-played: small servers with SHARDD HOLD, RELEASE, READ, LEND, KEEP, DROP, COMPUTE and STORE."""
+"""Commands over engines: what is asked in which order, replies, and what an engine's failure leaves behind. The engines
+are played: small servers with SHARDD HOLD, RELEASE, READ, LEND, KEEP, DROP, COMPUTE and STORE."""
 import itertools
 from collections.abc import Iterator
 
@@ -158,8 +158,8 @@ def test_rename(rig, keys):
 
 
 def test_a_large_value_goes_in_pieces_and_keeps_its_holds(rig, keys, monkeypatch):
-    """The next piece is read while the last one is lent; in between the holds are renewed, or they would end in the middle
-    of what is one step."""
+    """The next piece is read while the last one is lent; in between the holds are renewed, or they would end in the
+    middle of what is one step."""
     a, b = keys
     c = rig.client()
     clock = itertools.count(0, limits.PROXY_HOLD_MS // 40)

@@ -9,7 +9,7 @@ from shardd.structures import alloc, chunks
 
 
 def class_of(n: int) -> int:
-    """What a request of n bytes takes: steps of 8, 16 and 32 bytes, then a whole fraction of a page without its head."""
+    """What a request of n bytes takes: steps of 8, 16 and 32 bytes, then a fraction of a page without its head."""
     for limit, step in ((128, 8), (512, 16), (1024, 32)):
         if n <= limit:
             return max(8, -(-n // step) * step)
