@@ -26,8 +26,6 @@ _KINDS: Final = {"set": (b"set",), "sorted_set": (b"set", b"zset"), "string": (b
 """Group of commands -> kinds of values that they can work with: of another kind, the first piece says all, as it makes
 the command an error."""
 
-_COMPUTE: Final = [b"SHARDD", b"COMPUTE"]
-
 
 class Keys:
     """The keys of a command. owners: key -> engine, without repetition and in the command's order; written: those that

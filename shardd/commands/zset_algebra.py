@@ -14,7 +14,7 @@ alone, so the journal gets the command as it came.
 All sources are looked up first, and one of another type is an error whatever the others hold.
 """
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_int64, arg_is

@@ -24,7 +24,7 @@ from cython.cimports.shardd.keyspace.entry import (
     ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View, entry_body, entry_encoding, entry_free, entry_new, entry_set_body,
     entry_set_encoding)
 from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_ZSET
-from cython.cimports.shardd.keyspace.values import ValueOps, value_dispose, value_ops, value_register
+from cython.cimports.shardd.keyspace.values import ValueOps, value_dispose, value_register
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.listpack import (
     LpValue, lp_append_pair, lp_body_bytes, lp_body_copy, lp_body_free, lp_bytes, lp_delete, lp_find, lp_first, lp_free,

@@ -11,7 +11,7 @@ import cython
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is, of_type
+from cython.cimports.shardd.commands.args import arg_int64, arg_is, of_type
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.gather import Gathered, ScanOptions, gather_scan, scan_begin, scan_wants
 from cython.cimports.shardd.commands.registry import Registry

@@ -13,7 +13,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import psutil
 

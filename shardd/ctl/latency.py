@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from shardd.base.errors import CommandError
 from shardd.ctl.command import App, Command
-from shardd.ctl.facts import COMMAND, PERCENTILES, Info, mapping, text
+from shardd.ctl.facts import COMMAND, PERCENTILES, Info, text
 from shardd.ctl.human import human_us, plural
 from shardd.ctl.link import EXIT_BAD, EXIT_OK, CtlError, Node, Unreachable, UsageError, ask, is_answer
 from shardd.ctl.show import STRONG

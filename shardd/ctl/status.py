@@ -11,7 +11,7 @@ from shardd.base.errors import CommandError
 from shardd.cluster.topology import NOBODY, SLOTS, UP, Topology
 from shardd.ctl.command import App, Command
 from shardd.ctl.human import human_bytes, human_count, human_seconds, plural
-from shardd.ctl.link import EXIT_BAD, EXIT_OK, EXIT_UNREACHABLE, Unreachable, ask
+from shardd.ctl.link import EXIT_BAD, EXIT_OK, EXIT_UNREACHABLE, Unreachable
 from shardd.ctl.show import GOOD, MEDIUM, POOR, Screen, state
 from shardd.ctl.source import ENGINE, PROXY, ServerSource, Source
 
@@ -41,10 +41,8 @@ FIELDS: Final = {
     "processes[].epoch": "the topology that it has installed",
 }
 OPTIONAL: Final = ("epoch", "pid", "port", "cpus", "uptime_s", "restarts", "slots", "keys", "used_memory_bytes", "ops",
-                   "clients", "epoch")
+                   "clients")
 """Of a process: null where it is not known."""
-
-_SHOWN_STATES: Final = ("backoff", "down", "suspect", "starting", "loading", "stopping", "stopped", "draining")
 
 
 def describe(source: Source) -> dict[str, Any]:

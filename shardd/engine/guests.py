@@ -37,7 +37,7 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.native import bytep
-from cython.cimports.shardd.commands.args import arg_bytes, arg_int64, arg_is
+from cython.cimports.shardd.commands.args import arg_bytes, arg_int64
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.hash_forms import hash_expire, hash_expiry
 from cython.cimports.shardd.commands.registry import Command, Registry
@@ -50,7 +50,7 @@ from cython.cimports.shardd.keyspace.entry import (
     entry_encoding, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_rebuilt, entry_type, entry_view)
 from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_LIST, NOTIFY_SET, NOTIFY_ZSET
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops
-from cython.cimports.shardd.net.client import Client, ClientFlag
+from cython.cimports.shardd.net.client import ClientFlag
 from cython.cimports.shardd.structures.number import parse_int64
 from cython.cimports.shardd.structures.slots import key_slot
 from cython.cimports.shardd.wire.request import Arg

@@ -32,7 +32,7 @@ from cython.cimports.libc.string import memcpy, memmove, memset
 from cython.cimports.shardd.base.native import bytep, load32, store32
 from cython.cimports.shardd.structures.alloc import allocate, release, resize
 from cython.cimports.shardd.structures.list_nodes import (
-    QL_LZF, QL_PLAIN, QlNode, QlSegment, Quicklist, ln_add_count, ln_node, ln_segment_bytes)
+    QL_LZF, QL_PLAIN, QlNode, QlSegment, Quicklist, ln_node, ln_segment_bytes)
 from cython.cimports.shardd.structures.lzf import lzf_compress, lzf_decompress
 from cython.cimports.shardd.structures.packed import PK_FRAME, Packed, pk_begin, pk_fits, pk_free, pk_new
 

@@ -41,7 +41,6 @@ cdef bytep lp_prev(bytep lp, bytep p) noexcept nogil
 cdef bytep lp_seek(bytep lp, int64_t index) noexcept nogil              # negative: from the end
 cdef void lp_get(const uint8_t* p, LpValue* v) noexcept nogil
 cdef Py_ssize_t lp_text(const uint8_t* p, uint8_t* digits, const uint8_t** text) noexcept nogil  # digits: room for 24
-cdef bint lp_equals(const uint8_t* p, const uint8_t* text, Py_ssize_t n) noexcept nogil
 cdef bytep lp_find(bytep lp, bytep p, const uint8_t* text, Py_ssize_t n, int skip) noexcept nogil
 cdef bytep lp_insert(bytep lp, bytep p, int where, const uint8_t* text, Py_ssize_t n, bytep* at) noexcept nogil
 cdef bytep lp_append(bytep lp, const uint8_t* text, Py_ssize_t n) noexcept nogil
@@ -50,7 +49,6 @@ cdef bytep lp_insert_pair(bytep lp, bytep p, const uint8_t* first, Py_ssize_t n,
 cdef bytep lp_move_pair(bytep lp, bytep p, bytep to, const uint8_t* second, Py_ssize_t m) noexcept nogil
 cdef bytep lp_append_pair(bytep lp, const uint8_t* first, Py_ssize_t n, const uint8_t* second,
                           Py_ssize_t m) noexcept nogil
-cdef bytep lp_prepend(bytep lp, const uint8_t* text, Py_ssize_t n) noexcept nogil
 cdef bytep lp_delete(bytep lp, bytep p, uint32_t count, bytep* at) noexcept nogil
 cdef Py_ssize_t lp_entry_bytes(const uint8_t* text, Py_ssize_t n) noexcept nogil        # what an element would take
 # Elements by themselves, wherever they lie: for who keeps them without the listpack's frame (structures/packed).

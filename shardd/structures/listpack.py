@@ -25,7 +25,7 @@ Invariants: what `lp_valid` looks at; a listpack is never larger than LISTPACK_B
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memmove
-from cython.cimports.shardd.base.native import bytep, load16, load32, load64, store16, store32, store64
+from cython.cimports.shardd.base.native import bytep, load16, load32, load64, store16, store32
 from cython.cimports.shardd.structures.alloc import SMALL_MAX, allocate, block_bytes, release, resize
 from cython.cimports.shardd.structures.listpack import (
     LP_AFTER, LP_BEFORE, LP_REPLACE, LpEncoded, LpNeedle, LpValue, lp_back_bytes, lp_element_body, lp_skip)
@@ -158,19 +158,6 @@ def lp_text(p: const_bytes, digits: bytep, text: cython.pointer(const_bytes)) ->
         return v.n
     text[0] = digits
     return format_int(digits, v.number)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def lp_equals(p: const_bytes, text: const_bytes, n: cython.Py_ssize_t) -> cython.bint:
-    """Whether the element at p is this string."""
-    v: LpValue
-    number: int64_t
-    lp_get(p, cython.address(v))
-    if v.p != cython.NULL:
-        return v.n == n and memcmp(v.p, text, n) == 0
-    return n <= INT_TEXT_MAX and parse_int64(text, n, cython.address(number)) and number == v.number
 
 
 @cython.cfunc
@@ -569,14 +556,6 @@ def lp_append_pair(lp: bytep, first: const_bytes, n: cython.Py_ssize_t, second: 
                    m: cython.Py_ssize_t) -> bytep:
     """`lp_insert_pair` at the end."""
     return lp_insert_pair(lp, lp + load32(lp) - 1, first, n, second, m)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def lp_prepend(lp: bytep, text: const_bytes, n: cython.Py_ssize_t) -> bytep:
-    """`lp_insert` at the beginning."""
-    return lp_insert(lp, lp + HEAD, LP_BEFORE, text, n, cython.NULL)
 
 
 @cython.cfunc
