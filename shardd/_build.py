@@ -80,6 +80,7 @@ COMPILED = [
     "shardd.commands.pubsub",
     "shardd.commands.args",
     "shardd.commands.gather",
+    "shardd.commands.outcome",
     "shardd.commands.hash_forms",
     "shardd.commands.hashes",
     "shardd.commands.hash_times",

@@ -23,10 +23,10 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import of_type
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.hash_forms import FIELD_ABSENT, FIELD_KEEPS_EXPIRY, FIELD_STAYS
+from cython.cimports.shardd.commands.outcome import outcome_close
 from cython.cimports.shardd.keyspace.entry import (
     ENC_LISTPACK, ENC_LISTPACK_EX, ENC_TABLE, TYPE_HASH, View, entry_body, entry_encoding, entry_set_body,
     entry_set_encoding)
-from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC
 from cython.cimports.shardd.keyspace.field_expiry import fields_gone, fields_settle
 from cython.cimports.shardd.keyspace.fields import fields_expire, fields_steady
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops, value_register
@@ -123,17 +123,8 @@ def hash_open(ctx: Context, e: bytep) -> bytep:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def hash_close(ctx: Context, e: bytep, changed: cython.bint) -> cython.int:
-    """After a change, or an attempt at one: delete an empty hash, and tell who wants to know. The event of the change
-    itself must be out."""
-    if hash_length(e) == 0:
-        if changed:
-            ctx.db.remove(cython.address(ctx.key))      # counts as touched
-            ctx.notify(NOTIFY_GENERIC, b"del", cython.address(ctx.key))
-        else:
-            ctx.db.drop_empty(cython.address(ctx.key))
-    elif changed:
-        ctx.db.touched(cython.address(ctx.key))
-    return 0
+    """`outcome_close` of the command's hash."""
+    return outcome_close(ctx, cython.address(ctx.key), hash_length(e), changed)
 
 
 # ---- looking

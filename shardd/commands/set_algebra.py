@@ -18,6 +18,7 @@ from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_int64, arg_is, of_type
 from cython.cimports.shardd.commands.context import Context
+from cython.cimports.shardd.commands.outcome import outcome_store
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.set_forms import (
     Members, member_number, members_end, members_next, members_start, reply_member, reply_members, set_add,
@@ -25,7 +26,7 @@ from cython.cimports.shardd.commands.set_forms import (
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
     ENC_INTSET, ENC_LISTPACK, ENC_TABLE, TYPE_SET, entry_body, entry_encoding, entry_free)
-from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_SET
+from cython.cimports.shardd.keyspace.events import NOTIFY_SET
 from cython.cimports.shardd.structures.listpack import LpValue
 from cython.cimports.shardd.wire.request import Arg
 
@@ -100,21 +101,8 @@ def _head_before(ctx: Context, start: cython.Py_ssize_t, count: int64_t) -> cyth
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def _store(ctx: Context, result: bytep, event: bytes) -> cython.int:
-    """Put a result that is in no database in the place of the command's first key, whatever that is; or delete that."""
-    length: int64_t = set_length(result)
-    k: key_p = cython.address(ctx.key)
-    if length == 0:
-        entry_free(result)
-        if ctx.db.remove(k):
-            ctx.notify(NOTIFY_GENERIC, b"del", k)
-    else:
-        if ctx.db.find(k) != cython.NULL:
-            ctx.db.replace(k, result)
-        else:
-            ctx.db.add(k, result)       # frees it where it fails
-        ctx.db.touched(k)
-        ctx.notify(NOTIFY_SET, event, k)
-    return ctx.reply.integer(length)
+    """`outcome_store` of a set, under the command's first key."""
+    return outcome_store(ctx, cython.address(ctx.key), result, set_length(result), NOTIFY_SET, event)
 
 
 @cython.cfunc

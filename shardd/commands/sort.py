@@ -28,12 +28,13 @@ from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.hash_forms import hash_find
 from cython.cimports.shardd.commands.keys import pattern_slot
 from cython.cimports.shardd.commands.list_forms import list_append, list_close, list_entry_new, list_length, list_range
+from cython.cimports.shardd.commands.outcome import outcome_store
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
     TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_encoding, entry_free, entry_type,
     entry_view)
-from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_LIST
+from cython.cimports.shardd.keyspace.events import NOTIFY_LIST
 from cython.cimports.shardd.keyspace.values import value_ops
 from cython.cimports.shardd.wire.request import Arg
 
@@ -314,12 +315,7 @@ def _store(ctx: Context, q: _Query, destination: arg_p, items: list) -> cython.i
     pattern: Pattern
     result: bytep
     done: cython.bint = False
-    count: int64_t = cython.cast(int64_t, len(items)) * (len(q.gets) if q.gets else 1)
     key_init(cython.address(k), destination.p, destination.n)
-    if count == 0:
-        if ctx.db.remove(cython.address(k)):
-            ctx.notify(NOTIFY_GENERIC, b"del", cython.address(k))
-        return ctx.reply.integer(0)
     result = list_entry_new(ctx, k.p, k.n)
     try:
         for element in items:
@@ -332,13 +328,7 @@ def _store(ctx: Context, q: _Query, destination: arg_p, items: list) -> cython.i
     finally:
         if not done:
             entry_free(result)
-    if ctx.db.find(cython.address(k)) != cython.NULL:
-        ctx.db.replace(cython.address(k), result)
-    else:
-        ctx.db.add(cython.address(k), result)       # frees it where it fails
-    ctx.db.touched(cython.address(k))
-    ctx.notify(NOTIFY_LIST, b"sortstore", cython.address(k))
-    return ctx.reply.integer(count)
+    return outcome_store(ctx, cython.address(k), result, list_length(result), NOTIFY_LIST, b"sortstore")
 
 
 @cython.cfunc

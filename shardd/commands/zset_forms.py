@@ -17,13 +17,14 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp
 from cython.cimports.shardd.base.native import bytep, prefetch
 from cython.cimports.shardd.commands.context import Context
+from cython.cimports.shardd.commands.outcome import outcome_close, outcome_store
 from cython.cimports.shardd.commands.zset_forms import (
     ZADD_ADDED, ZADD_CHANGED, ZADD_GT, ZADD_INCR, ZADD_LT, ZADD_NAN, ZADD_NX, ZADD_REFUSED, ZADD_SAME, ZADD_XX, ZWalk)
 from cython.cimports.shardd.keyspace.database import Key
 from cython.cimports.shardd.keyspace.entry import (
-    ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View, entry_body, entry_encoding, entry_free, entry_new, entry_set_body,
+    ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View, entry_body, entry_encoding, entry_new, entry_set_body,
     entry_set_encoding)
-from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_ZSET
+from cython.cimports.shardd.keyspace.events import NOTIFY_ZSET
 from cython.cimports.shardd.keyspace.values import ValueOps, value_dispose, value_register
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.listpack import (
@@ -488,36 +489,15 @@ def zset_open(ctx: Context, k: cython.pointer(Key), e: bytep, count: int64_t, n:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def zset_close(ctx: Context, k: key_p, e: bytep, changed: cython.bint) -> cython.int:
-    """After a change, or an attempt at one: delete an empty sorted set, and tell who wants to know."""
-    if zset_length(e) == 0:
-        if changed:
-            ctx.db.remove(k)        # counts as touched
-            ctx.notify(NOTIFY_GENERIC, b"del", k)
-        else:
-            ctx.db.drop_empty(k)
-    elif changed:
-        ctx.db.touched(k)
-    return 0
+    """`outcome_close` of a sorted set."""
+    return outcome_close(ctx, k, zset_length(e), changed)
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def zset_store(ctx: Context, result: bytep, event: bytes) -> cython.int:
-    """Put a result that is in no database in the place of the command's first key, whatever that is; or delete that."""
-    length: int64_t = zset_length(result)
-    k: key_p = cython.address(ctx.key)
-    if length == 0:
-        entry_free(result)
-        if ctx.db.remove(k):
-            ctx.notify(NOTIFY_GENERIC, b"del", k)
-    else:
-        if ctx.db.find(k) != cython.NULL:
-            ctx.db.replace(k, result)
-        else:
-            ctx.db.add(k, result)       # frees it where it fails
-        ctx.db.touched(k)
-        ctx.notify(NOTIFY_ZSET, event, k)
-    return ctx.reply.integer(length)
+    """`outcome_store` of a sorted set, under the command's first key."""
+    return outcome_store(ctx, cython.address(ctx.key), result, zset_length(result), NOTIFY_ZSET, event)
 
 
 # ---- changes
