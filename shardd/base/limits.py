@@ -173,6 +173,10 @@ WATCH_BYTES: Final = 400
 """What it takes to watch a key, beside the key's own bytes: three small objects and their places in two dicts
 (measured). Shown as the client's memory; the number of keys that a client watches is not bounded, as in Redis."""
 
+SUBSCRIPTION_BYTES: Final = 300
+"""What it takes to listen to a channel, beside the bytes of its name: two objects and their places in two dicts
+(measured). Counted as the client's memory, as WATCH_BYTES are."""
+
 INFO_CLIENTS_MAX: Final = 2000
 """Clients whose buffers INFO adds up, some 0.4 us each: beyond it the sum is estimated, so that INFO is no pause."""
 

@@ -217,12 +217,26 @@ def _by_number(ctx: Context, q: _Query, items: list) -> object:
 
 
 @cython.cfunc
+@cython.exceptval(-1, check=False)
+def _any_nul(items: list) -> cython.bint:
+    """Whether a NUL ends the comparison of an element before its end."""
+    element: bytes
+    for element in items:
+        if b"\0" in element:
+            return True
+    return False
+
+
+@cython.cfunc
 def _by_text(ctx: Context, q: _Query, items: list) -> list:
     """The elements by text; those of the same one in their order."""
     element: bytes
     text: object
     i: cython.Py_ssize_t
     weighed: list = []
+    if q.by is None and (q.store or not _any_nul(items)):
+        items.sort(reverse=q.descending)        # each is its own weight: equals are the same
+        return items
     for i in range(len(items)):
         element = items[i]
         text = element if q.by is None else cython.cast(Pattern, q.by).of(ctx, element)

@@ -25,7 +25,7 @@ cdef class Blocking(Waits):
     cdef dict by_client         # client -> Waiter
     cdef readonly int internal  # how many of those are connections within the tree
     cdef readonly int timed     # how many have a time-out
-    cdef list deadlines         # a heap of (ms, number, Waiter); those that wait no more are left in it for a while
+    cdef list deadlines         # a heap of (ms, number, Client); those that wait no more are left in it for a while
     cdef uint64_t number
     cdef object ready           # deque of (database, key)
     cdef set ready_keys         # the same
@@ -37,6 +37,7 @@ cdef class Blocking(Waits):
     cdef Waiter waiter_of(self, Client client)
     cdef Waiter next_ready(self)
     cdef int note_deadline(self, Waiter waiter) except -1
+    cdef bint is_timed(self, tuple entry) except -1
     cdef Waiter next_ended(self)
     cdef bint is_pending(self) noexcept
     cdef object line(self)

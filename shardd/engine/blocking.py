@@ -116,7 +116,7 @@ class Blocking(Waits):
         self.internal += client.flags & ClientFlag.INTERNAL != 0
         self.timed += waiter.deadline_ms != 0
         client.flags |= ClientFlag.BLOCKED
-        client.kept_bytes += waiter.kept.block_bytes
+        client.keep(waiter.kept.block_bytes, 0)
         for i in range(first, first + count):
             key_init(cython.address(k), argv[i].p, argv[i].n)
             key = k.p[:k.n]
@@ -128,7 +128,7 @@ class Blocking(Waits):
             self.keyspace.observe(k.slot)
             line[waiter] = None
             waiter.keys.append((key, k.slot))
-            client.kept_bytes += WAIT_BYTES + k.n
+            client.keep(0, WAIT_BYTES + k.n)
         ctx.failed = True       # statistics look at what is not over (engine.dispatch, account)
         if waiter.deadline_ms:
             self.note_deadline(waiter)
@@ -147,8 +147,8 @@ class Blocking(Waits):
             if not line:
                 del table[waiter.type, key]
             self.keyspace.stop_observing(slot)
-            client.kept_bytes -= WAIT_BYTES + len(key)
-        client.kept_bytes -= waiter.kept.block_bytes
+            client.keep(0, -WAIT_BYTES - len(key))
+        client.keep(-waiter.kept.block_bytes, 0)
         client.flags &= ~cython.cast(cython.uint, ClientFlag.BLOCKED)
         del self.by_client[client]
         self.internal -= client.flags & ClientFlag.INTERNAL != 0
@@ -209,26 +209,33 @@ class Blocking(Waits):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def note_deadline(self, waiter: Waiter) -> cython.int:
-        old: Waiter
+        entry: tuple
         if len(self.deadlines) > STALE_MAX + 2 * self.timed:
-            self.deadlines = [entry for entry in self.deadlines
-                              if cython.cast(Waiter, entry[2]).client is not None]
+            self.deadlines = [entry for entry in self.deadlines if self.is_timed(entry)]
             heapq.heapify(self.deadlines)
         self.number += 1
-        heapq.heappush(self.deadlines, (waiter.deadline_ms, self.number, waiter))
-        if cython.cast(Waiter, self.deadlines[0][2]) is waiter and self.on_deadline is not None:
+        # not the waiter itself: its command may be a long one, and the time-out far away
+        heapq.heappush(self.deadlines, (waiter.deadline_ms, self.number, waiter.client))
+        if self.deadlines[0][1] == self.number and self.on_deadline is not None:
             self.on_deadline(waiter.deadline_ms)
         return 0
 
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def is_timed(self, entry: tuple) -> cython.bint:
+        """Whether the client of an entry of `deadlines` waits until then, and not for something later."""
+        waiter: Waiter = self.by_client.get(entry[2])
+        return waiter is not None and waiter.deadline_ms == entry[0]
+
     def time_out(self, now_ms: int64_t) -> int64_t:
         """End the wait of whoever is due at now_ms (monotonic); when the next one is, 0: nobody."""
-        waiter: Waiter
+        entry: tuple
         while self.deadlines:
-            waiter = self.deadlines[0][2]
-            if waiter.client is not None and self.by_client.get(waiter.client) is waiter:
-                if waiter.deadline_ms > now_ms:
-                    return waiter.deadline_ms
-                self.end(waiter, None)
+            entry = self.deadlines[0]
+            if self.is_timed(entry):
+                if entry[0] > now_ms:
+                    return entry[0]
+                self.end(self.by_client[entry[2]], None)
             heapq.heappop(self.deadlines)
         return 0
 

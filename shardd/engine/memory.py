@@ -1,7 +1,8 @@
 """What an engine's memory is used for, by part.
 
     used_memory = data         native memory of the keyspace: slots, tables, entries, values; exact (structures.alloc)
-                + clients      what clients have sent and not yet got: their buffers, exact, and their objects
+                + clients      what clients have sent and not yet got: their buffers, exact, and their objects, those
+                               of what they watch, wait for and listen to included
                 + links        the same of connections within the tree: the supervisor's and the proxies'
                 + journal      effects on their way to readers
                 + shared       the buffers that every command runs through: what was read, the replies of one turn
@@ -60,7 +61,7 @@ class Memory:
         for number in clients.internal:
             transport = clients.by_id[number].transport
             links += CLIENT_OBJECTS_BYTES + (transport.in_cap + transport.out_cap if transport is not None else 0)
-        objects = CLIENT_OBJECTS_BYTES * len(clients.by_id)
+        objects = CLIENT_OBJECTS_BYTES * len(clients.by_id) + clients.object_bytes
         server.evictor.aside_bytes = objects
         parts = Parts(data=alloc.used_memory(), clients=server.reactor.buffer_bytes + objects - links, links=links,
                       journal=server.journal.held_bytes, shared=dispatcher.held_bytes + limits.READ_BUFFER_BYTES)

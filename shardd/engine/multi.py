@@ -39,19 +39,20 @@ class Multi:
         """Queue a command, unless EXEC will be refused anyway. A client that queues more than a request may be long
         (client-query-buffer-limit) is cut off, as in Redis. Raises MemoryError, which spoils the transaction."""
         queue: Kept
+        before: cython.Py_ssize_t
         if client.flags & (ClientFlag.DIRTY_CAS | ClientFlag.DIRTY_EXEC):
             return 0
         queue = self.queues.get(client)
         if queue is None:
             queue = self.queues[client] = Kept()
-        client.kept_bytes -= queue.block_bytes
+        before = queue.block_bytes
         try:
             queue.add(c, argv, argc, raw_bytes)
         except MemoryError:
             client.flags |= ClientFlag.DIRTY_EXEC
             raise
         finally:
-            client.kept_bytes += queue.block_bytes
+            client.keep(queue.block_bytes - before, 0)
         client.multi_count = queue.count
         client.multi_bytes = queue.arg_bytes
         if queue.arg_bytes > UNCHECKED_BYTES:
@@ -76,7 +77,7 @@ class Multi:
         """The client's transaction is over, if there was one, and it watches nothing."""
         queue: Kept = self.queues.pop(client, None)
         if queue is not None:
-            client.kept_bytes -= queue.block_bytes
+            client.keep(-queue.block_bytes, 0)
         client.flags &= ~cython.cast(cython.uint, ClientFlag.MULTI | ClientFlag.DIRTY_CAS | ClientFlag.DIRTY_EXEC)
         client.multi_count = -1
         client.multi_bytes = 0

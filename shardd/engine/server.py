@@ -179,7 +179,7 @@ class Server:
         self.client_eviction.check()
 
     def _buffered(self) -> int:
-        return self.reactor.buffer_bytes + CLIENT_OBJECTS_BYTES * len(self.clients.by_id)
+        return self.reactor.buffer_bytes + self.clients.kept_bytes + CLIENT_OBJECTS_BYTES * len(self.clients.by_id)
 
     def _set_maxmemory(self, size: int) -> None:
         self.evictor.maxmemory = size

@@ -82,7 +82,7 @@ class Watches(KeyObserver):
         watchers[client] = watch
         self.by_client.setdefault(client, []).append(watch)
         client.watch_count += 1
-        client.kept_bytes += WATCH_BYTES + k.n
+        client.keep(0, WATCH_BYTES + k.n)
         return 0
 
     @cython.cfunc
@@ -99,7 +99,7 @@ class Watches(KeyObserver):
             if not watchers:
                 del self.tables[watch.db][watch.key]
             self.keyspace.stop_observing(watch.slot)
-            client.kept_bytes -= WATCH_BYTES + len(watch.key)
+            client.keep(0, -WATCH_BYTES - len(watch.key))
             watch.client = None
         client.watch_count = 0
         return 0

@@ -22,7 +22,11 @@ from cython.cimports.shardd.net.client import Client, ClientFlag
 from cython.cimports.shardd.structures.glob import glob_match
 from cython.cimports.shardd.wire.reply import Reply
 
+from shardd.base import limits
+
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
+
+SUBSCRIPTION_BYTES = cython.declare(cython.Py_ssize_t, limits.SUBSCRIPTION_BYTES)
 
 
 @cython.cfunc
@@ -62,6 +66,7 @@ class Channels:
             clients = rooms[name] = {}
         clients[client] = None
         mine[name] = None
+        client.keep(0, SUBSCRIPTION_BYTES + len(name))
         client.flags |= ClientFlag.PUBSUB
         return True
 
@@ -78,6 +83,7 @@ class Channels:
         if name not in mine:
             return False
         del mine[name]
+        client.keep(0, -SUBSCRIPTION_BYTES - len(name))
         clients = rooms[name]
         del clients[client]
         if not clients:

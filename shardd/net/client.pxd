@@ -43,7 +43,8 @@ cdef class Client(Protocol):
     cdef public int multi_count             # commands queued since MULTI; -1: there was none
     cdef public int watch_count             # keys watched
     cdef public Py_ssize_t multi_bytes      # of the queued commands' words
-    cdef public Py_ssize_t kept_bytes       # what it takes to keep them, and whatever else the session keeps
+    cdef readonly Py_ssize_t kept_bytes     # what it takes to keep them, and whatever else the session keeps
+    cdef int keep(self, Py_ssize_t native_bytes, Py_ssize_t object_bytes) noexcept
 
 cdef class Clients:
     cdef readonly dict by_id                # id -> Client, in order of arrival
@@ -51,6 +52,8 @@ cdef class Clients:
     cdef public int64_t id_step             # ids of several proxies interleave
     cdef readonly uint64_t accepted, rejected
     cdef readonly set internal              # ids of those that are no clients
+    cdef readonly Py_ssize_t kept_bytes     # of all clients, internal ones too
+    cdef readonly Py_ssize_t object_bytes   # that part of it which structures.alloc has not counted
     cpdef int add(self, Client client) except -1
     cpdef int add_internal(self, Client client) except -1
     cpdef int discard(self, Client client) except -1

@@ -6,7 +6,8 @@ factory), which commands need authentication (dispatch), or what a flag does.
 The engine's and the proxy's sessions derive from Client, so that the connection commands exist once.
 
 Invariants: an id is given once per process and never again; `by_id` holds the clients that were added and not yet
-discarded, in order of arrival. Whoever adds one discards it when its connection is lost. Internal connections (the
+discarded, in order of arrival; the registry's kept_bytes is the sum of theirs (`keep`). Whoever adds one discards it
+when its connection is lost, with nothing kept any more. Internal connections (the
 supervisor's, the proxies') are listed, but do not count as clients: len() is without them.
 """
 import cython
@@ -29,6 +30,16 @@ class Client(Protocol):
         self.created_ms = unix_ms()
         self.active_ms = monotonic_ms()
         self.multi_count = -1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def keep(self, native_bytes: cython.Py_ssize_t, object_bytes: cython.Py_ssize_t) -> cython.int:
+        """The session keeps so much more (or less) for this client: in memory of structures.alloc, and in objects."""
+        self.kept_bytes += native_bytes + object_bytes
+        if self.registry is not None:
+            self.registry.kept_bytes += native_bytes + object_bytes
+            self.registry.object_bytes += object_bytes
+        return 0
 
     def reset_session(self) -> None:
         """RESET: what the session keeps beyond these fields goes, such as a transaction."""

@@ -6,8 +6,8 @@ within the tree. A percentage is one of maxmemory, and no limit while that is 0.
 
     <= 64 KiB | <= 128 KiB | ... | > 4 GiB          19 buckets
 
-What is asked after each batch of events is only whether all buffers of the process are below the limit, a sum that is
-kept anyway; clients are looked at one by one where it is not.
+What is asked after each batch of events is only whether all buffers of the process, and all that its sessions keep, are
+below the limit, a sum that is kept anyway; clients are looked at one by one where it is not.
 
 Owns: the limit, who goes, how many did. Does not own the buffers (net.transport), or what bounds a single client
 (net.policy).
@@ -41,8 +41,8 @@ class ClientEviction:
     """The clients of one process, and how much they may take together."""
 
     def __init__(self, clients: Clients, log: Log, buffered: Callable[[], int], describe: Callable[[Any], str]) -> None:
-        """buffered: bytes of all buffers of the process that clients have a part in; describe: a client's line in
-        CLIENT LIST, for the log."""
+        """buffered: bytes of all buffers of the process that clients have a part in, and of what is kept for them;
+        describe: a client's line in CLIENT LIST, for the log."""
         self._clients, self._log, self._buffered, self._describe = clients, log, buffered, describe
         self._setting = 0
         self._maxmemory = 0

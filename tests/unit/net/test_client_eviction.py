@@ -3,7 +3,7 @@ import contextlib
 
 import pytest
 
-from harness.resp import OK, Error
+from harness.resp import OK, Error, Status
 from shardd.base import limits
 from shardd.net import client_eviction
 from shardd.net.client import ClientFlag
@@ -122,3 +122,42 @@ def test_tot_mem_has_the_buffers(engine):
     line = next(line for line in engine("CLIENT LIST").splitlines() if b"id=%d " % one.session.id in line)
     total = int(line.partition(b"tot-mem=")[2].split()[0])
     assert MIB <= total < 3 * MIB
+
+
+def tot_mem(engine: Engine, one: Caller) -> int:
+    line = next(line for line in engine("CLIENT LIST").splitlines() if b"id=%d " % one.session.id in line)
+    return int(line.partition(b"tot-mem=")[2].split()[0])
+
+
+@pytest.mark.parametrize("greed", ["queue", "watch", "subscribe", "wait"])
+def test_what_a_session_keeps_beside_its_buffers_counts(engine, greed):
+    names = [b"{t}%d" % i for i in range(2000)]
+    modest, greedy = Caller(engine), Caller(engine)
+    memory = engine.server.memory
+    kept_before = engine.server.clients.kept_bytes
+    for first in range(0, 16_000, 2000):
+        part = [b"%b-%d" % (name, first) for name in names]
+        if greed == "queue":
+            greedy("MULTI") if first == 0 else None
+            assert greedy("DEL", *part) == Status("QUEUED")
+        elif greed == "watch":
+            assert greedy("WATCH", *part) == OK
+        elif greed == "subscribe":
+            greedy.send(b"".join((b"*2001\r\n$9\r\nSUBSCRIBE\r\n", *(b"$%d\r\n%b\r\n" % (len(n), n) for n in part))))
+        else:
+            names += part
+    if greed == "wait":
+        words = [b"BLPOP", *names, b"0"]
+        greedy.send(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+    kept = greedy.session.kept_bytes
+    assert kept > 300_000 and engine.server.clients.kept_bytes - kept_before == kept
+    assert tot_mem(engine, greedy) > kept
+    parts = memory.parts()
+    objects = engine.server.clients.object_bytes
+    assert parts.data >= kept - objects and parts.clients >= objects, "used_memory has it, once"
+    assert engine.server.evictor.held_bytes >= parts.data + objects
+    assert engine("CONFIG", "SET", "maxmemory-clients", "%d" % (kept - 50_000)) == OK
+    engine("PING")
+    assert is_gone(greedy) and not is_gone(modest)
+    engine.server.reactor.poll()
+    assert engine.server.clients.kept_bytes == kept_before and engine.server.clients.object_bytes == 0
