@@ -109,6 +109,7 @@ COMPILED = [
     "shardd.engine.delivery",
     "shardd.engine.dispatch",
     "shardd.engine.words",
+    "shardd.engine.pieces",
     "shardd.engine.guests",
     "shardd.engine.patterns",
     "shardd.engine.transactions",

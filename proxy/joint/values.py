@@ -1,6 +1,6 @@
 """A value on its way from engine to engine: read in pieces where it is, lent in pieces where it is needed.
 
-The pieces (engine.guests) are bytes to us, so that a value of any size costs this process a copy of each piece, and
+The pieces (engine.pieces) are bytes to us, so that a value of any size costs this process a copy of each piece, and
 never more than one of them is here. The next one is read while the last one is being lent.
 """
 from typing import Any, Final, NamedTuple

@@ -21,8 +21,6 @@ cdef class Guests:
     cdef int leave(self, Context ctx, int count) except -1
     cdef bytep take(self, bytes key)
 
-# Elements of a collection from cursor `at` on, as a reply of RESP2; count 0: all. The next cursor, 0: none.
-cdef int64_t reply_piece(Context ctx, const Arg* key, bytep e, int64_t at, int64_t* count) except -1
 cdef Guests guests_of(Context ctx)
 cdef int only_internal(Context ctx, Arg* argv, int argc) except -1
 cdef object guest_row(str name, int arity, str flags, str key_specs)

@@ -9,7 +9,7 @@ SORT runs there, and finds what it needs (Context.texts).
     SHARDD LEARN pattern key text ...             what TEXTS has said, without what is nil; kept with the guests
                                                   of the connection
 
-Owns: those three. Does not own what a pattern is (commands.sort) or pieces of elements (engine.guests).
+Owns: those three. Does not own what a pattern is (commands.sort) or pieces of elements (engine.pieces).
 """
 import cython
 from cython.cimports.libc.stdint import int64_t
@@ -19,7 +19,8 @@ from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.sort import Pattern
 from cython.cimports.shardd.engine.dispatch import Dispatcher
-from cython.cimports.shardd.engine.guests import Guests, guest_row, guests_of, only_internal, reply_piece
+from cython.cimports.shardd.engine.guests import Guests, guest_row, guests_of, only_internal
+from cython.cimports.shardd.engine.pieces import reply_piece
 from cython.cimports.shardd.engine.words import Words
 from cython.cimports.shardd.keyspace.entry import TYPE_LIST, TYPE_SET, TYPE_ZSET, entry_type
 from cython.cimports.shardd.structures.slots import key_slot
