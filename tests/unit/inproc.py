@@ -2,6 +2,7 @@
 
 For what no client sees from outside: the journal's effects, the keyspace's invariants, times that the test sets.
 """
+import gc
 import socket
 from typing import Any
 
@@ -128,6 +129,12 @@ class Engine:
             if keys:
                 found[db] = keys
         return found
+
+    def settle(self) -> None:
+        """Free at once what is to be freed in steps, of this engine and of earlier ones: memory stands still then."""
+        gc.collect()
+        while self.server.keyspace.free_step(100_000):
+            pass
 
     def check(self) -> int:
         """Walk all databases; the bytes of memory that they take."""

@@ -1,6 +1,4 @@
 """Blocked clients from inside: the journal, holds and pauses, slots that leave, memory, time-outs that a test sets."""
-import gc
-
 import pytest
 
 from harness.resp import NULL_ARRAY, OK, Error, Status, encode
@@ -164,7 +162,7 @@ def test_who_was_served_leaves_no_time_out_behind(engine):
 def test_all_of_it_is_given_back(engine, how):
     engine("RPUSH", "a", "1")
     engine("DEL", "a")
-    gc.collect()
+    engine.settle()
     before = alloc.used_memory()
     caller = waiting(engine, "BLPOP " + " ".join(f"key{n}" for n in range(500)) + " a 100")
     assert alloc.used_memory() > before + 3000 and caller.session.kept_bytes > 3000
@@ -181,7 +179,7 @@ def test_all_of_it_is_given_back(engine, how):
     else:
         caller.sock.close()
         engine.server.reactor.poll()
-    gc.collect()
+    engine.settle()
     assert alloc.used_memory() == before, "not only when the time-out would have come"
     assert clean(engine) and caller.session.kept_bytes == 0
 

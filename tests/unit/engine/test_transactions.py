@@ -1,6 +1,4 @@
 """MULTI and WATCH from inside: what the journal hears, what is kept and given back, when nobody looks."""
-import gc
-
 import pytest
 
 from harness.resp import NULL_ARRAY, OK, Error, Status, encode
@@ -79,7 +77,7 @@ def test_an_error_within_leaves_the_unit_whole(engine):
 def ended(engine: Engine, how: str) -> int:
     """Bytes of native memory that a transaction leaves behind."""
     caller = Caller(engine)
-    gc.collect()
+    engine.settle()
     before = alloc.used_memory()
     assert caller("WATCH a b") == OK and caller("MULTI") == OK
     for _ in range(3000):
@@ -94,7 +92,7 @@ def ended(engine: Engine, how: str) -> int:
     else:
         caller(how)
     engine("DEL", "a", "b")
-    engine.server.keyspace.free_step(10**6)
+    engine.settle()
     client = caller.session
     assert (client.multi_count, client.multi_bytes, client.kept_bytes, client.watch_count) == (-1, 0, 0, 0)
     assert not client.flags & (ClientFlag.MULTI | ClientFlag.DIRTY_CAS | ClientFlag.DIRTY_EXEC)
