@@ -23,7 +23,7 @@ from cython.cimports.libc.stdint import uint8_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.shardd.commands.registry import Command
 from cython.cimports.shardd.engine.kept import Chunk, Request
-from cython.cimports.shardd.structures.alloc import allocate, release
+from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
 from cython.cimports.shardd.wire.request import Arg
 
 command_p = cython.typedef(cython.pointer(Command))
@@ -103,7 +103,7 @@ class Kept:
             chunk.size = wanted
             chunk.used = cython.sizeof(Chunk)
             self.chunks = chunk
-            self.block_bytes += wanted
+            self.block_bytes += block_bytes(chunk, wanted)
         chunk.used += size
         return cython.cast(cython.pointer(uint8_t), chunk) + chunk.used - size
 
