@@ -7,6 +7,7 @@
 #   make asan       build/asan: the same with AddressSanitizer
 #   make soak       a tree under load whose processes are killed at random, for ten minutes (SECONDS=600)
 #   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000)
+#   make nightly    random commands beside the real Redis, an engine's and a proxy's (COMMANDS=1000000, SEED=the day)
 #   make bench      the benchmark (ARGS go to it)
 #   make clean      removes what make made, but for .venv; make distclean removes that too
 
@@ -16,13 +17,15 @@ PY := $(VENV)/bin/python
 VARIANT ?= release
 INPUTS ?= 10000000
 SECONDS ?= 600
+COMMANDS ?= 1000000
+SEED ?= $(shell date +%Y%m%d)
 JOBS ?= $(shell nproc)
 
 SOURCES := $(shell find shardd proxy bench -name '*.py' -o -name '*.pxd' -o -name '*.tsv')
 VARIANT_STAMP := $(if $(filter release,$(VARIANT)),build/.release,build/.$(VARIANT))
 VARIANT_PATH := $(if $(filter release,$(VARIANT)),$(CURDIR),$(CURDIR)/build/$(VARIANT))
 
-.PHONY: all build venv run test debug asan soak fuzz bench clean distclean
+.PHONY: all build venv run test debug asan soak fuzz nightly bench clean distclean
 .DELETE_ON_ERROR:
 
 all: build
@@ -70,6 +73,10 @@ soak: $(VARIANT_STAMP)
 
 fuzz: asan
 	$(PY) tests/fuzz/run.py --inputs $(INPUTS) --variant asan $(ARGS)
+
+nightly: $(VARIANT_STAMP)
+	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.differential.run \
+		--target nightly --commands $(COMMANDS) --seed $(SEED) $(ARGS)
 
 bench: build
 	$(PY) -m bench $(ARGS)

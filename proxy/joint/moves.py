@@ -78,6 +78,8 @@ async def mpop(server: Any, client: Any, args: list[bytes]) -> Any:
     if parse_integer(args[1]) is None:      # else it is within what the routing has found
         raise CommandError(errors.NUMKEYS_NOT_POSITIVE)
     places = table.route_keys(table.lookup(args), args)
+    if places[-1] + 1 == len(args):         # no end: a run of one key would have too few arguments to say so
+        raise CommandError(errors.SYNTAX)
     runs: list[tuple[Engine, list[bytes]]] = []
     for place in places:
         engine = server.owner(slot_of(args[place]))

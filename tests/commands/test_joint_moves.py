@@ -51,7 +51,7 @@ def test_lmpop(r, keys):
     assert three("LMPOP", 5, *keys, "LEFT") == [keys[1].encode(), [b"1"]]
     assert three("LMPOP", 5, *keys, "LEFT") == WRONGTYPE
     for words, error in ((("0", *keys, "LEFT"), NUMKEYS), (("x", *keys, "LEFT"), NUMKEYS), (("5", *keys, "UP"), SYNTAX),
-                         (("05", *keys, "LEFT"), NUMKEYS), (("5", *keys, "LEFT", "COUNT"), SYNTAX),
+                         (("05", *keys, "LEFT"), NUMKEYS), (("5", *keys), SYNTAX), (("5", *keys, "LEFT", "COUNT"), SYNTAX),
                          (("5", *keys, "LEFT", "COUNT", "0"), Error("ERR count should be greater than 0"))):
         assert r("LMPOP", *words) == error, words
 

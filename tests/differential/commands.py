@@ -3,6 +3,10 @@
 Everything is drawn from one `random.Random`, which may be hypothesis's (then it shrinks). What a reply depends on must
 not depend on the clock: relative times to live are days away and all different, absolute ones are in the year 2096,
 and a key that is due at once is touched by the next command, so that it is gone in both servers.
+
+A transaction is given as a whole: what is watched, MULTI, the commands, EXEC. What would block finds something in its
+first key. Commands of several keys take them from anywhere, but in a transaction from one slot: over several
+engines those cannot be queued.
 """
 
 from collections.abc import Callable
@@ -42,13 +46,14 @@ _SETS = ("SADD", "SREM", "SISM", "SMISM", "SCARD", "SMEM", "SPOP", "SRAND", "SMO
          "SDIFF")
 _GENERIC = {"DEL", "UNLINK", "EXISTS", "TOUCH", "TYPE", "RENAME", "RENAMENX", "COPY", "MOVE", "EXPIRE", "PEXPIRE",
             "EXPIREAT", "PEXPIREAT", "TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME", "PERSIST", "OBJECT", "MEMORY",
-            "RANDOMKEY"}
+            "RANDOMKEY", "SORT", "SORT_RO"}
 
 
 def _type_of(name: str) -> int | None:
     """A number for each type of values, by the commands that are for it; None: for all."""
     if name in _GENERIC:
         return None
+    name = name.removeprefix("B")
     if name[0] in "ZH":
         return "ZH".index(name[0])
     if name.startswith(_SETS):
@@ -69,9 +74,32 @@ class Generator:
                         weight in MAKERS for _ in range(weight) if name not in profile.without]
 
     def next(self) -> list[tuple[bytes, ...]]:
-        """One command, or a command and the one that makes its effect visible."""
+        """One command, or those that belong together: one and what makes its effect visible, or a transaction."""
         name, maker = self.rng.choice(self._makers)
         self.group = self.rng.choice(self.profile.groups)
+        if name == "MULTI":
+            return self._transaction()
+        return self._make(name, maker)
+
+    def _transaction(self) -> list[tuple[bytes, ...]]:
+        rng = self.rng
+        commands = []
+        if rng.random() < 0.2:
+            commands.append((b"WATCH", *self.group[:rng.choice([1, 2])]))
+            if rng.random() < 0.5:
+                commands.append(rng.choice([(b"UNWATCH",), (b"SET", self.group[0], b"spoilt"), (b"GET", self.group[0])]))
+        commands.append((b"MULTI",))
+        for _ in range(rng.choice([0, 1, 2, 2, 3, 5, 8])):
+            name, maker = rng.choice(self._makers)
+            if name in NOT_QUEUED:
+                continue
+            self.group = rng.choice(self.profile.groups)
+            self.group = tuple(_near(self))
+            commands += self._make(name, maker)
+        commands.append(rng.choice([(b"EXEC",)] * 9 + [(b"DISCARD",)]))
+        return commands
+
+    def _make(self, name: str, maker: Callable) -> list[tuple[bytes, ...]]:
         self.type = _type_of(name)
         words = [word if isinstance(word, (bytes, Key)) else str(word).encode() for word in maker(self)]
         if name == "DUE":
@@ -83,7 +111,14 @@ class Generator:
             command[0] = command[0].lower()
         if name in NO_SMALLEST:
             command = [b"%d" % (INT64_MIN + 1) if word == b"%d" % INT64_MIN else word for word in command]
-        return [tuple(map(bytes, command))]
+        made = [tuple(map(bytes, command))]
+        if name.startswith("SORT") and len(command) > 1:
+            # Redis 7.0 takes an overflow of any command before for one of its own numbers; a cursor makes it forget
+            made.insert(0, (b"SSCAN", bytes(command[1]), b"0"))
+        if name in BLOCKING:
+            key = bytes(words[2 if name.endswith("MPOP") else 0])
+            made.insert(0, (b"ZADD", key, b"1", b"first") if name.startswith("BZ") else (b"RPUSH", key, b"first"))
+        return made
 
     def _break(self, command: list) -> None:
         """Drops, adds or replaces a word; keys stay, so that a command does not wander to another slot."""
@@ -170,6 +205,9 @@ class Generator:
 
 class Key(bytes):
     """A word that is a key."""
+
+
+WAIT = Key(b"0.001")    # seconds
 
 
 def _set(g: Generator) -> list:
@@ -276,7 +314,7 @@ def _hscan(g: Generator) -> list:
     return [g.key(), Key(g.rng.choice([b"0", b"0", b"abc"])), *tail]
 
 
-def _sets(g: Generator) -> list:
+def _some_keys(g: Generator) -> list:
     return [g.key() for _ in range(g.rng.choice([1, 2, 2, 2, 3, 5]))]
 
 
@@ -289,7 +327,7 @@ def _smove(g: Generator) -> list:
 
 
 def _sintercard(g: Generator) -> list:
-    keys = _sets(g)
+    keys = _some_keys(g)
     limit = [] if g.rng.random() < 0.6 else [b"LIMIT", g.rng.choice([b"0", b"1", b"3", b"1000", b"-1"])]
     return [Key(b"%d" % len(keys)), *keys, *limit]      # the number of keys stays, or there are other keys
 
@@ -351,8 +389,7 @@ def _near(g: Generator) -> list[Key]:
 
 
 def _move(g: Generator) -> list:
-    keys = _near(g)
-    return [g.rng.choice(keys), g.rng.choice(keys), _end(g), _end(g)]
+    return [g.key(), g.key(), _end(g), _end(g)]
 
 
 def _rpoplpush(g: Generator) -> list:
@@ -360,7 +397,7 @@ def _rpoplpush(g: Generator) -> list:
 
 
 def _lmpop(g: Generator) -> list:
-    keys = g.rng.choices(_near(g), k=g.rng.choice([1, 2, 3]))
+    keys = _some_keys(g)
     tail = [] if g.rng.random() < 0.5 else [b"COUNT", g.rng.choice([b"1", b"3", b"500", b"0"])]
     return [Key(b"%d" % len(keys)), *keys, Key(_end(g)), *tail]
 
@@ -416,29 +453,24 @@ def _zrange(g: Generator) -> list:
 
 
 def _zrangestore(g: Generator) -> list:
-    keys = _near(g)
-    return [g.rng.choice(keys), g.rng.choice(keys), *_zrange_words(g, True)]
+    return [g.key(), g.key(), *_zrange_words(g, True)]
 
 
 def _by_score(g: Generator) -> list:
     return [g.key(), _score_end(g), _score_end(g), *_limit(g), *([b"WITHSCORES"] if g.rng.random() < 0.3 else [])]
 
 
-def _near_keys(g: Generator) -> list:
-    return g.rng.choices(_near(g), k=g.rng.choice([1, 2, 2, 2, 3, 5]))
-
-
 def _zmpop(g: Generator) -> list:
-    keys = _near_keys(g)
+    keys = _some_keys(g)
     count = [] if g.rng.random() < 0.5 else [b"COUNT", g.rng.choice([b"0", b"1", b"2", b"500"])]
     return [Key(b"%d" % len(keys)), *keys, g.rng.choice([b"MIN", b"MAX", b"max", b"MID"]), *count]
 
 
 def _zalgebra(scores: bool, weights: bool) -> Callable[[Generator], list]:
     """numkeys and keys, and what may follow."""
-    def make(g: Generator, keys: list | None = None) -> list:
+    def make(g: Generator) -> list:
         rng = g.rng
-        keys = keys or _near_keys(g)
+        keys = _some_keys(g)
         words = [Key(b"%d" % len(keys)), *keys]
         if weights and rng.random() < 0.4:
             words += [b"WEIGHTS", *(_score(g) for _ in keys)]
@@ -455,10 +487,43 @@ def _zintercard(g: Generator) -> list:
 
 def _zalgebra_store(weights: bool) -> Callable[[Generator], list]:
     def make(g: Generator) -> list:
-        keys = _near_keys(g)
-        return [g.rng.choice(keys), *_zalgebra(False, weights)(g, g.rng.choices(keys, k=len(keys)))]
+        return [g.key(), *_zalgebra(False, weights)(g)]
 
     return make
+
+
+def _pattern(g: Generator) -> bytes:
+    """Of keys or of a hash's field: one whose star stands for a number, which the members mostly are."""
+    key = g.key()
+    if not key[-1:].isdigit():
+        return g.rng.choice([b"*", b"nosort", key])
+    return key[:-1] + b"*" + g.rng.choice([b"", b"", b"->f1", b"->f2"])
+
+
+def _sort(stores: bool) -> Callable[[Generator], list]:
+    def make(g: Generator) -> list:
+        rng = g.rng
+        by = [Key(b"BY"), Key(_pattern(g))] if rng.random() < 0.4 else []
+        store = [b"STORE", g.key()] if stores and rng.random() < 0.4 else []
+        alpha = [b"ALPHA"] if rng.random() < 0.6 else []
+        loose = by and (alpha or b"*" not in by[1])         # equal ones, or a set's own, come in any order
+        if loose:
+            store = []
+        gets = [word for _ in range(rng.choice([0, 0, 0, 1, 2])) for word in (b"GET", rng.choice([b"#", _pattern(g)]))]
+        options = [by, alpha, [] if loose else _limit(g), rng.choice([[], [], [b"DESC"], [b"asc"]]), gets,
+                   [Key(word) for word in store]]
+        rng.shuffle(options)
+        return [g.key(), *(word for option in options for word in option)]
+
+    return make
+
+
+def _blocking_keys(g: Generator) -> list:
+    return [*_some_keys(g), WAIT]
+
+
+def _blocking_mpop(maker: Callable[[Generator], list]) -> Callable[[Generator], list]:
+    return lambda g: [WAIT, *maker(g)]
 
 
 def _scan(g: Generator) -> list:
@@ -493,12 +558,12 @@ MAKERS = [
     ("OBJECT", lambda g: [g.rng.choice([b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"]), g.key()], 3),
     ("MEMORY", lambda g: [b"USAGE", g.key()], 1), ("ECHO", lambda g: [g.value()], 1), ("PING", lambda g: [], 1),
     ("SADD", _with_members, 16), ("SREM", _with_members, 8), ("SISMEMBER", lambda g: [g.key(), _members(g)[0]], 3),
-    ("SMISMEMBER", _with_members, 2), ("SCARD", _one, 2), ("SMEMBERS", _one, 4), ("SINTER", _sets, 3),
+    ("SMISMEMBER", _with_members, 2), ("SCARD", _one, 2), ("SMEMBERS", _one, 4), ("SINTER", _some_keys, 3),
     # which member a smaller count would take is chance, and what follows would differ
     ("SPOP", lambda g: [g.key(), Key(g.rng.choice([b"100000", b"0"]))], 3),
     ("SRANDMEMBER", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 2),
     ("SMOVE", _smove, 4), ("SSCAN", _sscan, 1), ("SINTERCARD", _sintercard, 3),
-    ("SINTERSTORE", _store_sets, 3), ("SUNION", _sets, 3), ("SUNIONSTORE", _store_sets, 3), ("SDIFF", _sets, 3),
+    ("SINTERSTORE", _store_sets, 3), ("SUNION", _some_keys, 3), ("SUNIONSTORE", _store_sets, 3), ("SDIFF", _some_keys, 3),
     ("SDIFFSTORE", _store_sets, 3),
     ("RPUSH", _push, 12), ("LPUSH", _push, 12), ("LPUSHX", _push, 3), ("RPUSHX", _push, 3), ("LLEN", _one, 2),
     ("LPOP", _pop, 5), ("RPOP", _pop, 5), ("LINDEX", lambda g: [g.key(), _index(g)], 4),
@@ -532,11 +597,20 @@ MAKERS = [
     ("ZUNION", _zalgebra(True, True), 3), ("ZINTER", _zalgebra(True, True), 3), ("ZDIFF", _zalgebra(True, False), 3),
     ("ZUNIONSTORE", _zalgebra_store(True), 4), ("ZINTERSTORE", _zalgebra_store(True), 3),
     ("ZDIFFSTORE", _zalgebra_store(False), 3), ("ZINTERCARD", _zintercard, 2),
+    ("SORT", _sort(True), 6), ("SORT_RO", _sort(False), 3), ("BLPOP", _blocking_keys, 1), ("BRPOP", _blocking_keys, 1),
+    ("BLMOVE", lambda g: [*_move(g), WAIT], 1), ("BRPOPLPUSH", lambda g: [g.key(), g.key(), WAIT], 1),
+    ("BLMPOP", _blocking_mpop(_lmpop), 1), ("BZPOPMIN", _blocking_keys, 1), ("BZPOPMAX", _blocking_keys, 1),
+    ("BZMPOP", _blocking_mpop(_zmpop), 1), ("MULTI", lambda g: [], 8),
     ("HELLO", lambda g: [g.rng.choice([b"2", b"3"])], 1), ("FLUSHDB", lambda g: [], 1),
 ]
 # a word more would be a key, of another slot
 KEYS_TO_THE_END = {"SINTER", "SINTERSTORE", "SUNION", "SUNIONSTORE", "SDIFF", "SDIFFSTORE"}
 # Redis before 7.2 takes this number here for another one
 NO_SMALLEST = {"LREM", "LPOS"}
-# broken forms of these would end the comparison of shapes, or let chance decide
-WHOLE = {"HELLO", "SPOP"}
+BLOCKING = {"BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"}
+# broken forms of these would end the comparison of shapes, let chance decide, or block
+WHOLE = {"HELLO", "SPOP", *BLOCKING}
+# A proxy does some of these itself, behind the engines' part; a key that falls due is due for each server at its own
+# time; patterns of SORT cannot be queued over several slots; ZRANK has another arity before 7.2, which would end it
+NOT_QUEUED = {"MULTI", "DUE", "HELLO", "KEYS", "SCAN", "DBSIZE", "RANDOMKEY", "FLUSHDB", "SWAPDB", "SORT",
+              "SORT_RO", "ZRANK", "ZREVRANK"}

@@ -20,7 +20,7 @@ from random import Random
 from typing import NamedTuple
 
 from differential.commands import Generator, Profile
-from differential.compare import agree
+from differential.compare import Judge
 from differential.episode import Command, Difference, Pair, show, shrink
 from harness import Closed, Conn, encode
 from harness.resp import ProtocolError, read_reply
@@ -180,6 +180,7 @@ def first_difference(script: Script, ours: Talker, theirs: Talker, split: bool) 
     if ours.heard == theirs.heard:
         return None
     streams = io.BytesIO(ours.heard), io.BytesIO(theirs.heard)
+    judge = Judge(split)
     for at, unit in enumerate(script):
         for step in unit:
             if not step.replies:
@@ -188,7 +189,7 @@ def first_difference(script: Script, ours: Talker, theirs: Talker, split: bool) 
                 mine, real = (read_reply(one.readline, one.read) for one in streams)
             except ProtocolError as error:
                 return Difference(at, f"{show(step.command)}: {ours.failure or theirs.failure or error}")
-            if not agree(step.command, mine, real, split):
+            if not judge.agree(step.command, mine, real):
                 return Difference(at, f"{show(step.command)}: ours {mine!r}, Redis {real!r}")
     return Difference(len(script) - 1, f"the connection ended: {ours.failure}") if ours.failure else None
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from differential.commands import Generator, Profile
-from differential.compare import agree, keyspace, keyspaces_differ
+from differential.compare import Judge, keyspace, keyspaces_differ
 from harness import OK, Closed, Conn, encode
 from harness.resp import ProtocolError, read_reply
 
@@ -74,7 +74,7 @@ class Pair:
     def end(self) -> str | None:
         """What is wrong when all is done: a difference of the keyspaces, or a structure of ours that is broken."""
         ours, theirs = self.conns()
-        text = keyspaces_differ(keyspace(ours), keyspace(theirs))
+        text = keyspaces_differ(keyspace(ours), keyspace(theirs), self.split)
         if text is None and self.check:
             broken = ours("DEBUG CHECK")
             text = None if broken == OK else f"DEBUG CHECK: {broken!r}"
@@ -104,12 +104,13 @@ class Pair:
 
     def _first(self, commands: Sequence[Command], ours: bytes, theirs: bytes, failure: str) -> Difference | None:
         streams = io.BytesIO(ours), io.BytesIO(theirs)
+        judge = Judge(self.split)
         for at, command in enumerate(commands):
             try:
                 mine, real = (read_reply(stream.readline, stream.read) for stream in streams)
             except ProtocolError as error:
                 return Difference(at, f"{show(command)}: {failure or error}")
-            if not agree(command, mine, real, self.split):
+            if not judge.agree(command, mine, real):
                 return Difference(at, f"{show(command)}: ours {mine!r}, Redis {real!r}")
         return Difference(len(commands) - 1, failure) if failure else None
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from differential import commands, crowd
-from differential.compare import agree, keyspace, keyspaces_differ
+from differential.compare import Judge, keyspace, keyspaces_differ
 from differential.episode import show
 from harness import Conn, Error, encode, same
 
@@ -52,6 +52,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clients = [(type(self).ours(), type(self).theirs()) for _ in range(CLIENTS)]
+        self.judges = [Judge(self.split) for _ in range(CLIENTS)]
         self.generators: dict[int, commands.Generator] = {}
         self.same(0, (b"FLUSHALL",))
 
@@ -60,7 +61,7 @@ class Machine(RuleBasedStateMachine):
         self.agreed(client, command, mine, real)
 
     def agreed(self, client: int, command: tuple[bytes, ...], mine: object, real: object) -> None:
-        assert agree(command, mine, real, self.split), (
+        assert self.judges[client].agree(command, mine, real), (
             f"client {client}, {show(command)}: ours {mine!r}, Redis {real!r}")
 
     def next(self, client: int, rng) -> list[tuple[bytes, ...]]:
@@ -125,7 +126,8 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            difference = keyspaces_differ(*(keyspace(conn, commands.DATABASES + 1) for conn in self.clients[0]))
+            difference = keyspaces_differ(
+                *(keyspace(conn, commands.DATABASES + 1) for conn in self.clients[0]), self.split)
             assert not difference, difference
         finally:
             for conn in sum(self.clients, ()):
