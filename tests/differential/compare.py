@@ -91,6 +91,8 @@ def _shortest(reply: Any) -> Any:
     """A reply whose floats have the digits of Redis from 7.2 on."""
     if isinstance(reply, list):
         return [_shortest(item) for item in reply]
+    if isinstance(reply, float):
+        return float(reply)
     if isinstance(reply, bytes) and len(reply) > 16:
         with contextlib.suppress(ValueError):
             return repr(float(reply)).encode()

@@ -84,7 +84,8 @@ class Pair:
 
     def _chunk(self, commands: Sequence[Command]) -> Difference | None:
         mark = b"end of chunk 77a1c2"
-        data = b"".join(encode(*command) for command in commands) + encode("ECHO", mark)
+        # a chunk may end within a transaction, where the mark would only be queued
+        data = b"".join(encode(*command) for command in commands) + encode("DISCARD") + encode("ECHO", mark)
         replies: list[bytes] = []
         senders = [threading.Thread(target=conn.send, args=(data,), daemon=True) for conn in self.conns()]
         for sender in senders:

@@ -7,6 +7,7 @@ had spawned, by pid. `stop_all` runs at exit, so that an interrupted run leaves 
 
 import atexit
 import contextlib
+import functools
 import os
 import random
 import re
@@ -52,6 +53,7 @@ def redis_binary() -> str:
     return path
 
 
+@functools.cache
 def redis_version() -> tuple[int, ...]:
     """The oracle's version, such as (7, 0, 15)."""
     text = subprocess.run([redis_binary(), "--version"], check=True, capture_output=True, text=True).stdout
