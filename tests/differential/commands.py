@@ -87,7 +87,8 @@ class Generator:
         if rng.random() < 0.2:
             commands.append((b"WATCH", *self.group[:rng.choice([1, 2])]))
             if rng.random() < 0.5:
-                commands.append(rng.choice([(b"UNWATCH",), (b"SET", self.group[0], b"spoilt"), (b"GET", self.group[0])]))
+                key = self.group[0]
+                commands.append(rng.choice([(b"UNWATCH",), (b"SET", key, b"spoilt"), (b"GET", key)]))
         commands.append((b"MULTI",))
         for _ in range(rng.choice([0, 1, 2, 2, 3, 5, 8])):
             name, maker = rng.choice(self._makers)
@@ -563,8 +564,8 @@ MAKERS = [
     ("SPOP", lambda g: [g.key(), Key(g.rng.choice([b"100000", b"0"]))], 3),
     ("SRANDMEMBER", lambda g: [g.key(), g.rng.choice([b"3", b"-3", b"0", b"1000"])], 2),
     ("SMOVE", _smove, 4), ("SSCAN", _sscan, 1), ("SINTERCARD", _sintercard, 3),
-    ("SINTERSTORE", _store_sets, 3), ("SUNION", _some_keys, 3), ("SUNIONSTORE", _store_sets, 3), ("SDIFF", _some_keys, 3),
-    ("SDIFFSTORE", _store_sets, 3),
+    ("SINTERSTORE", _store_sets, 3), ("SUNION", _some_keys, 3), ("SUNIONSTORE", _store_sets, 3),
+    ("SDIFF", _some_keys, 3), ("SDIFFSTORE", _store_sets, 3),
     ("RPUSH", _push, 12), ("LPUSH", _push, 12), ("LPUSHX", _push, 3), ("RPUSHX", _push, 3), ("LLEN", _one, 2),
     ("LPOP", _pop, 5), ("RPOP", _pop, 5), ("LINDEX", lambda g: [g.key(), _index(g)], 4),
     ("LSET", lambda g: [g.key(), _index(g), _elements(g)[0]], 5), ("LTRIM", _trim, 3), ("LINSERT", _insert, 6),

@@ -23,7 +23,7 @@ KIND_OBJECT = {"IDLETIME", "FREQ", "REFCOUNT"}
 
 
 class Judge:
-    """Compares the replies of one connection, all of them in order: EXEC's are those of the commands that were queued."""
+    """Compares the replies of one connection, all of them in order: EXEC's are those of what was queued."""
 
     def __init__(self, split: bool = False) -> None:
         """split: see agree()."""
