@@ -58,9 +58,9 @@ def test_keys_that_expire_are_units_of_their_own(engine):
     for n in range(3):
         engine("SET", f"k{n}", "v", "PXAT", 10**13)
     for n in range(3):
-        engine("PEXPIREAT", f"k{n}", engine.server.keyspace.now_ms + 1)
+        engine("PEXPIREAT", f"k{n}", engine.server.keyspace.now_ms + 60_000)
     engine.follow()
-    engine.server.keyspace.set_time(engine.server.keyspace.now_ms + 10)
+    engine.server.keyspace.set_time(engine.server.keyspace.now_ms + 100_000)
     engine.server.expirer.cycle(100_000)
     assert sorted(journal(engine)[1:]) == ["DEL k0", "DEL k1", "DEL k2"]
 
