@@ -7,7 +7,6 @@ Whatever comes, the engine lives, each reply is well-formed RESP, every invarian
 is the sum of what is there. On an ASan build an overrun or a stale pointer ends the run.
 """
 import argparse
-import gc
 import os
 import random
 import sys
@@ -37,7 +36,49 @@ OPTIONS = [(b"maxmemory", [b"0", b"1", b"100mb"]),
            (b"proto-max-bulk-len", [b"1mb", b"512mb", b"1tb"]), (b"slowlog-log-slower-than", [b"0", b"-1", b"10000"]),
            (b"slowlog-max-len", [b"0", b"3", b"128"]), (b"lfu-log-factor", [b"0", b"10"]),
            (b"lfu-decay-time", [b"0", b"1"]),
-           (b"client-query-buffer-limit", [b"1mb", b"1gb"])]
+           (b"client-query-buffer-limit", [b"1mb", b"1gb"]), (b"maxmemory-clients", [b"0", b"0", b"3mb"]),
+           (b"notify-keyspace-events", [b"", b"KEA", b"AKEmn"]), (b"lazyfree-lazy-user-del", [b"yes", b"no"]),
+           (b"hash-max-listpack-entries", [b"0", b"3", b"512", b"9223372036854775807"]),
+           (b"hash-max-listpack-value", [b"0", b"64", b"9223372036854775807"]),
+           (b"set-max-intset-entries", [b"0", b"5", b"512"]), (b"set-max-listpack-entries", [b"0", b"5", b"128"]),
+           (b"set-max-listpack-value", [b"0", b"64", b"9223372036854775807"]),
+           (b"zset-max-listpack-entries", [b"0", b"5", b"128"]), (b"zset-max-listpack-value", [b"0", b"64"]),
+           (b"list-max-listpack-size", [b"-5", b"-1", b"1", b"3", b"128", b"2147483647"]),
+           (b"list-compress-depth", [b"0", b"1", b"2147483647"])]
+
+# Commands of collections, transactions and waits with arguments that make sense: keys l s z h k (any); m a member or
+# field, i an integer, c a count, f a score, b and x bounds of scores and of members, t a time, w a wait. m+: several.
+FORMS = """
+LPUSH l m+|RPUSH l m+|RPUSHX l m+|LPUSHX l m+|LINSERT l BEFORE m m|LPOS l m RANK i COUNT c MAXLEN c|LTRIM l i i
+LRANGE l i i|LREM l i m|LSET l i m|LPOP l c|RPOP l c|LINDEX l i|LMOVE l l LEFT RIGHT|RPOPLPUSH l l
+LMPOP 2 l l LEFT COUNT c|BLPOP l l w|BRPOP l w|BLMOVE l l RIGHT LEFT w|BLMPOP w 1 l RIGHT COUNT c|BRPOPLPUSH l l w
+SADD s m+|SADD s i i i|SREM s m+|SPOP s c|SRANDMEMBER s i|SMOVE s s m|SINTERSTORE s s s|SUNIONSTORE s s s
+SDIFFSTORE s s s|SINTERCARD 2 s s LIMIT c|SMISMEMBER s m+|SSCAN s 0 COUNT c|SINTER s s|SUNION s z|SMEMBERS s
+ZADD z f m f m f m|ZADD z GT CH f m|ZADD z NX f m f m|ZADD z INCR f m|ZINCRBY z f m|ZREM z m+|ZRANGE z i i WITHSCORES
+ZRANGE z b b BYSCORE LIMIT i i|ZRANGE z x x BYLEX REV|ZRANGESTORE z z i i|ZREVRANGEBYSCORE z b b|ZLEXCOUNT z x x
+ZCOUNT z b b|ZREMRANGEBYRANK z i i|ZREMRANGEBYSCORE z b b|ZREMRANGEBYLEX z x x|ZRANK z m WITHSCORE|ZPOPMIN z c
+ZPOPMAX z c|ZMPOP 2 z z MIN COUNT c|BZPOPMIN z z w|BZPOPMAX z w|BZMPOP w 1 z MAX COUNT c|ZRANDMEMBER z i WITHSCORES
+ZUNIONSTORE z 2 z s WEIGHTS f f AGGREGATE MAX|ZINTERSTORE z 2 z z|ZDIFFSTORE z 2 z z|ZINTERCARD 2 z z LIMIT c
+ZUNION 2 z z WEIGHTS f f WITHSCORES|ZSCAN z 0 COUNT c|ZMSCORE z m+|ZDIFF 2 z s
+HSET h m m m m m m|HSETNX h m m|HDEL h m+|HINCRBY h m i|HINCRBYFLOAT h m f|HRANDFIELD h i WITHVALUES|HSCAN h 0 COUNT c
+HGETALL h|HMGET h m+|HEXPIRE h t FIELDS 1 m|HPEXPIRE h t FIELDS 2 m m|HPEXPIREAT h t GT FIELDS 1 m|HTTL h FIELDS 1 m
+HPERSIST h FIELDS 1 m|HGETEX h PX t FIELDS 1 m|HSETEX h FNX PX t FIELDS 1 m m|HSETEX h KEEPTTL FIELDS 2 m m m m
+HGETDEL h FIELDS 2 m m|MSETEX 2 k m k m PX t|MSETEX 1 k m NX|SET k m IFEQ m|DELIFEQ k m|SORT l ALPHA LIMIT i i
+SORT s BY {t}* GET # GET {t}* STORE l|SORT_RO z DESC ALPHA|SORT h|MULTI|MULTI|EXEC|EXEC|DISCARD|WATCH l s z h|UNWATCH
+SUBSCRIBE m|PSUBSCRIBE *|UNSUBSCRIBE|PUNSUBSCRIBE|PUBLISH m m|CLIENT UNBLOCK i ERROR|CLIENT UNBLOCK c|COPY k k REPLACE
+RENAME k k|UNLINK k k k|DEL k|OBJECT ENCODING k|MEMORY USAGE k SAMPLES c|PEXPIRE k t|MOVE k 1|SWAPDB 0 1|RANDOMKEY
+"""
+FORMS = [form.split() for form in FORMS.replace("\n", "|").split("|") if form]
+FORM_SHARE = 0.5
+COLLECTIONS = {letter: [b"{t}" + letter.encode() + b"%d" % n for n in range(3)] for letter in "lszh"}
+MEMBERS = [b"", b"a", b"b", b"c", b"1", b"-7", b"9223372036854775807", b"m" * 63, b"m" * 64, b"m" * 65, b"\xff" * 300]
+SCORES = [b"0", b"-0", b"1", b"1.5", b"-1e308", b"1e308", b"inf", b"-inf", b"1e-320", b"nan", b"x"]
+BOUNDS = [*SCORES, b"(1", b"(-inf", b"+inf", b"("]
+LEX_BOUNDS = [b"-", b"+", b"[a", b"(a", b"[m", b"(", b"x"]
+INTEGERS = [b"0", b"1", b"-1", b"3", b"-3", b"200", b"9223372036854775807", b"-9223372036854775808", b"x"]
+COUNTS = [b"0", b"1", b"2", b"10", b"1000", b"9223372036854775807", b"-1"]
+TIMES = [b"0", b"1", b"50", b"100000", b"4000000000000", b"9223372036854775807", b"-1"]
+WAITS = [b"0.001", b"0.001", b"1e300", b"-1", b"nan"]
 
 
 class Crowd:
@@ -48,13 +89,13 @@ class Crowd:
         from unit.engine.raw import Raw
         from unit.inproc import Engine
         self.rng = random.Random(seed)
-        gc.collect()
-        self.outside = alloc.used_memory()
         self.make = Raw
         cluster = seed % 4 == 3
         self.engine = Engine("--databases", "3", "--client-output-buffer-limit", "normal", "0", "0", "0",
                              "--cluster-enabled", "yes" if cluster else "no")
         self.engine.server.log.set_level("nothing")
+        self.engine.settle()
+        self.outside = alloc.used_memory() - self.engine.check()
         if cluster:
             self.own_some_slots()
         self.crashes: list[BaseException] = []
@@ -89,8 +130,32 @@ class Crowd:
             return rng.randbytes(rng.choice([0, 1, 8, 44, 45, 100, 300]))
         return rng.randbytes(8) * rng.choice([250, 600, 8192, 20_000])
 
+    def form(self) -> list[bytes]:
+        """A command of FORMS."""
+        words: list[bytes] = []
+        choices = {"k": [key for keys in COLLECTIONS.values() for key in keys] + [b"a", b"{t}a"], **COLLECTIONS,
+                   "m": MEMBERS, "i": INTEGERS, "c": COUNTS, "f": SCORES, "b": BOUNDS, "x": LEX_BOUNDS, "t": TIMES,
+                   "w": WAITS}
+        for word in self.rng.choice(FORMS):
+            if word == "m+":
+                words += [self.member() for _ in range(self.rng.choice([1, 2, 20, 300]))]
+            elif word == "m":
+                words.append(self.member())
+            else:
+                words.append(self.rng.choice(choices[word]) if word in choices else word.encode())
+        return words
+
+    def member(self) -> bytes:
+        rng = self.rng
+        pick = rng.random()
+        if pick < 0.4:
+            return rng.choice(MEMBERS)
+        return b"%d" % rng.randrange(1000) if pick < 0.7 else b"member:%d" % rng.randrange(500)
+
     def command(self) -> list[bytes]:
         rng = self.rng
+        if rng.random() < FORM_SHARE:
+            return self.form()
         name = rng.choice(self.names)
         row = self.rows[name]
         words = [word.encode() for word in name.split("|")]
@@ -140,7 +205,7 @@ class Crowd:
         elif rng.random() < 0.05 and data:
             data = data[:rng.randrange(len(data))] + bytes([rng.randrange(256)]) + data[rng.randrange(len(data)):]
         self.counts["commands"] += len(commands)
-        if rng.random() < 0.15:
+        if rng.random() < 0.35:
             alloc.set_limit(alloc.used_memory() + rng.choice([1, 64, 500, 5000, 70_000]))
         client = self.clients[at]
         try:
@@ -194,6 +259,10 @@ class Crowd:
                 server.journal.add_reader(self)
         if rng.random() < 0.2:
             server.journal.flush()
+        for client in self.clients:
+            if rng.random() < 0.3:
+                client.session.unblock(rng.random() < 0.5)
+        server.dispatcher.end_of_batch()
         if rng.random() < 0.005:
             self.engine("FLUSHALL")
 
@@ -208,7 +277,8 @@ class Crowd:
         from shardd.structures import alloc
         assert not self.crashes, self.crashes
         held = self.engine.check()
-        lost = alloc.used_memory() - self.outside - held
+        clients = self.engine.server.clients
+        lost = alloc.used_memory() - self.outside - held - (clients.kept_bytes - clients.object_bytes)
         assert not lost or self.engine.server.keyspace.pending_free(), f"{lost} bytes are lost"
         alloc.check()
         assert all(not isinstance(reply, Exception) for reply in [self.engine("PING")])

@@ -11,4 +11,4 @@ def test_a_hostile_crowd(seed):
     fuzz = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fuzz)
     counts = fuzz.run(seed, 10_000)
-    assert counts["replies"] > 5_000 and counts["oom"] > 50, counts
+    assert counts["replies"] > 5_000 and counts["oom"] > 5, counts
