@@ -5,7 +5,7 @@ import random
 import pytest
 
 from harness import OK, Error
-from harness.texts import (CROSSSLOT, DECR_OVERFLOW, INT64_MAX, INT64_MIN, NAN_OR_INF, NOT_FLOAT, NOT_INT, OFFSET,
+from harness.texts import (DECR_OVERFLOW, INT64_MAX, INT64_MIN, NAN_OR_INF, NOT_FLOAT, NOT_INT, OFFSET,
                            OVERFLOW,
                            SYNTAX, TOO_LONG, arity)
 
@@ -269,16 +269,6 @@ def test_msetnx(r):
     assert r("MGET {a}1 {a}2 {a}3") == [b"x", b"y", None]
     assert r("MSETNX {a}4 1 {a}4 2") == 1
     assert r("GET {a}4") == b"2"
-
-
-@pytest.mark.not_on("proxy1", reason="one engine has every slot")
-@pytest.mark.only_on("proxy", reason="one Redis has no slots; the proxy refuses what it cannot do in one step")
-def test_what_cannot_be_split_is_refused(r):
-    """Never half of the work, never a wrong answer."""
-    one, other = "a", "b"
-    r("SET a 1")
-    assert r(f"LCS {one} {other}") == CROSSSLOT
-    assert r("MGET a b") == [b"1", None]
 
 
 # --- LCS --------------------------------------------------------------------------------------------------------------

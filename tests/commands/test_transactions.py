@@ -253,8 +253,9 @@ def test_the_slow_log_has_the_commands_but_not_exec(r, c):
         c.must("SLOWLOG RESET")
         queue(c, f"SET {A} 1", f"GET {A}")
         assert c("EXEC") == [OK, b"1"]
-        names = [entry[3][0].decode().upper() for entry in c("SLOWLOG GET 10")]
-    assert names[:3] == ["GET", "SET", "MULTI"]
+        names = [entry[3][0].decode().upper() for entry in c("SLOWLOG GET 20")]
+    # engines behind a proxy also log that they were asked for the log, in the same second
+    assert [name for name in names if name in ("MULTI", "SET", "GET", "EXEC")][:3] == ["GET", "SET", "MULTI"]
 
 
 # --- WATCH ------------------------------------------------------------------------------------------------------------

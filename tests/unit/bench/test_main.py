@@ -49,10 +49,13 @@ def test_cost_in_small(fresh, tmp_path):
 
 def test_pauses_in_small(fresh, tmp_path):
     path = tmp_path / "pauses.json"
-    done = bench("pauses", "--no-pin", "--keys", "3000", "--due", "1000", "--clients", "3", "--json", str(path))
+    done = bench("pauses", *"--no-pin --keys 3000 --due 1000 --clients 3 --elements 2000 --situations fill,flush,expire,"
+                 "hash:fill,list:unlink,set:expire,zset:evict --json".split(), str(path))
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())["pauses"]
-    assert [(one["situation"], one["keys"]) for one in found] == [("fill", 3000), ("flush", 3000), ("expire", 1000)]
+    assert [(one["situation"], one["keys"]) for one in found] == [
+        ("fill", 3000), ("flush", 3000), ("expire", 1000), ("hash:fill", 2000), ("list:unlink", 2000),
+        ("set:expire", 2000), ("zset:evict", 2000)]
     assert all(one["batch_us"] >= one["batch_cpu_us"] > 0 for one in found)
     assert "FLUSHALL of 3,000 keys" in done.stdout
 
