@@ -100,6 +100,8 @@ def _options(ctx: Context, argv: arg_p, argc: cython.int, r: range_p, stores: cy
     if r.limit != -1 and r.kind == BY_RANK:
         ctx.error(errors.RANGE_LIMIT)
         return False
+    if r.kind == BY_RANK:
+        r.offset = 0        # LIMIT with -1 is allowed by rank, and without effect
     if r.with_scores and r.kind == BY_LEX:
         ctx.error(errors.RANGE_LEX_SCORES)
         return False

@@ -140,6 +140,10 @@ def _add_all(ctx: Context, argv: arg_p, scores: score_p, pairs: cython.int, opti
 def zincrby_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     """ZINCRBY key increment member"""
     score: cython.double = 0
+    options: cython.int = 0
+    changes: cython.bint = False
+    if _zadd_options(argv, argc, cython.address(options), cython.address(changes)) > 2:
+        return ctx.error(errors.SYNTAX)     # ZADD's options are read as such here too, and leave no pair
     if not parse_double(argv[2].p, argv[2].n, cython.address(score)):
         return ctx.error(errors.NOT_FLOAT)
     return _add_all(ctx, argv + 2, cython.address(score), 1, ZADD_INCR, False)

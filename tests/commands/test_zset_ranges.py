@@ -132,6 +132,14 @@ def test_store(r, elements):
     assert r("ZRANGESTORE z {z}none 0 -1") == 0 and r("EXISTS z") == 0
 
 
+def test_a_limit_of_minus_one_by_rank_is_without_effect(r):
+    r("ZADD {z}a 1 a 2 b 3 c 4 d 5 e")
+    assert r("ZRANGE {z}a 2 4 LIMIT 2 -1") == [b"c", b"d", b"e"]
+    assert r("ZRANGESTORE {z}d {z}a 2 4 LIMIT 2 -1") == 3
+    assert r("ZRANGE {z}a 2 4 LIMIT 2 3") == LIMIT
+
+
+
 @pytest.mark.not_on("cluster", reason="one connection for keys of any slot")
 def test_the_forms_of_resp3(r):
     r3 = r.conn(3)

@@ -248,6 +248,12 @@ def test_bad_words(r, line, answer):
     assert r("ZRANGE z 0 -1 WITHSCORES") == [b"a", b"1", b"b", b"2"]
 
 
+@pytest.mark.parametrize("word", ["NX", "xx", "GT", "LT", "CH", "INCR"])
+def test_zincrby_reads_the_options_of_zadd(r, word):
+    assert r(f"ZINCRBY z {word} a") == r(f"ZINCRBY z {word} nx") == SYNTAX
+    assert r("EXISTS z") == 0
+
+
 @pytest.mark.not_on("cluster", reason="one connection for keys of any slot")
 def test_scan(r, form):
     seen, cursor, steps = {}, b"0", 0
