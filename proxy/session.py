@@ -54,6 +54,7 @@ from shardd.base import errors, limits
 from shardd.base.errors import CommandError
 from shardd.commands import table
 from shardd.net import pause
+from shardd.wire.plain import encode_command
 from shardd.wire.values import NO_REPLY, OK
 
 ArgP = cython.typedef(cython.pointer(Arg))
@@ -615,6 +616,7 @@ class ProxySession(Client):
         args: list = None
         owners: set = set()
         kind: cython.int = route.kind
+        uneven: cython.bint = False
         if route.no_multi:
             return self.reject(route, errors.NOT_IN_MULTI, silent)
         if kind == ROUTE_REFUSED:
@@ -626,16 +628,20 @@ class ProxySession(Client):
             args = self.words(request, argv)
         elif kind != ROUTE_ANY:
             slots = self.shared.router.key_slots(route, argv, request.argc)
+            uneven = kind == ROUTE_SPLIT and (request.argc - 1) % route.key_step != 0
+            slots = slots[:1] if uneven else slots      # wrong for any keys: the first one's engine will say so
             owners = {backends.owners[cython.cast(cython.int, slot)] for slot in slots}
             if -1 in owners:
                 return self.reject(route, errors.CLUSTERDOWN_SLOT, silent)
-            if len(owners) > 1 and (kind != ROUTE_SPLIT or (request.argc - 1) % route.key_step != 0):
+            if len(owners) > 1 and kind != ROUTE_SPLIT:
                 return self.reject(route, errors.CROSSSLOT, silent)
             if len(owners) > 1:
                 args = self.words(request, argv)
         if request.inline_form:
             self.rewrite(request, argv)
         raw: bytes = cython.cast(cython.p_char, request.raw)[:request.raw_n]
+        if uneven:
+            raw = encode_command(*self.words(request, argv)[:2], b"", self.words(request, argv)[1])
         self.transaction.add(Queued(route.index, kind, raw, args, tuple(slots)), route.writes, len(slots) > 0)
         if self.last_command == "client|reply":
             self.transaction.mutes = True

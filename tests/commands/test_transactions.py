@@ -248,6 +248,14 @@ def test_statistics(c):
 
 
 @pytest.mark.not_on("cluster", reason="the configuration is one engine's")
+@pytest.mark.not_on("cluster", reason="keys of any slot")
+def test_an_uneven_mset_is_queued_and_fails_alone(c):
+    c.must("DEL a b")
+    queue(c, "SET a 1", "MSET a 5 b", "MSET a 5 b 6 c", "GET a")
+    assert c("EXEC") == [OK, Error("ERR wrong number of arguments for 'mset' command"),
+                         Error("ERR wrong number of arguments for 'mset' command"), b"1"]
+
+
 def test_the_slow_log_has_the_commands_but_not_exec(r, c):
     with r.config(slowlog_log_slower_than=0):
         c.must("SLOWLOG RESET")
