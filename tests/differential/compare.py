@@ -73,7 +73,7 @@ def agree(command: tuple[bytes, ...], ours: Any, theirs: Any, split: bool = Fals
         return True
     if name in KIND or (name == "OBJECT" and len(command) > 1 and command[1].decode("latin-1").upper() in KIND_OBJECT):
         return type(ours) is type(theirs)
-    if name.startswith("Z") and redis_version() < (7, 2):
+    if name.startswith(("Z", "BZ")) and redis_version() < (7, 2):
         return same(_shortest(ours), _shortest(theirs))
     return same(ours, theirs)
 
