@@ -25,11 +25,11 @@ def test_a_lie_is_found_and_shrunk(oracle, fleet, monkeypatch, clients):
     def lie(talker):
         hear(talker)
         if talker.conn.address[1] == oracle.server.port:
-            talker.heard = talker.heard.replace(b"+string\r\n", b"+strinG\r\n")
+            talker.heard = talker.heard.replace(b"+OK\r\n", b"+Ok\r\n")
 
     monkeypatch.setattr(crowd.Talker, "hear", lie)
     found = crowd.Crowd(oracle.conn, fleet.server("reference").conn, split=False, check=False).run(7, clients, 3000)
-    assert found and "strinG" in found and "with one client alone" in found
+    assert found and "Ok" in found and "with one client alone" in found
     assert len(found.splitlines()) < 7
 
 
