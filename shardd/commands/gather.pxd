@@ -20,5 +20,6 @@ cdef bint arg_cursor(const Arg* arg, uint64_t* cursor) noexcept nogil   # as C's
 # HSCAN and its like: what to scan, or NULL where the reply is made. Then scan_table for a table.
 cdef bytep scan_begin(Context ctx, Arg* argv, int argc, uint32_t type, ScanOptions* o)
 cdef int scan_table(Context ctx, Table* t, ScanOptions* o, bint values) except -1
+cdef int gather_wanted(Context ctx, Table* t, ScanOptions* o, Gathered* found, int each) except -1
 cdef bint scan_wants(ScanOptions* o, const uint8_t* text, Py_ssize_t n) noexcept nogil
 cdef int gather_scan(Table* t, ScanOptions* o, Gathered* found) except -1   # moves o.cursor on; free found.pairs

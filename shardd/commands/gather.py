@@ -80,18 +80,9 @@ def scan_table(ctx: Context, t: cython.pointer(Table), o: options_p, values: cyt
     found: Gathered
     pair: bytep
     i: int64_t
-    wanted: int64_t = 0
     try:
-        gather_scan(t, o, cython.address(found))
+        gather_wanted(ctx, t, o, cython.address(found), 2 if values else 1)
         for i in range(found.n):
-            pair = found.pairs[i]
-            if not pair_due(pair, ctx.keyspace.now_ms) and scan_wants(o, pair_key(pair), pair_key_len(pair)):
-                found.pairs[wanted] = pair
-                wanted += 1
-        ctx.reply.array(2)
-        ctx.reply.bulk_int(cython.cast(int64_t, o.cursor))
-        ctx.reply.array(2 * wanted if values else wanted)
-        for i in range(wanted):
             pair = found.pairs[i]
             ctx.reply.bulk(pair_key(pair), pair_key_len(pair))
             if values:
@@ -99,6 +90,27 @@ def scan_table(ctx: Context, t: cython.pointer(Table), o: options_p, values: cyt
     finally:
         free(found.pairs)
     return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def gather_wanted(ctx: Context, t: cython.pointer(Table), o: options_p, found: gathered_p,
+                  each: cython.int) -> cython.int:
+    """A step of a scan: the pairs that are not due and that MATCH lets through, and the head of its reply, in which each
+    of them has `each` words, which the caller writes. MemoryError."""
+    pair: bytep
+    i: int64_t
+    wanted: int64_t = 0
+    gather_scan(t, o, found)
+    for i in range(found.n):
+        pair = found.pairs[i]
+        if not pair_due(pair, ctx.keyspace.now_ms) and scan_wants(o, pair_key(pair), pair_key_len(pair)):
+            found.pairs[wanted] = pair
+            wanted += 1
+    found.n = wanted
+    ctx.reply.array(2)
+    ctx.reply.bulk_int(cython.cast(int64_t, o.cursor))
+    return ctx.reply.array(each * wanted)
 
 
 @cython.cfunc

@@ -13,7 +13,7 @@ from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.commands.args import arg_int64, arg_is, of_type
 from cython.cimports.shardd.commands.context import Context
-from cython.cimports.shardd.commands.gather import Gathered, ScanOptions, gather_scan, scan_begin, scan_wants
+from cython.cimports.shardd.commands.gather import Gathered, ScanOptions, gather_wanted, scan_begin, scan_wants
 from cython.cimports.shardd.commands.registry import Registry
 from cython.cimports.shardd.commands.zset_forms import (
     ZADD_ADDED, ZADD_CHANGED, ZADD_GT, ZADD_INCR, ZADD_LT, ZADD_NAN, ZADD_NX, ZADD_REFUSED, ZADD_XX, ZWalk,
@@ -467,19 +467,10 @@ def _scan_large(ctx: Context, e: bytep, o: cython.pointer(ScanOptions)) -> cytho
     found: Gathered
     pair: bytep
     i: int64_t
-    wanted: int64_t = 0
     digits: cython.uchar[32]
     try:
-        gather_scan(cython.address(cython.cast(ordered_p, entry_body(e)).t), o, cython.address(found))
+        gather_wanted(ctx, cython.address(cython.cast(ordered_p, entry_body(e)).t), o, cython.address(found), 2)
         for i in range(found.n):
-            pair = found.pairs[i]
-            if scan_wants(o, member(pair), pair_key_len(pair)):
-                found.pairs[wanted] = pair
-                wanted += 1
-        ctx.reply.array(2)
-        ctx.reply.bulk_int(cython.cast(int64_t, o.cursor))
-        ctx.reply.array(2 * wanted)
-        for i in range(wanted):
             pair = found.pairs[i]
             ctx.reply.bulk(member(pair), pair_key_len(pair))
             ctx.reply.bulk(digits, format_double_17(digits, pair_score(pair)))

@@ -51,7 +51,6 @@ STALE_MAX = cython.declare(cython.Py_ssize_t, 256)      # time-outs of those tha
 
 
 @cython.final
-@cython.no_gc
 @cython.cclass
 class Waiter:
     """One blocked client."""

@@ -18,5 +18,5 @@ cdef class Watches(KeyObserver):
     cdef int drop(self, Client client) except -1
     cdef bint has_expired(self, Client client) except -1
     cdef int spoil(self, Client client) except -1
-    cdef int exchange(self, Database db, Database to, int slot) except -1
+    cdef int exchange(self, Database db, Database to) except -1
     cdef int slots_gone(self, const unsigned char* owned) except -1

@@ -32,7 +32,6 @@ def _key_of(k: key_p, key: bytes) -> cython.void:
 
 
 @cython.final
-@cython.no_gc
 @cython.cclass
 class Watch:
     """One client watches one key."""
@@ -166,19 +165,19 @@ class Watches(KeyObserver):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def clearing(self, db: Database, slot: cython.int) -> cython.int:
-        return self.exchange(db, None, slot)
+    def clearing(self, db: Database) -> cython.int:
+        return self.exchange(db, None)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def swapping(self, one: Database, other: Database) -> cython.int:
-        self.exchange(one, other, -1)
-        return self.exchange(other, one, -1)
+        self.exchange(one, other)
+        return self.exchange(other, one)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def exchange(self, db: Database, to: Database | None, slot: cython.int) -> cython.int:
-        """The content of `db`, or of one slot of it, is about to become that of `to`, or nothing where that is None."""
+    def exchange(self, db: Database, to: Database | None) -> cython.int:
+        """The content of `db` is about to become that of `to`, or nothing where that is None."""
         watch: Watch
         k: Key
         key: bytes
@@ -187,8 +186,6 @@ class Watches(KeyObserver):
         will_be: cython.bint
         for key, watchers in cython.cast(dict, self.tables[db.id]).items():
             _key_of(cython.address(k), key)
-            if slot >= 0 and k.slot != cython.cast(cython.uint, slot):
-                continue
             is_there = db.place_of(cython.address(k)) != cython.NULL
             will_be = to is not None and to.place_of(cython.address(k)) != cython.NULL
             if not is_there and not will_be:

@@ -34,7 +34,7 @@ cdef enum SetString:
 # Who wants to hear of every change of certain keys. WATCH and blocked clients derive from it.
 cdef class KeyObserver:
     cdef int key_touched(self, Database db, Key* k) except -1           # it has changed, or came, or went
-    cdef int clearing(self, Database db, int slot) except -1            # its keys go now; slot -1: of all slots
+    cdef int clearing(self, Database db) except -1                      # its keys go now, all of them
     cdef int swapping(self, Database one, Database other) except -1     # they exchange their contents now
     cdef int swapped(self, Database one, Database other) except -1      # they have
 
@@ -79,7 +79,7 @@ cdef class Database:
     cdef SlotTable* slot_at(self, uint64_t* number, bint volatile_only) noexcept
     cdef bint is_live(self, Key* k) noexcept        # as find, but a due key stays where it is
     cdef int tell_observers(self, Key* k) except -1
-    cdef int tell_clearing(self, int slot) except -1
+    cdef int tell_clearing(self) except -1
     cdef inline int notify(self, unsigned int kind, bytes name, Key* k) except -1:
         """A keyspace event of class `kind` (keyspace.events), where somebody asks for such."""
         if self.keyspace.notify_mask & kind:

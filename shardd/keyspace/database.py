@@ -85,7 +85,7 @@ class KeyObserver:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def clearing(self, db: Database, slot: cython.int) -> cython.int:
+    def clearing(self, db: Database) -> cython.int:
         return 0
 
     @cython.cfunc
@@ -249,12 +249,12 @@ class Database:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def tell_clearing(self, slot: cython.int) -> cython.int:
-        """All keys of a slot, or of all slots (-1), are about to go."""
+    def tell_clearing(self) -> cython.int:
+        """All keys are about to go."""
         observer: KeyObserver
         if self.keyspace.observed:
             for observer in self.keyspace.observers:
-                observer.clearing(self, slot)
+                observer.clearing(self)
         return 0
 
     @cython.cfunc
@@ -578,7 +578,7 @@ class Database:
         gone: Database
         if self.slots == cython.NULL:
             return 0
-        self.tell_clearing(-1)
+        self.tell_clearing()
         if count > FREE_AT_ONCE:
             gone = Database(self.keyspace, -1)
             gone.slots = self.slots
@@ -595,18 +595,10 @@ class Database:
         self.keyspace.exchanges += 1
         return count
 
-    def clear_slot(self, slot: cython.int) -> int:
-        """Forget every key of one slot; how many there were."""
-        assert 0 <= slot < SLOT_COUNT
-        if self.slots == cython.NULL:
-            return 0
-        self.tell_clearing(slot)
-        return self.drop_slot(slot)
-
     @cython.cfunc
     @cython.exceptval(check=False)
     def drop_slot(self, slot: cython.int) -> cython.uint:
-        """`clear_slot`, without telling anybody."""
+        """Forget every key of one slot, without telling anybody; how many there were."""
         s: slot_p
         count: uint32_t
         s = cython.address(self.slots[slot])

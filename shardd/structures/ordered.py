@@ -22,23 +22,20 @@ from cython.cimports.libc.stdlib import free, malloc, qsort
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.structures.alloc import allocate, block_bytes, release
-from cython.cimports.shardd.structures.drain import table_drain
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.ordered import Ordered
-from cython.cimports.shardd.structures.pairs import pair_new, pair_size
+from cython.cimports.shardd.structures.pairs import pair_new, pair_size, pairs_drain, pairs_held
 from cython.cimports.shardd.structures.ranked import (
     Way, leaf_pair, member, pair_order, pair_score, ranked_before, ranked_below, ranked_insert, ranked_move,
     ranked_next, ranked_prev, ranked_rank, ranked_remove, ranked_seek, ranked_take, way_pair, way_score)
 from cython.cimports.shardd.structures.ranked_whole import ranked_bytes, ranked_check, ranked_free_last
 from cython.cimports.shardd.structures.table import (
-    pair_key_len, table_bytes, table_check, table_clear, table_find, table_fit, table_insert, table_remove,
-    table_walk)
+    pair_key_len, table_check, table_clear, table_find, table_fit, table_insert, table_remove, table_walk)
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 ordered_p = cython.typedef(cython.pointer(Ordered))
 place_p = cython.typedef(cython.pointer(bytep))
 
-PER_CHAIN = cython.declare(int64_t, 6)          # pairs in a chain, about
 LEAF_WORK = cython.declare(int64_t, 4)          # elements whose freeing takes as long as that of a leaf, about
 
 
@@ -225,20 +222,11 @@ def ordered_length(body: cython.p_void) -> uint64_t:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _condemn(context: cython.p_void, pair: bytep) -> cython.int:
-    release(pair, pair_size(pair))
-    return 1
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
 def ordered_free(body: cython.p_void, elements: int64_t) -> cython.bint:
     """Free up to about `elements` elements, first the pairs of all, then the leaves; True when all is, and the body."""
     o: ordered_p = cython.cast(ordered_p, body)
-    if o.t.used > 0:
-        o.swept = table_drain(cython.address(o.t), o.swept, elements // PER_CHAIN + 1, _condemn, cython.NULL)
-        if o.swept != 0:
-            return False
+    if not pairs_drain(cython.address(o.t), cython.address(o.swept), elements):
+        return False
     while o.r.root != cython.NULL:
         if elements <= 0:
             return False
@@ -249,26 +237,13 @@ def ordered_free(body: cython.p_void, elements: int64_t) -> cython.bint:
     return True
 
 
-Sum = cython.struct(total=cython.size_t)
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _add_bytes(context: cython.p_void, pair: bytep) -> cython.int:
-    cython.cast(cython.pointer(Sum), context).total += block_bytes(pair, pair_size(pair))
-    return 0
-
-
 @cython.cfunc
 @cython.exceptval(check=False)
 def ordered_bytes(body: cython.p_void) -> cython.size_t:
     """All memory it holds. Walks everything."""
     o: ordered_p = cython.cast(ordered_p, body)
-    sum: Sum
-    sum.total = (block_bytes(o, cython.sizeof(Ordered)) + table_bytes(cython.address(o.t))
-                 + ranked_bytes(cython.address(o.r)))
-    table_walk(cython.address(o.t), _add_bytes, cython.address(sum))
-    return sum.total
+    return (block_bytes(o, cython.sizeof(Ordered)) + pairs_held(cython.address(o.t))
+            + ranked_bytes(cython.address(o.r)))
 
 
 @cython.cfunc

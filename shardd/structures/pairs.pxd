@@ -28,6 +28,8 @@ cdef inline const uint8_t* pair_value(const uint8_t* pair) noexcept nogil:
 # For other structures made of such blocks; pair_new: NULL without memory.
 cdef bytep pair_new(const uint8_t* key, Py_ssize_t n, const uint8_t* value, Py_ssize_t value_n) noexcept nogil
 cdef size_t pair_size(const uint8_t* pair) noexcept nogil       # bytes of the block
+cdef bint pairs_drain(Table* t, uint64_t* swept, int64_t elements) noexcept     # whether all are freed; swept: 0 at first
+cdef size_t pairs_held(Table* t) noexcept                       # bytes of the table and of all pairs
 
 cdef Pairs* pairs_new() noexcept nogil                                          # NULL without memory
 cdef bint pairs_free(void* body, int64_t elements) noexcept               # a ValueOps.free

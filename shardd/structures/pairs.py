@@ -205,13 +205,21 @@ def _condemn(context: cython.p_void, pair: bytep) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
+def pairs_drain(t: cython.pointer(Table), swept: cython.pointer(uint64_t), elements: int64_t) -> cython.bint:
+    """Free up to about `elements` pairs of a table that nobody looks into any more; True when none is left."""
+    if t.used == 0:
+        return True
+    swept[0] = table_drain(t, swept[0], elements // PER_CHAIN + 1, _condemn, cython.NULL)
+    return swept[0] == 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
 def pairs_free(body: cython.p_void, elements: int64_t) -> cython.bint:
     """Free up to about `elements` pairs; True when all are, and the body itself."""
     m: pairs_p = cython.cast(pairs_p, body)
-    if m.t.used > 0:
-        m.swept = table_drain(cython.address(m.t), m.swept, elements // PER_CHAIN + 1, _condemn, cython.NULL)
-        if m.swept != 0:
-            return False
+    if not pairs_drain(cython.address(m.t), cython.address(m.swept), elements):
+        return False
     table_clear(cython.address(m.t))
     release(m, cython.sizeof(Pairs))
     return True
@@ -230,13 +238,19 @@ def _add_bytes(context: cython.p_void, pair: bytep) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
+def pairs_held(t: cython.pointer(Table)) -> cython.size_t:
+    """The memory of a table and its pairs. Walks every pair."""
+    sum: Sum
+    sum.total = table_bytes(t)
+    table_walk(t, _add_bytes, cython.address(sum))
+    return sum.total
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
 def pairs_bytes(body: cython.p_void) -> cython.size_t:
     """All memory it holds. Walks every pair."""
-    m: pairs_p = cython.cast(pairs_p, body)
-    sum: Sum
-    sum.total = real_size(cython.sizeof(Pairs)) + table_bytes(cython.address(m.t))
-    table_walk(cython.address(m.t), _add_bytes, cython.address(sum))
-    return sum.total
+    return real_size(cython.sizeof(Pairs)) + pairs_held(cython.address(cython.cast(pairs_p, body).t))
 
 
 @cython.cfunc
