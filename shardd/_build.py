@@ -39,6 +39,7 @@ COMPILED = [
     "shardd.structures.list_edit",
     "shardd.structures.keyhash",
     "shardd.structures.slots",
+    "shardd.structures.crc64",
     "shardd.structures.glob",
     "shardd.structures.number",
     "shardd.structures.names",
