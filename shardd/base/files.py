@@ -25,7 +25,12 @@ def replace_file(path: str | os.PathLike[str], data: bytes, suffix: str = ".new"
     except BaseException:
         os.unlink(new_path)
         raise
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """A file that was made, renamed or removed in this directory ("" for the present one) stays so. Raises OSError."""
+    directory = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

@@ -420,3 +420,9 @@ PROXY_PEER_NEWS_MS: Final = 1_000
 CLIENT_IDS_OF_PROCESS: Final = 2**32
 """Client ids set aside for one process of a proxy, more than it can ever give: its successor begins behind them, since
 clients of both may be there at once. Two million processes fit below 2^53, which every client library keeps exactly."""
+
+SNAPSHOT_READ_BYTES: Final = 4096
+"""What is read at once of a snapshot's news: a multiple of its records, which a pipe does not cut."""
+
+SNAPSHOT_COW_S: Final = 1.0
+"""Pause between two looks of a snapshot's child at what was copied; each walks its page tables."""

@@ -34,6 +34,7 @@ class Cron:
         """Begin; the first turn is one period from now."""
         self._later("turn", self._period(), self.turn)
         self.server.evictor.on_running = self._evict_soon
+        self.server.snapshots.attach(self.loop)
 
     def stop(self) -> None:
         """Cancel all timers."""
@@ -143,7 +144,7 @@ class Cron:
         if more:
             percent += _WORK_PERCENT_PER_EFFORT * (config["active-expire-effort"] - 1)
         more = keyspace.free_step(_FREE_KEYS_PER_STEP) or more
-        if not more and config["activerehashing"]:
+        if not more and config["activerehashing"] and not keyspace.calm:
             more = self.server.rehasher.step(limits.STEP_US)
         if not more:
             more = self.server.keysizes.step(limits.STEP_US)

@@ -26,6 +26,7 @@ from shardd.commands.registry import Registry
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.hold import Hold
 from shardd.engine.memory import CLIENT_OBJECTS_BYTES, Memory
+from shardd.engine.snapshot import Snapshots
 from shardd.engine.stats import Stats
 from shardd.journal.stream import Stream
 from shardd.keyspace import events, inspection
@@ -104,6 +105,7 @@ class Server:
         self.steps_us = 0               # all of the cron's steps
         self.view = view                # for the cluster commands, which lie below the cluster package
         self.memory = Memory(self)
+        self.snapshots = Snapshots(self)
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
         self.rehasher = Rehasher(self.keyspace)
         self.keysizes = Keysizes(self.keyspace)

@@ -105,6 +105,7 @@ cdef class Keyspace:
     cdef public int64_t now_ms          # unix time of the running command; the reactor's loop sets it
     cdef public uint32_t access_clock   # what a touched entry is stamped with (LRU: minutes or seconds, 24 bits)
     cdef public bint lfu, no_touch
+    cdef public bint calm               # a child shares our memory: no page is written that need not be
     cdef public bint lazy_expire        # lazyfree-lazy-expire: a key that expired is told as UNLINK
     cdef public int lfu_log_factor, lfu_decay_minutes
     cdef public uint64_t hits, misses, expired, evicted, dirty

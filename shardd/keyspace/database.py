@@ -684,7 +684,7 @@ class Keyspace:
     @cython.exceptval(-1, check=False)
     def touch_entry(self, e: bytep) -> cython.int:
         """Stamp an entry that a command used."""
-        if self.no_touch:
+        if self.no_touch or self.calm:
             return 0
         if self.lfu:
             entry_set_access(e, lfu_used(entry_access(e), self.access_clock >> 8, self.lfu_decay_minutes,
