@@ -256,6 +256,7 @@ def test_an_uneven_mset_is_queued_and_fails_alone(c):
                          Error("ERR wrong number of arguments for 'mset' command"), b"1"]
 
 
+@pytest.mark.not_on("cluster", reason="the configuration is one engine's")
 def test_the_slow_log_has_the_commands_but_not_exec(r, c):
     with r.config(slowlog_log_slower_than=0):
         c.must("SLOWLOG RESET")

@@ -57,6 +57,11 @@ def inline(command: Command) -> bytes:
     return b" ".join(b'"%b"' % b"".join(b"\\x%02x" % byte for byte in word) for word in command) + b"\r\n"
 
 
+def fits_a_line(command: Command) -> bool:
+    """Whether its line is far from the 64 KiB at which a server closes the connection."""
+    return sum(map(len, command)) < 4000
+
+
 class Writer:
     """Makes the units of one client."""
 

@@ -79,7 +79,8 @@ class Machine(RuleBasedStateMachine):
     def pipeline(self, client: int, rng, count: int, inline: bool, cuts: list[int]) -> None:
         """Many commands before the first reply is read; each piece is on its way before the next is written."""
         batch = [command for _ in range(count) for command in self.next(client, rng)]
-        data = b"".join(crowd.inline(command) if inline else encode(*command) for command in batch)
+        data = b"".join(crowd.inline(command) if inline and crowd.fits_a_line(command) else encode(*command)
+                        for command in batch)
         for conn in self.clients[client]:
             at = 0
             for cut in sorted(cuts):

@@ -87,8 +87,8 @@ def test_the_whole_under_the_names_of_redis_exporter(tree):
             bucket = at(found, "shardd_proxy_latency_seconds_bucket", proxy="0", part=part, le="+Inf")
             assert count == bucket >= 100
         assert at(found, "shardd_healthy") == 1 and at(found, "redis_cluster_state") == 1
-        assert at(found, "redis_memory_used_bytes") == int(
-            conn.must("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0])
+        used = int(conn.must("INFO", "memory").split(b"used_memory:")[1].split(b"\r\n")[0])
+        assert abs(at(found, "redis_memory_used_bytes") - used) < 64_000, "buffers of clients come and go"
 
 
 def test_several_proxies_are_one_server(start):
