@@ -421,6 +421,12 @@ CLIENT_IDS_OF_PROCESS: Final = 2**32
 """Client ids set aside for one process of a proxy, more than it can ever give: its successor begins behind them, since
 clients of both may be there at once. Two million processes fit below 2^53, which every client library keeps exactly."""
 
+# --- persistence --------------------------------------------------------------------------------------------------
+
+RDB_SYNC_BYTES: Final = 4 * MIB
+"""A snapshot's file is synced after so many bytes (rdb-save-incremental-fsync), so that the disk works all the while and
+has little left at the end; Redis's RIO_AUTOSYNC_BYTES."""
+
 SNAPSHOT_READ_BYTES: Final = 4096
 """What is read at once of a snapshot's news: a multiple of its records, which a pipe does not cut."""
 

@@ -11,11 +11,9 @@ slowly = crcmod.mkCrcFun(POLYNOMIAL, initCrc=0, rev=True, xorOut=0)
 
 
 def test_the_known_values():
-    """Those of Redis's crc64.c."""
+    """That of Redis's crc64.c."""
     assert crc64_of(b"123456789") == 0xE9C6D914C4B8D9CA
     assert crc64_of(b"") == 0
-    assert crc64_of(b"This is a test of the emergency broadcast system.") == slowly(
-        b"This is a test of the emergency broadcast system.")
 
 
 @given(st.binary(max_size=100), st.integers(0, 2**64 - 1))

@@ -1,0 +1,325 @@
+"""A whole keyspace as an RDB file, and one value as a DUMP payload.
+
+    save_keyspace(keyspace, fd, ...) -> (keys, bytes)       writes; who calls it opens, syncs and renames the file
+    rdb_dump(sink, entry, now_ms)                           type, value, version, checksum
+
+    "REDIS0010"  AUX ...  { SELECTDB  RESIZEDB  { [EXPIRETIME_MS] [IDLE | FREQ] type key value } ... } ...  EOF  CRC
+
+The walk is C over native memory: it goes through the slot tables of each database in the order of slots, and asks for
+the entries of one batch while it writes those of the batch before. It takes no Python object and changes nothing, so
+that a forked child dirties no page of the data; the keyspace must not change meanwhile.
+
+The version is 10, which Redis 7.0 and all later ones read, unless a hash has fields that expire: then it is 12, as of
+Redis 7.4 (FORMAT.md). That is looked up before the first byte.
+
+Keys past their time are written, with that time, as Redis writes them: who loads the file knows what to do with them.
+
+Progress: two unsigned integers of 64 bits, keys and bytes so far, into `progress_fd` now and then. What does not fit
+into the pipe is not told.
+"""
+import os
+
+import cython
+from cython.cimports.libc.errno import EAGAIN, EINTR, ENOMEM, errno
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memset
+from cython.cimports.shardd.base.clock import monotonic_ms, unix_ms
+from cython.cimports.shardd.base.native import bytep, store16
+from cython.cimports.shardd.journal.rdb import (
+    RDB_OPCODE_AUX, RDB_OPCODE_EOF, RDB_OPCODE_EXPIRETIME_MS, RDB_OPCODE_FREQ, RDB_OPCODE_IDLE, RDB_OPCODE_RESIZEDB,
+    RDB_OPCODE_SELECTDB, RDB_VERSION, RDB_VERSION_FIELD_TTL)
+from cython.cimports.shardd.journal.rdb_out import (
+    RDB_SMALL, RdbOut, rdb_byte, rdb_close, rdb_crc, rdb_fixed64, rdb_flush, rdb_length, rdb_open, rdb_space, rdb_string,
+    rdb_total, rdb_write)
+from cython.cimports.shardd.journal.rdb_save import RDB_FREQ, RDB_IDLE, RDB_NO_ACCESS, SaveDb, SaveRun
+from cython.cimports.shardd.journal.rdb_values import RdbForm, rdb_form, rdb_needs_field_ttl, rdb_value
+from cython.cimports.shardd.journal.sys import sys_write
+from cython.cimports.shardd.keyspace.access import lfu_decayed
+from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Keyspace, SlotTable
+from cython.cimports.shardd.keyspace.entry import (
+    entry_access, entry_expires, entry_expiry, entry_key, entry_key_len)
+from cython.cimports.shardd.keyspace.fields import fields_expire
+from cython.cimports.shardd.structures.alloc import used_bytes
+from cython.cimports.shardd.structures.walk import walk_begin, walk_next
+
+from shardd.base import limits
+
+const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
+run_p = cython.typedef(cython.pointer(SaveRun))
+out_p = cython.typedef(cython.pointer(RdbOut))
+db_p = cython.typedef(cython.pointer(SaveDb))
+slot_p = cython.typedef(cython.pointer(SlotTable))
+entry_p = cython.typedef(cython.pointer(bytep))
+
+BATCH = cython.declare(cython.int, 64)                  # entries that are asked for at a time
+TELL_KEYS = cython.declare(uint64_t, 4096)              # keys between two looks at the clock for progress
+TELL_MS = cython.declare(int64_t, 100)                  # between two reports
+SYNC_BYTES = cython.declare(uint64_t, limits.RDB_SYNC_BYTES)
+SLOTS = cython.declare(cython.int, SLOT_COUNT)
+ACCESS_MASK = cython.declare(uint32_t, 0xFFFFFF)        # of the seconds that an entry has
+
+
+# ---- keys
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _is_wanted(r: run_p, slot: cython.int) -> cython.bint:
+    return r.wanted == cython.NULL or r.wanted[slot] != 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _next_keys(r: run_p, out: entry_p) -> cython.int:
+    """The next entries of the database, BATCH at most; 0 at its end."""
+    n: cython.int = 0
+    while r.slot < SLOTS and n + 7 <= BATCH:
+        if not r.entered:
+            if r.slots[r.slot].t.used == 0 or not _is_wanted(r, r.slot):
+                r.slot += 1
+                continue
+            walk_begin(cython.address(r.walk), cython.address(r.slots[r.slot].t))
+            r.entered = True
+        n += walk_next(cython.address(r.walk), out + n, BATCH - n)
+        if r.walk.array == cython.NULL:
+            r.entered = False
+            r.slot += 1
+    return n
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _access(r: run_p, e: bytep) -> cython.void:
+    """How a key was used."""
+    p: bytep
+    if r.access == RDB_IDLE:
+        rdb_byte(cython.address(r.o), RDB_OPCODE_IDLE)
+        rdb_length(cython.address(r.o), (ACCESS_MASK + 1 + r.clock - entry_access(e)) & ACCESS_MASK)
+    else:
+        p = rdb_space(cython.address(r.o), 2)
+        p[0] = RDB_OPCODE_FREQ
+        p[1] = cython.cast(uint8_t, lfu_decayed(entry_access(e), r.clock, r.decay_minutes))
+        r.o.used += 2
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _key(r: run_p, e: bytep) -> cython.void:
+    form: RdbForm
+    rdb_form(e, r.now_ms, cython.address(form))
+    if form.type < 0:
+        return
+    if entry_expires(e):
+        rdb_byte(cython.address(r.o), RDB_OPCODE_EXPIRETIME_MS)
+        rdb_fixed64(cython.address(r.o), cython.cast(uint64_t, entry_expiry(e)))
+    if r.access != RDB_NO_ACCESS:
+        _access(r, e)
+    rdb_byte(cython.address(r.o), form.type)
+    rdb_string(cython.address(r.o), entry_key(e), entry_key_len(e))
+    rdb_value(cython.address(r.o), e, cython.address(form), r.now_ms)
+    r.keys += 1
+    if r.progress_fd >= 0 and r.keys % TELL_KEYS == 0:
+        _tell(r)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _tell(r: run_p) -> cython.void:
+    """Report progress, if it is time."""
+    now: int64_t = monotonic_ms()
+    figures: uint64_t[2]
+    if now - r.told_ms < TELL_MS:
+        return
+    r.told_ms = now
+    figures[0] = r.keys
+    figures[1] = rdb_total(cython.address(r.o))
+    if sys_write(r.progress_fd, figures, cython.sizeof(figures)) < 0 and errno != EAGAIN and errno != EINTR:
+        r.progress_fd = -1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _database(r: run_p, db: db_p) -> cython.void:
+    """All keys of one database: two batches in turn, of which one is on its way from memory."""
+    batches: bytep[2][64]
+    which: cython.int = 0
+    n: cython.int
+    following: cython.int
+    i: cython.int
+    r.slots = db.slots
+    r.slot = 0
+    r.entered = False
+    rdb_byte(cython.address(r.o), RDB_OPCODE_SELECTDB)
+    rdb_length(cython.address(r.o), cython.cast(uint64_t, db.number))
+    rdb_byte(cython.address(r.o), RDB_OPCODE_RESIZEDB)
+    rdb_length(cython.address(r.o), db.keys)
+    rdb_length(cython.address(r.o), db.volatile_keys)
+    n = _next_keys(r, batches[0])
+    while n > 0 and r.o.error == 0:
+        following = _next_keys(r, batches[1 - which])
+        for i in range(n):
+            _key(r, batches[which][i])
+        which = 1 - which
+        n = following
+
+
+# ---- the file
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _has_field_ttl(r: run_p, slots: slot_p) -> cython.bint:
+    """Whether a hash that will be written has fields that expire."""
+    form: RdbForm
+    entries: bytep[64]
+    slot: cython.int
+    n: cython.int
+    i: cython.int
+    for slot in range(SLOTS):
+        if slots[slot].t.marked == 0 or not _is_wanted(r, slot):
+            continue
+        walk_begin(cython.address(r.walk), cython.address(slots[slot].t))
+        n = 1
+        while n > 0:
+            n = walk_next(cython.address(r.walk), entries, BATCH)
+            for i in range(n):
+                if not fields_expire(entries[i]):
+                    continue
+                rdb_form(entries[i], r.now_ms, cython.address(form))
+                if rdb_needs_field_ttl(cython.address(form)):
+                    return True
+    return False
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _head(r: run_p, aof_base: cython.bint) -> cython.int:
+    """The magic, and what the file says of itself."""
+    name: bytes
+    value: bytes
+    i: cython.int
+    version: cython.int = RDB_VERSION
+    for i in range(r.db_count):
+        if _has_field_ttl(r, r.dbs[i].slots):
+            version = RDB_VERSION_FIELD_TTL
+    value = b"REDIS%04d" % version
+    rdb_write(cython.address(r.o), cython.cast(const_bytes, value), len(value))
+    for name, value in ((b"redis-ver", limits.REDIS_VERSION.encode()), (b"redis-bits", b"64"),
+                        (b"ctime", b"%d" % (unix_ms() // 1000)), (b"used-mem", b"%d" % used_bytes()),
+                        (b"aof-base", b"%d" % aof_base)):
+        rdb_byte(cython.address(r.o), RDB_OPCODE_AUX)
+        rdb_string(cython.address(r.o), cython.cast(const_bytes, name), len(name))
+        rdb_string(cython.address(r.o), cython.cast(const_bytes, value), len(value))
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _rest(r: run_p) -> cython.void:
+    """All databases, and the end of the file."""
+    i: cython.int
+    for i in range(r.db_count):
+        if r.dbs[i].keys and r.o.error == 0:
+            _database(r, cython.address(r.dbs[i]))
+    rdb_byte(cython.address(r.o), RDB_OPCODE_EOF)
+    rdb_fixed64(cython.address(r.o), rdb_crc(cython.address(r.o)))
+    rdb_flush(cython.address(r.o))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _count(r: run_p, db: db_p) -> cython.void:
+    """The keys of a database in the slots that are wanted."""
+    slot: cython.int
+    for slot in range(SLOTS):
+        if _is_wanted(r, slot):
+            db.keys += db.slots[slot].t.used
+            db.volatile_keys += db.slots[slot].volatile_keys
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _prepare(r: run_p, keyspace: Keyspace) -> cython.int:
+    """List the databases with keys. MemoryError."""
+    db: Database
+    r.dbs = cython.cast(db_p, calloc(len(keyspace.databases), cython.sizeof(SaveDb)))
+    if r.dbs == cython.NULL:
+        raise MemoryError
+    for db in keyspace.databases:
+        if db.used:
+            r.dbs[r.db_count].slots = db.slots
+            r.dbs[r.db_count].number = db.id
+            _count(r, cython.address(r.dbs[r.db_count]))
+            r.db_count += 1
+    return 0
+
+
+def save_keyspace(keyspace: Keyspace, fd: cython.int, *, compress: bool = True, checksum: bool = True,
+                  incremental_fsync: bool = True, aof_base: bool = False, slots: bytes | None = None,
+                  policy: str = "noeviction", progress_fd: cython.int = -1) -> tuple[int, int]:
+    """Write the keyspace to `fd` as an RDB file. Returns how many keys, and bytes, were written.
+
+    compress, checksum, incremental_fsync: rdbcompression, rdbchecksum, rdb-save-incremental-fsync. aof_base: it is the
+    base of an AOF. slots: 16,384 bytes, not zero for the slots that are wanted; None: all. policy: maxmemory-policy;
+    with one of lru or lfu, the file says how each key was used. progress_fd: see above.
+
+    The file is neither synced at the end nor closed. Raises OSError where it cannot be written (some of it may have
+    been), MemoryError, and ValueError for flags of another number.
+    """
+    run: SaveRun
+    if slots is not None and len(slots) != SLOTS:
+        raise ValueError(f"{SLOTS} flags of slots are needed, not {len(slots)}")
+    memset(cython.address(run), 0, cython.sizeof(SaveRun))
+    if slots is not None:
+        run.wanted = slots
+    run.now_ms = keyspace.now_ms
+    run.progress_fd = progress_fd
+    run.told_ms = monotonic_ms()
+    run.access = RDB_IDLE if policy.endswith("-lru") else RDB_FREQ if policy.endswith("-lfu") else RDB_NO_ACCESS
+    run.clock = keyspace.access_clock >> 8 if run.access == RDB_FREQ else keyspace.access_clock
+    run.decay_minutes = keyspace.lfu_decay_minutes
+    try:
+        _prepare(cython.address(run), keyspace)
+        if not rdb_open(cython.address(run.o), fd, SYNC_BYTES if incremental_fsync else 0):
+            raise MemoryError
+        run.o.compress = compress
+        run.o.checksum = checksum
+        _head(cython.address(run), aof_base)
+        with cython.nogil:
+            _rest(cython.address(run))
+        if run.o.error == ENOMEM:
+            raise MemoryError
+        if run.o.error != 0:
+            raise OSError(run.o.error, os.strerror(run.o.error))
+        return run.keys, run.o.written
+    finally:
+        rdb_close(cython.address(run.o))
+        free(run.dbs)
+
+
+# ---- one value
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def rdb_dump(o: out_p, e: bytep, now_ms: int64_t) -> cython.void:
+    """What DUMP says of an entry. Nothing is written where nothing is left of it: all fields of the hash are due."""
+    form: RdbForm
+    rdb_form(e, now_ms, cython.address(form))
+    if form.type < 0:
+        return
+    o.checksum = True
+    rdb_byte(o, form.type)
+    rdb_value(o, e, cython.address(form), now_ms)
+    store16(rdb_space(o, RDB_SMALL), cython.cast(
+        uint16_t, RDB_VERSION_FIELD_TTL if rdb_needs_field_ttl(cython.address(form)) else RDB_VERSION))
+    o.used += 2
+    rdb_fixed64(o, rdb_crc(o))
