@@ -52,6 +52,7 @@ class Proxy:
         self.parent = child.adopt(self.done.set)
         if self.parent is not None:
             config.path = None      # made for this start only: CONFIG REWRITE is about the user's
+            self.parent.keep_directory(config)
         elif topology is None:
             raise ConfigError("a proxy needs engines: start shardd, or give --topology FILE")
         self.config = config

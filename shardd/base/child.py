@@ -16,13 +16,22 @@ The supervisor starts a child with
                       keeps them open, so that connections wait in the backlog while a child is started again
     SHARDD_GENERATION how many processes were started in this place before, from 0
 
-and an end of the lifeline, a stream socket pair. Over it go JSON objects, one per line, child to supervisor:
+and an end of the lifeline, a stream socket pair. Over it go JSON objects, one per line; child to supervisor:
 
     {"loading": true}                               it has data to load first, and answers PING meanwhile
     {"ready": true, "pid": 4711, "port": 40001}     once, when it listens on everything it was told to
     {"shutdown": true, "save": null}                a client sent SHUTDOWN: stop the whole tree
     {"config": {"maxclients": "500", ...}}          a proxy did CONFIG SET: children that start from now on get the new
                                                     values, and the other proxies are told (SHARDD CONFIG)
+    {"fork": true}                                  an engine would like to fork, to write a snapshot or a log anew:
+                                                    a pair of cores would rather have that from one engine at a time
+    {"fork": false}                                 that child has ended, or it shall not be any more
+
+and supervisor to child:
+
+    {"fork": false}                                 it has to wait for its turn, which will come (supervisor/turns.py)
+    {"fork": true}                                  its turn has come. Where neither of the two comes within
+                                                    limits.FORK_TURN_MS, the engine forks all the same
 
 End of file in the child's direction means that the supervisor is gone. The kernel's PR_SET_PDEATHSIG says the same
 by SIGTERM, which also reaches a child that is not yet, or not any more, in its event loop. Both are set, and the
@@ -40,7 +49,9 @@ import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from shardd.base import limits
+from shardd.base import errors, limits
+from shardd.base.errors import ConfigError
+from shardd.base.options import Config
 
 RUN_DIR = "run"
 """The directory in `dir` where the sockets of a running tree are."""
@@ -79,6 +90,9 @@ class Parent:
         self.listeners = list(listeners)
         self.generation = generation
         self._lifeline: socket.socket | None = lifeline
+        self._lines = b""
+        self._fork: Callable[[], object] | None = None
+        self._fork_timer: asyncio.TimerHandle | None = None
         self._on_gone: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -101,6 +115,51 @@ class Parent:
         """Tells the supervisor what CONFIG SET has changed: option's name -> text. False where that is not possible."""
         return self._send({"config": dict(values)})
 
+    def fork_turn(self, go: Callable[[], object]) -> None:
+        """Asks for a turn to fork: `go` is called once, on the loop, when it has come, or where nobody answers.
+
+        One at a time. fork_over() follows in any case.
+        """
+        assert self._fork is None and self._loop is not None
+        self._fork = go
+        self._fork_timer = self._loop.call_later(limits.FORK_TURN_MS / 1000, self._fork_now)
+        self._send({"fork": True})
+
+    def fork_over(self) -> None:
+        """What the turn was asked for has ended, or shall not be any more."""
+        self._fork = None
+        self._answered()
+        self._send({"fork": False})
+
+    def all_cpus(self) -> set[int]:
+        """The cores of the whole tree: what an engine forks need not stay on the engine's own."""
+        try:
+            return os.sched_getaffinity(self.pid)
+        except OSError:
+            return os.sched_getaffinity(0)
+
+    def _answered(self) -> None:
+        if self._fork_timer is not None:
+            self._fork_timer.cancel()
+            self._fork_timer = None
+
+    def _fork_now(self) -> None:
+        go, self._fork = self._fork, None
+        self._answered()
+        if go is not None:
+            go()
+
+    @staticmethod
+    def keep_directory(config: Config) -> None:
+        """Has CONFIG SET refuse another `dir`: the directories of a tree are made by the supervisor, at its start."""
+        kept = config["dir"]
+
+        def refuse(path: object) -> None:
+            if path != kept:
+                raise ConfigError(errors.DIR_OF_TREE)
+
+        config.subscribe("dir", refuse)
+
     def close(self) -> None:
         """Lets go of the lifeline: from now on the parent's end is not noticed any more."""
         if self._lifeline is not None:
@@ -118,13 +177,27 @@ class Parent:
         if self._lifeline is None:
             return
         try:
-            if self._lifeline.recv(4096):
+            if data := self._lifeline.recv(4096):
+                *lines, self._lines = (self._lines + data).split(b"\n")
+                for line in lines:
+                    self._heard(line)
                 return
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             pass  # a reset says the same as the end of file
         self._gone()
+
+    def _heard(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(message, dict) and "fork" in message:
+            if message["fork"]:
+                self._fork_now()
+            else:
+                self._answered()
 
     def _gone(self) -> None:
         self.close()

@@ -393,6 +393,11 @@ def check_failed(what: str) -> bytes:
     return one_line(b"ERR Check failed: " + what.encode())
 
 
+DIR_OF_TREE = ("the engines' directories are in it: stop shardd, move the whole directory, and start it with the new "
+               "dir")
+"""Why CONFIG SET dir is refused under a supervisor."""
+
+
 # --- the proxy ----------------------------------------------------------------------------------------------------
 
 NOT_EXECUTED = "the command was not executed"

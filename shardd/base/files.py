@@ -28,7 +28,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes, suffix: str = ".new"
     sync_directory(os.path.dirname(path))
 
 
-def sync_directory(path: str) -> None:
+def sync_directory(path: str | os.PathLike[str]) -> None:
     """A file that was made, renamed or removed in this directory ("" for the present one) stays so. Raises OSError."""
     directory = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -260,6 +260,13 @@ LOG_FOLLOWER_LINES_MAX: Final = 10_000
 RESTART_WAIT_MS: Final = 2 * CHILD_START_MS
 """How long a rolling restart waits for one child to be up, answering and reachable before it gives up."""
 
+FORK_TURN_MS: Final = 10_000
+"""How long an engine that asks for a turn to fork waits for an answer: a supervisor gives one within milliseconds, and a
+snapshot out of turn is better than none."""
+
+FORK_TURN_LONGEST_MS: Final = 600_000
+"""After so long a turn keeps nobody else waiting: its holder's disk may be stuck."""
+
 ENGINES_WAIT_MS: Final = 5_000
 """How long the proxies wait for the engines at start: one that never comes up must not keep the others from serving."""
 

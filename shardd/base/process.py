@@ -1,16 +1,20 @@
 """What a process arranges with its host when it starts: a file with its id, descriptors for its clients, its directory.
 
-Owns: `pidfile`, the limit of open files (RLIMIT_NOFILE) and the change to `dir`. Does not own what the limits are for
+Owns: `pidfile`, the limit of open files (RLIMIT_NOFILE), the change to `dir` and its lock. Does not own what the limits are for
 (net.policy) or the processes of a tree (supervisor).
 """
 
 import contextlib
+import fcntl
 import os
 import resource
 from collections.abc import Callable, Iterator
 
 from shardd.base.errors import ConfigError
 from shardd.base.limits import RESERVED_FDS
+
+ENGINE_LOCK = "engine.lock"
+"""The file in the directory of an engine of a tree that says who writes there."""
 
 
 @contextlib.contextmanager
@@ -42,6 +46,24 @@ def enter_directory(path: str) -> None:
         os.chdir(path)
     except OSError as error:
         raise ConfigError(f"dir '{path}': can't change to this directory: {error.strerror}") from None
+
+
+def lock_directory(path: str) -> int | None:
+    """Make this process the one that writes into a directory; a descriptor to keep, None where another one is it.
+
+    An engine may outlive its supervisor for as long as it takes to save, and its successor must not load half of that.
+    The lock is the process's own (fcntl), so a child that writes a snapshot does not hold it on. Raises OSError.
+    """
+    fd = os.open(os.path.join(path, ENGINE_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 def open_files(wanted: int) -> int:

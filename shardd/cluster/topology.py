@@ -9,7 +9,8 @@ and proxies are told and never guess).
       |-- engines     EngineInfo, EngineInfo     in order of index; position = place in this tuple
       |-- ranges      0-8191 -> id of engine 0   in order of slot, never overlapping, neighbours of one owner joined
       |               8192-16383 -> engine 1     a slot in no range is served by nobody
-      '-- migrations  8000-8191: 0 -> 1          slots on their way; the source still owns them
+      |-- migrations  8000-8191: 0 -> 1          slots on their way; the source still owns them
+      '-- generation  1                          which files hold the data (supervisor/layout.py)
 
 The JSON form, which goes to the store and over the control links:
 
@@ -18,7 +19,8 @@ The JSON form, which goes to the store and over the control links:
                   "unixsocket": "/var/lib/shardd/run/engine-0.sock", "state": "up",
                   "hostname": "", "announce_port": 0}, ...],
      "ranges": [[0, 8191, "<engine id>"], ...],
-     "migrations": [[8000, 8191, "<source id>", "<target id>"], ...]}
+     "migrations": [[8000, 8191, "<source id>", "<target id>"], ...],
+     "generation": 1}
 
 A reader refuses a version that it does not know. Fields may be added within a version; a reader ignores those it does
 not know, so that a newer supervisor can drive an older child.
@@ -150,6 +152,7 @@ class Topology:
     engines: tuple[EngineInfo, ...] = ()
     ranges: tuple[SlotRange, ...] = ()
     migrations: tuple[Migration, ...] = ()
+    generation: int = 1
     owners: array = field(init=False, repr=False, compare=False)
     """Per slot the owner's position in `engines`, or NOBODY: 16,384 C ints (type "i"). Not to be changed."""
 
@@ -240,7 +243,7 @@ class Topology:
         return self.next(migrations=tuple(m for m in self.migrations if m != migration))
 
     def resized(self, engines: Iterable[EngineInfo]) -> "Topology":
-        """The same cluster with these engines and an even split; right only where no engine holds data."""
+        """The same cluster with these engines and an even split; what data there is, the caller lays out anew."""
         ordered = sorted(engines, key=lambda engine: engine.index)
         return self.next(engines=tuple(ordered), ranges=_even_ranges([e.id for e in ordered]), migrations=())
 
@@ -276,6 +279,7 @@ class Topology:
             "engines": [asdict(engine) for engine in self.engines],
             "ranges": [[r.first, r.last, r.engine_id] for r in self.ranges],
             "migrations": [[m.first, m.last, m.source, m.target] for m in self.migrations],
+            "generation": self.generation,
         }
 
     def dumps(self) -> str:
@@ -293,7 +297,7 @@ class Topology:
             engines = tuple(EngineInfo(**_known_fields(e)) for e in value["engines"])
             ranges = tuple(SlotRange(first, last, owner) for first, last, owner in value["ranges"])
             migrations = tuple(Migration(*m) for m in value["migrations"])
-            return cls(value["epoch"], value["cluster_id"], engines, ranges, migrations)
+            return cls(value["epoch"], value["cluster_id"], engines, ranges, migrations, value.get("generation", 1))
         except TopologyError:
             raise
         except KeyError as error:
@@ -315,6 +319,8 @@ class Topology:
     def _check_engines(self) -> None:
         if not _is_int(self.epoch, 0, limits.EPOCH_MAX):
             raise TopologyError(f"epoch {self.epoch!r} is not in 0..{limits.EPOCH_MAX}")
+        if not _is_int(self.generation, 1, limits.EPOCH_MAX):
+            raise TopologyError(f"generation {self.generation!r} is not in 1..{limits.EPOCH_MAX}")
         _check_id("cluster_id", self.cluster_id)
         for what in ("id", "index", "unixsocket"):
             seen: set[Any] = set()

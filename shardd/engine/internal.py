@@ -10,6 +10,7 @@
     SHARDD COMMANDS             the names of all commands that this engine has
     SHARDD LATENCIES            a JSON object: command -> the histogram of its calls (structures.histogram, dump)
     SHARDD HOLD ms, RELEASE     serve this connection only, for a moment (engine.hold)
+    SHARDD STOP SAVE|NOSAVE     what the SIGTERM that follows means for the data; without it the save points decide
 
 Those that carry values between engines (READ, LEND, COMPUTE, STORE, KEEP, DROP) are in engine.guests.
 
@@ -92,6 +93,15 @@ def release(server: Any, client: Any, args: list[bytes]) -> Any:
     return OK
 
 
+def stop(server: Any, client: Any, args: list[bytes]) -> Any:
+    """SHARDD STOP SAVE|NOSAVE"""
+    word = args[2].upper()
+    if word not in (b"SAVE", b"NOSAVE"):
+        raise CommandError(errors.SYNTAX)
+    server.save_at_stop = word == b"SAVE"
+    return OK
+
+
 def _internal(handler: Callable[[Any, Any, list[bytes]], Any]) -> Callable[[Any, Any, list[bytes]], Any]:
     def guarded(server: Any, client: Any, args: list[bytes]) -> Any:
         if not client.flags & ClientFlag.INTERNAL:
@@ -106,7 +116,8 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     pairs: list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]] = [(container, None)]
     for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
                                  ("slowlog", 3, slowlog), ("commands", 2, commands), ("config", -4, config),
-                                 ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release)):
+                                 ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release),
+                                 ("stop", 3, stop)):
         row = _row(f"{PREFIX}|{name}", arity)
         container.subcommands[name] = row
         pairs.append((row, _internal(handler)))

@@ -21,7 +21,7 @@ from shardd.base import child, limits
 from shardd.base.errors import ConfigError
 from shardd.base.log import ENGINE, Log
 from shardd.base.options import Config
-from shardd.base.process import enter_directory, pid_file
+from shardd.base.process import enter_directory, lock_directory, pid_file
 from shardd.cluster.topology import Topology
 from shardd.engine.build import build_registry
 from shardd.engine.cron import Cron
@@ -30,6 +30,8 @@ from shardd.engine.session import Session
 from shardd.net.listen import ControlSocket, accept_on, tcp_port, tcp_sockets, unix_socket, where
 
 PROGRAM = "shardd-engine"
+
+_LOCK_LOOK_S = 0.05
 
 
 class Engine:
@@ -40,10 +42,13 @@ class Engine:
         self.loop = loop
         self.done = asyncio.Event()
         self.parent = child.adopt(self.done.set)
+        if self.parent:
+            self.parent.keep_directory(config)
         # under a supervisor standard output is a pipe to it, and it writes the log
         self.log = Log(ENGINE, config["loglevel"], "" if self.parent else config["logfile"])
         self.server = Server(config, self.log, self.parent.node_id if self.parent else "",
                              self.parent.conf_path if self.parent else None)
+        self.server.parent = self.parent
         self.server.on_shutdown = self._on_shutdown
         build_registry(self.server)
         self.cron = Cron(self.server, loop)
@@ -156,6 +161,21 @@ class Engine:
         self.log.warning(f"Received {signal.Signals(number).name}, scheduling shutdown...")
         self.done.set()
 
+    async def own_directory(self) -> int | None:
+        """Under a supervisor: waits until nobody else writes into `dir`; a descriptor to keep. Raises ConfigError."""
+        if not self.parent:
+            return None
+        directory = self.server.config["dir"]
+        try:
+            if (fd := lock_directory(directory)) is None:
+                self.log.warning(f"Another engine still writes into {directory}: waiting for its end")
+            while fd is None and not self.done.is_set():
+                await asyncio.sleep(_LOCK_LOOK_S)
+                fd = lock_directory(directory)
+            return fd
+        except OSError as error:
+            raise ConfigError(f"dir '{directory}': cannot be locked: {error.strerror}") from None
+
     def stop(self) -> None:
         """Close everything."""
         server = self.server
@@ -184,6 +204,7 @@ def main() -> None:
 async def _main(config: Config) -> None:
     engine = Engine(config, asyncio.get_running_loop())
     with pid_file(config["pidfile"], engine.log.warning):
+        await engine.own_directory()
         await engine.run()
 
 

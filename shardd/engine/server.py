@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from shardd.base import errors, limits
+from shardd.base.child import Parent
 from shardd.base.clock import mono_ms, now_ms, now_us
 from shardd.base.log import Log
 from shardd.base.options import Config
@@ -105,8 +106,10 @@ class Server:
         self.steps_us = 0               # all of the cron's steps
         self.view = view                # for the cluster commands, which lie below the cluster package
         self.memory = Memory(self)
+        self.parent: Parent | None = None       # the supervisor
         self.snapshots = Snapshots(self)
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
+        self.save_at_stop: bool | None = None   # SHARDD STOP
         self.rehasher = Rehasher(self.keyspace)
         self.keysizes = Keysizes(self.keyspace)
         self.hz: int = config["hz"]     # what dynamic-hz makes of it

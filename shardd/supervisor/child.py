@@ -180,6 +180,12 @@ class Child:
             return error
         return None
 
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Something over its lifeline; a child that does not read goes without."""
+        if self._lifeline is not None:
+            with contextlib.suppress(OSError):
+                self._lifeline.send(json.dumps(message).encode() + b"\n", socket.MSG_NOSIGNAL)
+
     async def facts(self) -> dict[str, Any]:
         """Its own answer to SHARDD STATUS; empty where there is none in time."""
         if self._link is not None and not self._link.closed:

@@ -1,11 +1,12 @@
 """The supervisor, `shardd [CONF] [--option value ...]`: starts the tree, keeps it alive, stops it.
 
 Owns: the order of things and the topology (nobody else changes it). Does not own: what a tree looks like (plan.py), one
-child (child.py, watch.py), the sockets for clients (sockets.py), what is said on supervisor.sock (commands.py), a
-configuration that is read again (reload.py), restarts on request (rolling.py), how the topology is stored
-(cluster/store.py). It never touches a client's byte and never imports the engine or the proxy.
+child (child.py, watch.py), the sockets for clients (sockets.py), where the engines' files are (layout.py), who may fork
+(turns.py), what is said on supervisor.sock (commands.py), a configuration that is read again (reload.py), restarts on
+request (rolling.py), how the topology is stored (cluster/store.py). It never touches a client's byte and never imports
+the engine or the proxy.
 
-    check options, ports, dir -> lock dir -> read topology -> start engines
+    check options, ports, dir -> lock dir -> read topology, settle the generations of data -> start engines
         -> all engines up, or ENGINES_WAIT_MS over: first topology, pushed to all -> start proxies -> "Ready"
         -> run_cycle() at each event and at least every _TICK_MS, until SIGTERM, SIGINT or SHUTDOWN
         -> stop proxies, then engines; a second signal kills at once
@@ -45,6 +46,7 @@ from shardd.cluster.view import proxy_id
 from shardd.supervisor.child import ENGINE, PROXY, Child
 from shardd.supervisor.commands import Commands
 from shardd.supervisor.control import Server
+from shardd.supervisor.layout import Home, Layout
 from shardd.supervisor.logbook import Logbook
 from shardd.supervisor.notify import Notifier
 from shardd.supervisor.plan import Plan, pinning
@@ -52,6 +54,7 @@ from shardd.supervisor.reload import Reloading
 from shardd.supervisor.rolling import Rolling
 from shardd.supervisor.shares import Shares
 from shardd.supervisor.sockets import UNIX, Sockets
+from shardd.supervisor.turns import Turns
 from shardd.supervisor.watch import State
 from shardd.supervisor.work import Work
 
@@ -73,9 +76,9 @@ _LOG_CHECK_MS = 1_000
 class Supervisor:
     """One tree. `run()` returns the exit code."""
 
-    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None, notifier: Notifier,
-                 read_config: Callable[[], Config]) -> None:
-        """read_config: reads the configuration anew; raises ConfigError."""
+    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None, home: Home,
+                 notifier: Notifier, read_config: Callable[[], Config]) -> None:
+        """home: where the data is that counts. read_config: reads the configuration anew; raises ConfigError."""
         self.plan, self.config, self.log = plan, plan.config, log
         self.run_dir, self.user_conf = plan.run_dir, plan.config.path or ""
         self.started_ms = mono_ms()
@@ -91,6 +94,8 @@ class Supervisor:
         self.rolling = Rolling(self)
         self.reloading = Reloading(self, read_config)
         self.shares = Shares(self)
+        self.turns = Turns(len(plan.available), _tell_turn)
+        self.home = home
         self.sentence = "It has just begun"
         """What the latest cycle that did anything did."""
         self.stopping = False
@@ -118,6 +123,9 @@ class Supervisor:
 
     def _first_topology(self, stored: Topology | None) -> Topology:
         """The stored slots, nobody up yet; an even split where there is none, or for another number of engines."""
+        if (stored is None or len(stored.engines) != self.plan.engines) and (found := self.home.with_data()):
+            raise ConfigError(f"dir '{self.plan.directory}': there is data of {len(found)} engines in it, and engines "
+                              f"is {self.plan.engines}: another number of engines is not built yet")
         known = {engine.index: engine for engine in stored.engines} if stored else {}
         engines = []
         for index in range(self.plan.engines):
@@ -125,7 +133,7 @@ class Supervisor:
             engines.append(replace(old, **self.plan.announced(index), state=DOWN,
                                    unixsocket=str(self.run_dir / f"{ENGINE}-{index}.sock")))
         if stored is None:
-            return Topology.even(engines, epoch=1)
+            return replace(Topology.even(engines, epoch=1), generation=self.home.generation)
         if len(stored.engines) == len(engines):
             return stored.next(engines=tuple(engines))
         self.log.notice(f"There were {len(stored.engines)} engines and there are {len(engines)} now: the slots are "
@@ -183,6 +191,7 @@ class Supervisor:
         """The whole life. Raises ConfigError or OSError where the sockets in <dir>/run cannot be made."""
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
         self.run_dir.chmod(0o700)
+        self.home.make(self.plan.engines)
         await self._control.start()
         await self._start_exporter()
         loop = asyncio.get_running_loop()
@@ -231,6 +240,8 @@ class Supervisor:
             self._stop_in_order()
         for child in self.everybody():
             child.run_cycle(self._pushed_json, self.topology.epoch)
+            if not child.watch.running:
+                self.turns.over(child, mono_ms())
             if _keeps_dying(child):
                 self.sockets.release(child.name)
         self.leaving = [child for child in self.leaving if child.watch.state is not State.STOPPED]
@@ -324,7 +335,7 @@ class Supervisor:
         """The configuration of a child that is about to start."""
         if child.kind == PROXY:
             return self.plan.proxy_conf()
-        return self.plan.engine_conf(child.port, self.shares.of(child.index))
+        return self.plan.engine_conf(child.port, self.home.engine(child.index), self.shares.of(child.index))
 
     def woken(self) -> None:
         """The next cycle comes at once."""
@@ -354,6 +365,8 @@ class Supervisor:
             self.stop()
         if isinstance(values := message.get("config"), dict):
             self._configured(child, values)
+        if "fork" in message:
+            (self.turns.ask if message["fork"] else self.turns.over)(child, mono_ms())
 
     def _configured(self, child: Child, values: dict[str, str]) -> None:
         """A CONFIG SET went through the proxy `child`, which has told the engines."""
@@ -484,13 +497,20 @@ def _keeps_dying(child: Child) -> bool:
     return child.watch.state is State.BACKOFF and child.watch.pause_ms > limits.BACKLOG_HOLD_MS
 
 
+def _tell_turn(child: Child, granted: bool) -> None:
+    child.say({"fork": granted})
+
+
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-async def _live(plan: Plan, log: Log, store: FileStore, stored: Topology | None, argv: Sequence[str]) -> int:
+async def _live(plan: Plan, log: Log, store: FileStore, argv: Sequence[str]) -> int:
+    stored = store.read()
+    layout = Layout(plan.directory, log.notice)
+    home = layout.home(layout.settle(stored.generation if stored else None))
     notifier = Notifier(str(plan.config["supervised"]), log.warning)
-    return await Supervisor(plan, log, store, stored, notifier, lambda: _read_again(argv)).run()
+    return await Supervisor(plan, log, store, stored, home, notifier, lambda: _read_again(argv)).run()
 
 
 def _read_again(argv: Sequence[str]) -> Config:
@@ -508,10 +528,9 @@ def run(argv: Sequence[str]) -> int:
         log = Log(SUPERVISOR, str(config["loglevel"]), plan.path("logfile"))
         config.subscribe("loglevel", log.set_level)
         with FileStore(plan.directory) as store, pid_file(plan.path("pidfile"), log.warning):
-            stored = store.read()
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
                        f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
-            code = uvloop.run(_live(plan, log, store, stored, argv))
+            code = uvloop.run(_live(plan, log, store, argv))
         log.warning("shardd is now ready to exit, bye bye...")
         return code
     except (ConfigError, StoreError, OSError) as error:

@@ -183,13 +183,16 @@ class Plan:
                 return port
         return 0  # the engine then takes what the kernel gives
 
-    def engine_conf(self, port: int, maxmemory: int | None = None) -> str:
-        """The configuration file of an engine that listens on `port`. maxmemory: its share, None for an even one."""
+    def engine_conf(self, port: int, directory: Path, maxmemory: int | None = None) -> str:
+        """The configuration file of an engine that listens on `port`.
+
+        directory: where its files are. maxmemory: its share, None for an even one.
+        """
         shares = {name: engine_share(name, self.config.get_text(name), self.engines)
                   for name, option in OPTIONS.items() if option.shared_out}
         if maxmemory is not None:
             shares["maxmemory"] = str(maxmemory)
-        return self.config.dump("engine", port=str(port), unixsocket='""', dir=quoted(str(self.directory)),
+        return self.config.dump("engine", port=str(port), unixsocket='""', dir=quoted(str(directory)),
                                 logfile=quoted(self.path("logfile")), pidfile='""', cluster_enabled="yes", **shares)
 
     def proxy_conf(self) -> str:

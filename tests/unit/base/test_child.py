@@ -1,5 +1,6 @@
 """The bond between a child and the supervisor, with real processes: nobody outlives its parent."""
 
+import asyncio
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ import time
 import pytest
 
 from shardd.base import child as bond
+from shardd.base.errors import CommandError
+from shardd.base.options import Config
 
 # a child that adopts, says that it is ready, and writes "gone" to a file when its parent is
 CHILD = """
@@ -166,3 +169,80 @@ def test_sockets_that_are_not_there_are_refused(monkeypatch):
         bond.adopt(lambda: None)
     ours.close()
     theirs.close()
+
+
+class Bond:
+    """A lifeline with a Parent on the running loop at its one end."""
+
+    def __init__(self) -> None:
+        self.supervisor, ours = socket.socketpair()
+        ours.setblocking(False)
+        self.parent = bond.Parent("", "", "", os.getpid(), ours)
+        self.parent._watch(asyncio.get_running_loop(), lambda: None)
+        self.gone: list[str] = []
+
+    def heard(self) -> list[dict]:
+        return [json.loads(line) for line in self.supervisor.recv(1000).splitlines()]
+
+    def say(self, *messages: dict) -> None:
+        self.supervisor.send(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+
+    def close(self) -> None:
+        self.parent.close()
+        self.supervisor.close()
+
+
+def test_an_engine_forks_when_its_turn_comes(monkeypatch):
+    monkeypatch.setattr(bond.limits, "FORK_TURN_MS", 50)
+
+    async def run() -> None:
+        one = Bond()
+        one.parent.fork_turn(lambda: one.gone.append("go"))
+        assert one.heard() == [{"fork": True}]
+        one.say({"fork": False})
+        await asyncio.sleep(0.1)
+        assert one.gone == [], "it was told to wait: no time-out any more"
+        one.supervisor.send(b'nonsense\n[]\n{"fo')
+        await asyncio.sleep(0.01)
+        one.supervisor.send(b'rk": true}\n')
+        await asyncio.sleep(0.01)
+        one.say({"fork": True})
+        await asyncio.sleep(0.01)
+        assert one.gone == ["go"]
+        one.parent.fork_over()
+        assert one.heard() == [{"fork": False}]
+        one.close()
+    asyncio.run(run())
+
+
+def test_an_engine_that_nobody_answers_forks_all_the_same(monkeypatch):
+    monkeypatch.setattr(bond.limits, "FORK_TURN_MS", 20)
+
+    async def run() -> None:
+        one = Bond()
+        one.parent.fork_turn(lambda: one.gone.append("first"))
+        await asyncio.sleep(0.05)
+        assert one.gone == ["first"]
+        one.parent.fork_over()
+        one.parent.fork_turn(lambda: one.gone.append("second"))
+        one.parent.fork_over()          # it would not any more
+        await asyncio.sleep(0.05)
+        one.say({"fork": True})
+        await asyncio.sleep(0.01)
+        assert one.gone == ["first"]
+        one.close()
+    asyncio.run(run())
+
+
+def test_the_whole_trees_cores_are_the_supervisors():
+    parent = bond.Parent("", "", "", os.getpid(), socket.socket())
+    assert parent.all_cpus() == os.sched_getaffinity(0)
+
+
+def test_the_directory_of_a_tree_is_not_changed_at_run_time(tmp_path):
+    config = Config({"dir": str(tmp_path), "enable-protected-configs": "yes"})
+    bond.Parent.keep_directory(config)
+    config.set_many([(b"dir", str(tmp_path).encode())])
+    with pytest.raises(CommandError, match="related to argument 'dir'.*stop shardd"):
+        config.set_many([(b"dir", b"/")])
+    assert config["dir"] == str(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from shardd.base.errors import ConfigError
 from shardd.base.limits import RESERVED_FDS
-from shardd.base.process import enter_directory, pid_file
+from shardd.base.process import ENGINE_LOCK, enter_directory, lock_directory, pid_file
 
 
 def test_the_id_is_in_the_file_while_it_runs(tmp_path):
@@ -71,3 +71,33 @@ def test_the_hard_limit_is_raised_where_that_is_allowed():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout in (f"500 ({500 + RESERVED_FDS}, {500 + RESERVED_FDS})\n", f"{200 - RESERVED_FDS} (200, 200)\n")
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 0
+
+
+def test_a_directory_has_one_writer_and_a_forked_child_is_none(tmp_path):
+    code = "import sys; from shardd.base.process import lock_directory; print(lock_directory(sys.argv[1]) is not None)"
+
+    def free() -> bool:
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+        return done.stdout.strip() == "True"
+
+    fd = lock_directory(str(tmp_path))
+    assert fd is not None and not free()
+    assert os.listdir(tmp_path) == [ENGINE_LOCK]
+    started, go = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:        # a snapshot's child, which outlives its engine
+        os.write(started[1], b"x")
+        os.read(go[0], 1)
+        os._exit(0)
+    os.read(started[0], 1)
+    os.close(fd)
+    assert free()
+    os.write(go[1], b"x")
+    os.waitpid(pid, 0)
+    for end in (*started, *go):
+        os.close(end)
+
+
+def test_a_directory_that_is_not_there_cannot_be_locked(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        lock_directory(str(tmp_path / "nothing"))

@@ -7,6 +7,7 @@ answers:
     CONFIGURED <name> <value> ... (as after a CONFIG SET)  TOLD (the options it was told since)
     SAY <words> (a line on its output)
     KEYS <n> (what STATUS says from now on)  GENERATION
+    FORK, OVER (asks for a turn, gives it back)  TURNS (how many it was given)
     CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
 
 The environment's FAKE_FAIL names children ("engine 1,proxy 0") that exit with 3 before they are ready, FAKE_LOAD those
@@ -57,11 +58,13 @@ class Fake:
         self.name = os.path.basename(conf_path).removesuffix(".conf").replace("-", " ")
         self.role = self.name.split()[0]
         self.port = tcp_port(self.parent.listeners)
+        self.dir = os.path.dirname(os.path.dirname(self.parent.control_path))
+        self.turns = 0
 
     async def main(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, self.stop.set)
-        fail = os.path.join(self.conf["dir"][0], "fail")
+        fail = os.path.join(self.dir, "fail")
         named = os.environ.get("FAKE_FAIL", "") + "," + (open(fail).read() if os.path.exists(fail) else "")
         if self.name in named.split(","):
             sys.exit(3)
@@ -69,7 +72,7 @@ class Fake:
         await asyncio.start_unix_server(lambda r, w: self.serve(r, w, True), sock=control.sock)
         if self.name in os.environ.get("FAKE_LOAD", "").split(","):
             self.parent.loading()
-            while not os.path.exists(os.path.join(self.conf["dir"][0], "loaded")):
+            while not os.path.exists(os.path.join(self.dir, "loaded")):
                 await asyncio.sleep(0.01)
         for sock in self.parent.listeners:
             start = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
@@ -115,6 +118,14 @@ class Fake:
             return json.dumps(self.told)
         if name == "GENERATION":
             return self.parent.generation
+        if name == "FORK":
+            self.parent.fork_turn(self.granted)
+            return OK
+        if name == "OVER":
+            self.parent.fork_over()
+            return OK
+        if name == "TURNS":
+            return self.turns
         if name == "KEYS":
             self.keys = int(words[1])
             return OK
@@ -132,6 +143,9 @@ class Fake:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
             return OK
         raise CommandError(b"ERR unknown")
+
+    def granted(self) -> None:
+        self.turns += 1
 
     def shardd(self, words: list[str]):
         if words[0] == "TOPOLOGY" and len(words) == 2:

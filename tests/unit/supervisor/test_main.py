@@ -405,3 +405,38 @@ def test_an_unwritable_store_does_not_stop_the_tree(tree, tmp_path):
     assert one.known("proxy 0")["engines"][0]["state"] == "up"
     assert not (tmp_path / "topology.json").exists()
     assert one.status()["stored_epoch"] == 0
+
+
+def test_each_engine_has_a_directory_of_its_own(tree, tmp_path):
+    one = tree().ready()
+    for index in range(2):
+        path = tmp_path / "data-1" / f"engine-{index}"
+        assert f"dir {path}\n" in one.ask(f"engine {index}", "CONF").decode()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert f"dir {tmp_path}\n" in one.ask("proxy 0", "CONF").decode()
+    assert one.stored()["generation"] == 1
+
+
+def test_data_that_nobody_can_place_stops_the_start(tree, tmp_path):
+    for generation in (1, 2):
+        (tmp_path / f"data-{generation}" / "engine-0").mkdir(parents=True)
+    one = tree()
+    assert one.wait() == 1
+    assert "data of the generations 1, 2" in one.log() and "Traceback" not in one.log()
+
+
+def test_engines_fork_one_after_the_other_and_a_dead_one_gives_its_turn_back(tree):
+    one = tree(engines=3).ready()
+
+    def turns() -> list[int]:
+        return [one.ask(f"engine {index}", "TURNS") for index in range(3)]
+
+    for index in range(3):
+        one.ask(f"engine {index}", "FORK")
+        wait_for(lambda: turns()[0] == 1)       # lifelines are read in no order
+    assert turns() == [1, 0, 0]
+    one.tell("engine 0", "CRASH")
+    wait_for(lambda: one.ask("engine 1", "TURNS") == 1)
+    assert one.ask("engine 2", "TURNS") == 0
+    one.ask("engine 1", "OVER")
+    wait_for(lambda: one.ask("engine 2", "TURNS") == 1)

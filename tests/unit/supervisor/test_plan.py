@@ -123,12 +123,14 @@ def loaded(tmp_path, text: str) -> Config:
 def test_an_engines_configuration(tmp_path, free):
     plan = plan_of(tmp_path, "--port", str(free), "--requirepass", 'a "b" \\', "--maxmemory", "5mb", "--proxies", "2",
                    "--engines", "4", "--pidfile", "x.pid", "--unixsocket", "x.sock", "--logfile", "x.log")
-    config = loaded(tmp_path, plan.engine_conf(4711))
+    (tmp_path / "data-1" / "engine-0").mkdir(parents=True)
+    config = loaded(tmp_path, plan.engine_conf(4711, tmp_path / "data-1" / "engine-0"))
     assert (config["port"], config["bind"]) == (4711, ("127.0.0.1",))
     assert config["maxmemory"] == 5 * 1024**2 // 4, "its share"
     assert config["requirepass"] == 'a "b" \\'
     assert config["unixsocket"] == "" and config["pidfile"] == "" and config["cluster-enabled"] is True
-    assert config["logfile"] == str(tmp_path / "x.log") and config["dir"] == str(tmp_path)
+    assert config["logfile"] == str(tmp_path / "x.log")
+    assert config["dir"] == str(tmp_path / "data-1" / "engine-0")
     assert config["proxies"] == 1
 
 
