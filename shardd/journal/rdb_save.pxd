@@ -28,6 +28,7 @@ ctypedef struct SaveRun:
     uint64_t keys           # written
     int progress_fd         # -1: nobody wants to know
     int64_t told_ms
+    int delay_us
     SlotTable* slots        # of the database that is being written:
     int slot                # where it stands,
     bint entered            # and whether the walk has begun there

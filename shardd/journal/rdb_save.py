@@ -14,7 +14,7 @@ Redis 7.4 (FORMAT.md). That is looked up before the first byte.
 
 Keys past their time are written, with that time, as Redis writes them: who loads the file knows what to do with them.
 
-Progress: two unsigned integers of 64 bits, keys and bytes so far, into `progress_fd` now and then. What does not fit
+Progress: two unsigned integers of 64 bits, 0 and the keys so far, into `progress_fd` now and then. What does not fit
 into the pipe is not told.
 """
 import os
@@ -30,11 +30,11 @@ from cython.cimports.shardd.journal.rdb import (
     RDB_OPCODE_AUX, RDB_OPCODE_EOF, RDB_OPCODE_EXPIRETIME_MS, RDB_OPCODE_FREQ, RDB_OPCODE_IDLE, RDB_OPCODE_RESIZEDB,
     RDB_OPCODE_SELECTDB, RDB_VERSION, RDB_VERSION_FIELD_TTL)
 from cython.cimports.shardd.journal.rdb_out import (
-    RDB_SMALL, RdbOut, rdb_byte, rdb_close, rdb_crc, rdb_fixed64, rdb_flush, rdb_length, rdb_open, rdb_space, rdb_string,
-    rdb_total, rdb_write)
+    RDB_SMALL, RdbOut, rdb_byte, rdb_close, rdb_crc, rdb_fixed64, rdb_flush, rdb_length, rdb_open, rdb_space,
+    rdb_string, rdb_write)
 from cython.cimports.shardd.journal.rdb_save import RDB_FREQ, RDB_IDLE, RDB_NO_ACCESS, SaveDb, SaveRun
 from cython.cimports.shardd.journal.rdb_values import RdbForm, rdb_form, rdb_needs_field_ttl, rdb_value
-from cython.cimports.shardd.journal.sys import sys_write
+from cython.cimports.shardd.journal.sys import sys_write, usleep
 from cython.cimports.shardd.keyspace.access import lfu_decayed
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Database, Keyspace, SlotTable
 from cython.cimports.shardd.keyspace.entry import (
@@ -124,6 +124,9 @@ def _key(r: run_p, e: bytep) -> cython.void:
     r.keys += 1
     if r.progress_fd >= 0 and r.keys % TELL_KEYS == 0:
         _tell(r)
+    if r.delay_us != 0:
+        rdb_flush(cython.address(r.o))
+        usleep(cython.cast(cython.uint, r.delay_us) if r.delay_us > 0 else r.keys % -r.delay_us == 0)
 
 
 @cython.cfunc
@@ -136,8 +139,8 @@ def _tell(r: run_p) -> cython.void:
     if now - r.told_ms < TELL_MS:
         return
     r.told_ms = now
-    figures[0] = r.keys
-    figures[1] = rdb_total(cython.address(r.o))
+    figures[0] = 0
+    figures[1] = r.keys
     if sys_write(r.progress_fd, figures, cython.sizeof(figures)) < 0 and errno != EAGAIN and errno != EINTR:
         r.progress_fd = -1
 
@@ -264,12 +267,14 @@ def _prepare(r: run_p, keyspace: Keyspace) -> cython.int:
 
 def save_keyspace(keyspace: Keyspace, fd: cython.int, *, compress: bool = True, checksum: bool = True,
                   incremental_fsync: bool = True, aof_base: bool = False, slots: bytes | None = None,
-                  policy: str = "noeviction", progress_fd: cython.int = -1) -> tuple[int, int]:
+                  policy: str = "noeviction", progress_fd: cython.int = -1,
+                  key_delay_us: cython.int = 0) -> tuple[int, int]:
     """Write the keyspace to `fd` as an RDB file. Returns how many keys, and bytes, were written.
 
     compress, checksum, incremental_fsync: rdbcompression, rdbchecksum, rdb-save-incremental-fsync. aof_base: it is the
     base of an AOF. slots: 16,384 bytes, not zero for the slots that are wanted; None: all. policy: maxmemory-policy;
-    with one of lru or lfu, the file says how each key was used. progress_fd: see above.
+    with one of lru or lfu, the file says how each key was used. progress_fd: see above. key_delay_us: a pause behind
+    each key (rdb-key-save-delay); -n: one of 1 us behind every n-th.
 
     The file is neither synced at the end nor closed. Raises OSError where it cannot be written (some of it may have
     been), MemoryError, and ValueError for flags of another number.
@@ -283,6 +288,7 @@ def save_keyspace(keyspace: Keyspace, fd: cython.int, *, compress: bool = True, 
     run.now_ms = keyspace.now_ms
     run.progress_fd = progress_fd
     run.told_ms = monotonic_ms()
+    run.delay_us = key_delay_us
     run.access = RDB_IDLE if policy.endswith("-lru") else RDB_FREQ if policy.endswith("-lfu") else RDB_NO_ACCESS
     run.clock = keyspace.access_clock >> 8 if run.access == RDB_FREQ else keyspace.access_clock
     run.decay_minutes = keyspace.lfu_decay_minutes

@@ -6,6 +6,7 @@ cdef extern from "<sys/types.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t sys_write "write" (int fd, const void* p, size_t n)
+    int usleep(unsigned int us)
 
 cdef extern from "<fcntl.h>" nogil:
     int sync_file_range(int fd, int64_t start, int64_t n, unsigned int flags)

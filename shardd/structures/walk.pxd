@@ -9,4 +9,4 @@ ctypedef struct TableWalk:
     size_t i, end           # homes in the array
 
 cdef void walk_begin(TableWalk* w, Table* t) noexcept nogil
-cdef int walk_next(TableWalk* w, bytep* out, int room) noexcept nogil      # room: 7 or more; fewer than room - 6: the end
+cdef int walk_next(TableWalk* w, bytep* out, int room) noexcept nogil      # room: 7 or more; 0: the end

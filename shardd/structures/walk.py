@@ -42,7 +42,7 @@ def walk_begin(w: walk_p, t: cython.pointer(Table)) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def walk_next(w: walk_p, out: entry_p, room: cython.int) -> cython.int:
-    """The next entries: how many were put into `out`. Less than room - 6 of them: there are no more."""
+    """The next entries, `room` at most, which is 7 or more: how many were put into `out`. 0: there are no more."""
     n: cython.int = 0
     bits: cython.uint
     b: bucket_p

@@ -62,12 +62,12 @@ LONG = "long " * 30
 
 def fill(call, rng: random.Random) -> None:
     """Keys of every type, in every encoding."""
-    for i, value in enumerate([0, 1, -1, 127, -128, 128, -129, 32767, -32768, 32768, 2**31 - 1, -2**31, 2**31, -2**31 - 1,
-                               2**63 - 1, -2**63]):
+    for i, value in enumerate([0, 1, -1, 127, -128, 128, -129, 32767, -32768, 32768, 2**31 - 1, -2**31, 2**31,
+                               -2**31 - 1, 2**63 - 1, -2**63]):
         call("SET", f"int:{i}", value)
     for i, value in enumerate(["", "x", "007", "-0", "+5", "12345678901", "99999999999", "a" * 20, "a" * 21, "b" * 44,
-                               LONG, "c" * 63, "d" * 64, "e" * 16383, "f" * 16384, rng.randbytes(20), rng.randbytes(300),
-                               rng.randbytes(70_000), "g" * 300_000]):
+                               LONG, "c" * 63, "d" * 64, "e" * 16383, "f" * 16384, rng.randbytes(20),
+                               rng.randbytes(300), rng.randbytes(70_000), "g" * 300_000]):
         call("SET", f"string:{i}", value)
     call("SET", "heap", "some")
     call("APPEND", "heap", "thing that is " + LONG)
@@ -141,3 +141,21 @@ def test_databases_and_expiries(engine, redis, tmp_path):
 def test_nothing(engine, redis, tmp_path):
     same(engine, redis, tmp_path / "a.rdb")
     assert save(engine, tmp_path / "a.rdb")[0] == 0
+
+
+def test_progress_and_pauses(engine, tmp_path):
+    """A report names 0 and the keys so far; a full pipe, or nobody at its end, is no error."""
+    engine("DEBUG", "POPULATE", 8192)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    save(engine, tmp_path / "a.rdb", progress_fd=writer, key_delay_us=-2)
+    assert struct.unpack("=QQ", os.read(reader, 16)) in [(0, 4096), (0, 8192)]
+    while True:
+        try:
+            os.write(writer, bytes(1024))
+        except BlockingIOError:
+            break
+    assert save(engine, tmp_path / "a.rdb", progress_fd=writer, key_delay_us=-2)[0] == 8192
+    os.close(reader)
+    assert save(engine, tmp_path / "a.rdb", progress_fd=writer, key_delay_us=-2)[0] == 8192
+    os.close(writer)
