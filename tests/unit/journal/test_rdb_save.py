@@ -145,8 +145,10 @@ def test_nothing(engine, redis, tmp_path):
 
 def test_progress_and_pauses(engine, tmp_path):
     """A report names 0 and the keys so far; a full pipe, or nobody at its end, is no error."""
-    engine("DEBUG", "POPULATE", 8192)
+    for i in range(0, 8192, 64):
+        engine("MSET", *(f"key:{j // 2}" for j in range(2 * i, 2 * i + 128)))
     reader, writer = os.pipe()
+    os.set_blocking(reader, False)
     os.set_blocking(writer, False)
     save(engine, tmp_path / "a.rdb", progress_fd=writer, key_delay_us=-2)
     assert struct.unpack("=QQ", os.read(reader, 16)) in [(0, 4096), (0, 8192)]
