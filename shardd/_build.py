@@ -103,6 +103,7 @@ COMPILED = [
     "shardd.commands.lcs",
     "shardd.commands.keys",
     "shardd.commands.expire",
+    "shardd.commands.dump",
     "shardd.commands.sort",
     "shardd.commands.blocking",
     "shardd.engine.stats",

@@ -2,6 +2,7 @@
 from typing import Any
 
 from cython.cimports.shardd.commands.blocking import register_blocking, register_wait_keys
+from cython.cimports.shardd.commands.dump import register_dump
 from cython.cimports.shardd.commands.expire import register_expire
 from cython.cimports.shardd.commands.hash_times import register_hash_times
 from cython.cimports.shardd.commands.hashes import register_hashes
@@ -46,6 +47,7 @@ def build_registry(server: Any) -> None:
     register_lcs(registry)
     register_keys(registry)
     register_expire(registry)
+    register_dump(registry)
     register_pubsub(registry)
     register_slot_stats(registry)
     register_transactions(registry)
