@@ -334,6 +334,9 @@ PROXY_LINK_BYTES_KEPT: Final = MIB
 PROXY_STREAM_BYTES_MIN: Final = 32 * KIB
 """A reply of which at least this much has come, and not its end, is passed on in pieces."""
 
+RDB_READ_BYTES: Final = 256 * KIB
+"""Read of an RDB file in one go: what the kernel has just copied is still in the cache when it is looked at."""
+
 LISTPACK_BYTES_MAX: Final = 1 << 30
 """Largest listpack, as in Redis: its size is a field of 32 bits."""
 

@@ -254,7 +254,8 @@ def _length(p: bytep, n: uint64_t) -> cython.size_t:
 @cython.exceptval(check=False)
 def rdb_length(o: out_p, n: uint64_t) -> cython.void:
     """A length, or another unsigned number."""
-    o.used += _length(rdb_space(o, 9), n)
+    p: bytep = rdb_space(o, 9)      # by itself: it may flush, and C may read `used` before it calls
+    o.used += _length(p, n)
 
 
 @cython.cfunc

@@ -150,7 +150,7 @@ def _tell(r: run_p) -> cython.void:
 @cython.exceptval(check=False)
 def _database(r: run_p, db: db_p) -> cython.void:
     """All keys of one database: two batches in turn, of which one is on its way from memory."""
-    batches: bytep[2][64]
+    batches: bytep[64][2]       # C: batches[2][64]
     which: cython.int = 0
     n: cython.int
     following: cython.int

@@ -43,6 +43,7 @@ cdef inline bint pair_due(const uint8_t* h, int64_t now_ms) noexcept nogil:
 ctypedef int (*EntryVisitor)(void* context, bytep entry) noexcept
 
 cdef bytep* table_find(Table* t, const uint8_t* key, Py_ssize_t n, uint64_t hash) noexcept nogil
+cdef bint table_reserve(Table* t, uint64_t entries) noexcept nogil
 cdef bint table_insert(Table* t, bytep entry, uint64_t hash) noexcept nogil
 cdef void table_remove(Table* t, bytep* place, uint64_t hash) noexcept nogil
 cdef void table_fit(Table* t) noexcept nogil

@@ -47,6 +47,7 @@ DISCARD_BUCKETS = cython.declare(uint32_t, 4096)        # emptied buckets whose 
 MAPPED_BUCKETS = cython.declare(uint32_t, 16384)        # an array of so many is mapped by itself: 1 MiB
 CHAIN_PLACES = cython.declare(uint64_t, 28)             # slots of a chain that are drawn from: four buckets
 PLACES_TRIED = cython.declare(cython.int, 64)
+BUCKETS_MAX = cython.declare(uint32_t, 1 << 30)
 FILL = cython.declare(uint32_t, 6)              # entries a bucket, on average, before the array doubles
 
 bucket_p = cython.typedef(cython.pointer(Bucket))
@@ -250,6 +251,23 @@ def _rebuild(t: table_p, buckets: uint64_t) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def table_reserve(t: table_p, entries: uint64_t) -> cython.bint:
+    """Make room in an empty table for so many, so that it need not grow meanwhile; False where there is no memory."""
+    buckets: uint64_t = 1
+    if t.b != cython.NULL:
+        return True
+    while buckets * FILL < entries and buckets < BUCKETS_MAX:
+        buckets *= 2
+    t.b = cython.cast(bucket_p, allocate_lines(buckets * 64))
+    if t.b == cython.NULL:
+        return False
+    t.mask = cython.cast(uint32_t, buckets - 1)
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def table_insert(t: table_p, entry: bytep, hash: uint64_t) -> cython.bint:
     """Add an entry whose key is not in the table; False where there was no memory."""
     if t.b == cython.NULL:
@@ -259,7 +277,7 @@ def table_insert(t: table_p, entry: bytep, hash: uint64_t) -> cython.bint:
         t.mask = 0
     elif t.old != cython.NULL:
         table_step(t, STEP_BUCKETS)
-    elif t.used >= (t.mask + 1) * FILL and t.mask < 0x3FFFFFFF:
+    elif t.used >= (t.mask + 1) * FILL and t.mask < BUCKETS_MAX - 1:
         # one bucket is used to its seventh slot before it becomes two
         if t.mask != 0 or t.used >= 7:
             _rebuild(t, (cython.cast(uint64_t, t.mask) + 1) * 2)
