@@ -38,6 +38,11 @@ class ConfigError(Exception):
     """A configuration file, a command line or a CONFIG SET does not hold. The message is for people, on stderr."""
 
 
+class LoadError(Exception):
+    """Data on disk cannot be loaded, and the server must not go on without it. The message is one sentence for people:
+    which file, what is wrong with it, and what can be done."""
+
+
 # --- what many families share -------------------------------------------------------------------------------------
 
 WRONG_TYPE = b"WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -237,6 +242,11 @@ def one_line(text: bytes) -> bytes:
     return text.rstrip(b"\r\n").translate(_ONE_LINE)
 
 
+def shown_text(raw: bytes) -> str:
+    """What a client, or a file, has sent, as far as a message for people repeats it."""
+    return one_line(_shown(raw)).decode("utf-8", "backslashreplace")
+
+
 def wrong_arity(name: str) -> bytes:
     """name: the full command name as COMMAND gives it, "get" or "client|kill"."""
     return b"ERR wrong number of arguments for '%s' command" % name.encode()
@@ -386,6 +396,11 @@ def debug_protocol(names: list[bytes]) -> bytes:
 def no_samples(event: bytes) -> bytes:
     """LATENCY GRAPH met an event that the monitor has not seen."""
     return one_line(b"ERR No samples available for event '%s'" % event.split(b"\0", 1)[0])
+
+
+def misconf_aof(why: str) -> bytes:
+    """The append-only file cannot be written. why: of the errno."""
+    return b"MISCONF Errors writing to the AOF file: " + why.encode()
 
 
 def check_failed(what: str) -> bytes:

@@ -442,3 +442,31 @@ SNAPSHOT_READ_BYTES: Final = 4096
 
 SNAPSHOT_COW_S: Final = 1.0
 """Pause between two looks of a snapshot's child at what was copied; each walks its page tables."""
+
+MANIFEST_LINE_BYTES_MAX: Final = 1024
+"""Longest line of the append-only file's manifest, its newline counted, as in Redis."""
+
+AOF_ANNOTATION_BYTES_MAX: Final = 1024
+"""Longest annotation (#TS: ...) in the append-only file, as in Redis."""
+
+AOF_READ_BYTES: Final = MIB
+"""What is read of an append-only file at a time while it is loaded: large enough that the system call is nothing."""
+
+AOF_POSTPONED_MS_MAX: Final = 2_000
+"""How long writing to the append-only file waits for an fsync that is under way, as in Redis: beyond it the loop may
+block, and more than a second or two of writes must not be at risk."""
+
+AOF_FSYNC_MS: Final = 1_000
+"""Pause between two fsyncs of the append-only file with `appendfsync everysec`."""
+
+AOF_ERROR_LOG_S: Final = 30
+"""Pause between two log lines about a failing append-only file, as in Redis."""
+
+AOF_REWRITE_FAILURES_MAX: Final = 3
+"""So many failed rewrites in a row, and the next ones wait, as in Redis: each leaves an increment behind."""
+
+AOF_REWRITE_DELAY_MINUTES_MAX: Final = 60
+"""Longest pause after failed rewrites, as in Redis; it begins with one minute and doubles."""
+
+AOF_ITEMS_PER_COMMAND: Final = 64
+"""Elements in one command of a base that consists of commands, as in Redis."""

@@ -18,7 +18,8 @@ import traceback
 import uvloop
 
 from shardd.base import child, limits
-from shardd.base.errors import ConfigError
+from shardd.base.clock import mono_us
+from shardd.base.errors import ConfigError, LoadError
 from shardd.base.log import ENGINE, Log
 from shardd.base.options import Config
 from shardd.base.process import enter_directory, lock_directory, pid_file
@@ -136,6 +137,7 @@ class Engine:
         self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)    # the end of a terminal; a supervisor reads its file again
         reactor.linger_ms = 1
+        self._load()
         self.listen()
         self.loop.add_reader(reactor.fileno(), reactor.poll)
         self.cron.start()
@@ -150,6 +152,13 @@ class Engine:
         (self.log.verbose if self.parent else self.log.notice)("Ready to accept connections")
         await self.done.wait()
         self.stop()
+
+    def _load(self) -> None:
+        """Load what is on disk, and log what happens from now on. LoadError."""
+        load = self.server.aof.load()
+        while load is not None and not load.step(mono_us() + limits.STEP_US):
+            pass
+        self.server.aof.open()
 
     def _on_error(self, where: object, error: BaseException) -> None:
         """A defect of ours met a client's bytes: that connection is closed, and the log says where it was."""
@@ -185,6 +194,7 @@ class Engine:
         self._files_timer.cancel()
         self.loop.remove_reader(self.server.reactor.fileno())
         self.server.journal.flush()
+        self.server.aof.close()
         self.server.reactor.close()
         for path in self._unix_paths:
             with contextlib.suppress(OSError):
@@ -197,7 +207,7 @@ def main() -> None:
         config = Config.load(sys.argv[1:], PROGRAM)
         enter_directory(config["dir"])
         uvloop.run(_main(config))
-    except (ConfigError, OSError) as error:
+    except (ConfigError, LoadError, OSError) as error:
         sys.exit(f"{PROGRAM}: {error}")
 
 

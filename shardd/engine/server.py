@@ -24,6 +24,7 @@ from shardd.commands import connection
 from shardd.commands.context import Context
 from shardd.commands.pubsub import EventPublisher
 from shardd.commands.registry import Registry
+from shardd.engine.appendonly import AppendOnly
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.hold import Hold
 from shardd.engine.memory import CLIENT_OBJECTS_BYTES, Memory
@@ -108,6 +109,7 @@ class Server:
         self.memory = Memory(self)
         self.parent: Parent | None = None       # the supervisor
         self.snapshots = Snapshots(self)
+        self.aof = AppendOnly(self)
         self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
         self.save_at_stop: bool | None = None   # SHARDD STOP
         self.rehasher = Rehasher(self.keyspace)

@@ -5,7 +5,7 @@ machine: EXPIRE becomes PEXPIREAT, INCRBYFLOAT becomes SET, an expired key becom
 command that changed anything; the keyspace appends the keys that expire. The order in the stream is the order in which
 they happened.
 
-    dispatch --append--> +--------------------------------------+ --flush, once per loop turn--> reader.feed(bytes)
+    dispatch --append--> +--------------------------------------+ --flush, once per loop turn--> reader.take(p, n)
     keyspace --key_deleted-> | *2 SELECT 0 *3 SET k v *2 DEL k ... |                          \\-> reader.feed(bytes)
                          +--------------------------------------+
 
@@ -44,31 +44,53 @@ class Reader(TypingProtocol):
 
 
 @cython.cclass
+class StreamReader:
+    """A reader in compiled code: it gets the effects where they lie, whole units, once per turn of the loop."""
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def take(self, p: const_bytes, n: cython.Py_ssize_t) -> cython.int:
+        """The effects since the last call. They are gone after it."""
+        return 0
+
+
+@cython.cclass
 class Stream(EffectSink):
     """The ordered effects of one engine and their readers."""
 
     def __init__(self) -> None:
         self.readers = []
         self.buffer = Reply()
+        self.spare = Reply()
         self.db = -1
 
-    def add_reader(self, reader: Reader) -> None:
+    def add_reader(self, reader: Reader | StreamReader) -> None:
         """Hand all effects from now on to `reader`, starting with a SELECT."""
         self.flush()
         self.readers.append(reader)
         self.active = True
         self.db = -1
 
-    def remove_reader(self, reader: Reader) -> None:
+    def remove_reader(self, reader: Reader | StreamReader) -> None:
         """Stop handing effects to `reader`, after what is pending."""
         self.flush()
         self.readers.remove(reader)
         self.active = bool(self.readers)
 
+    def say_database(self) -> None:
+        """What comes from now on begins with a SELECT: it goes to another file."""
+        self.flush()
+        self.db = -1
+
+    @property
+    def position(self) -> int:
+        """Bytes so far, those that were not handed out yet included."""
+        return self.offset + self.buffer.len
+
     @property
     def held_bytes(self) -> int:
         """Room for effects that were not handed out yet."""
-        return self.buffer.cap
+        return self.buffer.cap + self.spare.cap
 
     def flush(self) -> None:
         """Hand out what was appended since the last flush; the engine calls it once per turn of its loop, never inside
@@ -76,13 +98,23 @@ class Stream(EffectSink):
         self.unit_over()
         if self.buffer.len == 0:
             return
-        data: bytes = self.buffer.buf[:self.buffer.len]
-        self.buffer.clear()
+        data: bytes = None
+        full: Reply = self.buffer
+        # readers may append, or leave, when they see it
+        self.buffer = self.spare
+        self.spare = full
         self.unit_start = 0
-        self.offset += len(data)
-        # a copy: one may leave when it sees the data
-        for reader in tuple(self.readers):
-            reader.feed(data)
+        self.offset += full.len
+        try:
+            for reader in tuple(self.readers):
+                if isinstance(reader, StreamReader):
+                    cython.cast(StreamReader, reader).take(full.buf, full.len)
+                else:
+                    if data is None:
+                        data = full.buf[:full.len]
+                    reader.feed(data)
+        finally:
+            full.clear()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -126,7 +126,6 @@ client-output-buffer-limit pubsub 2mb 1mb 10
     ("requirepass \"x", "1: unbalanced quotes"),
     ("requirepass a secret", "1: requirepass: wrong number of arguments"),
     ("save 60 1", "1: save '60 1': not yet: nothing is written to disk, and to accept this would promise it"),
-    ("appendonly yes", "1: appendonly 'yes': not yet: nothing is written to disk, and to accept this would promise it"),
     ("daemonize yes", "1: daemonize 'yes': the server stays in the foreground: leave it to systemd or another service "
                       "manager"),
     ("replicaof 127.0.0.1 6379", "1: replicaof '127.0.0.1 6379': not yet: replication does not exist"),
