@@ -11,13 +11,16 @@ header and no end mark: both sizes are known from elsewhere. (Source: the format
 lists and RDB files have it.)
 
 The compressor remembers, in a table under a hash of three bytes, where these last were; what it finds there it compares
-and takes as far as it goes. Nothing is proven of the input to the decompressor: every length and distance is checked.
+and takes as far as it goes. The table is not cleared for each input, which would cost more than a short one itself:
+places count on from one input to the next, and what is from before this one does not count.
+
+Nothing is proven of the input to the decompressor: every length and distance is checked.
 """
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.base.native import bytep, ctz64, load32, load64
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
@@ -25,9 +28,13 @@ LITERALS_MAX = cython.declare(cython.size_t, 32)
 MATCH_MIN = cython.declare(cython.size_t, 3)
 MATCH_MAX = cython.declare(cython.size_t, 264)
 DISTANCE_MAX = cython.declare(cython.size_t, 8192)
-INPUT_MAX = cython.declare(cython.size_t, 1 << 31)      # places in the table have 32 bits
+INPUT_MAX = cython.declare(cython.size_t, 1 << 31)      # places in the table have 32 bits, and count on:
+BASE_MAX = cython.declare(uint32_t, (1 << 31) - 16)
+SHORT_MAX = cython.declare(cython.size_t, 256)
+THREE = cython.declare(uint32_t, 0xFFFFFF)              # the lower bytes of four
 
-_table = cython.declare(uint32_t[8192])                 # hash of three bytes -> 1 + where they last began; 0: nowhere
+_table = cython.declare(uint32_t[8192])     # hash of three bytes -> base + 1 + where they last began; up to base: nowhere
+_base = cython.declare(uint32_t, 0)
 
 
 @cython.cfunc
@@ -35,9 +42,8 @@ _table = cython.declare(uint32_t[8192])                 # hash of three bytes ->
 @cython.nogil
 @cython.overflowcheck(False)
 @cython.exceptval(check=False)
-def _hash(p: const_bytes) -> uint32_t:
-    three: uint32_t = p[0] | p[1] << 8 | p[2] << 16
-    return (three * cython.cast(uint32_t, 2654435761)) >> 19
+def _hash(three: uint32_t, shift: cython.int) -> uint32_t:
+    return (three * cython.cast(uint32_t, 2654435761)) >> shift
 
 
 @cython.cfunc
@@ -60,34 +66,63 @@ def _literals(p: const_bytes, n: cython.size_t, out: bytep, room: cython.size_t)
 
 
 @cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _matching(a: const_bytes, b: const_bytes, most: cython.size_t) -> cython.size_t:
+    """How many of `most` bytes are the same, the first three of which are."""
+    n: cython.size_t = MATCH_MIN
+    other: uint64_t
+    while n + 8 <= most:
+        other = load64(a + n) ^ load64(b + n)
+        if other != 0:
+            return n + (ctz64(other) >> 3)
+        n += 8
+    while n < most and a[n] == b[n]:
+        n += 1
+    return n
+
+
+@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def lzf_compress(p: const_bytes, n: cython.size_t, out: bytep, room: cython.size_t) -> cython.size_t:
     """Compress `n` bytes; the bytes written, 0 where they are more than `room`."""
+    global _base
     at: cython.size_t = 0           # in the input
     done: cython.size_t = 0         # of it, in the output
     used: cython.size_t = 0         # of the output
+    end: cython.size_t              # of what is looked at: four bytes must be there, and there must be room
     before: cython.size_t
     length: cython.size_t
-    most: cython.size_t
     distance: cython.size_t
+    base: uint32_t = _base
+    shift: cython.int = 19 if n > SHORT_MAX else 23     # of a short one, few cache lines of the table are used
     slot: uint32_t
+    four: uint32_t
     if n > INPUT_MAX:
         return 0
-    memset(_table, 0, cython.sizeof(_table))
-    while at + MATCH_MIN <= n:
-        slot = _hash(p + at)
-        before = _table[slot]
-        _table[slot] = cython.cast(uint32_t, at + 1)
-        if (before == 0 or at + 1 - before > DISTANCE_MAX or p[before - 1] != p[at] or p[before] != p[at + 1]
-                or p[before + 1] != p[at + 2]):
+    if base > BASE_MAX:
+        memset(_table, 0, cython.sizeof(_table))
+        base = 0
+    _base = base + cython.cast(uint32_t, n)
+    while True:
+        end = n - 3 if n > 3 else 0
+        if end > done + room - used:
+            end = done + room - used
+        while at < end:
+            four = load32(p + at)
+            slot = _hash(four & THREE, shift)
+            before = _table[slot]
+            _table[slot] = base + cython.cast(uint32_t, at) + 1
+            if before > base:
+                before -= base + 1
+                if at - before <= DISTANCE_MAX and (load32(p + before) ^ four) & THREE == 0:
+                    break
             at += 1
-            continue
-        before -= 1
-        most = n - at if n - at < MATCH_MAX else MATCH_MAX
-        length = MATCH_MIN
-        while length < most and p[before + length] == p[at + length]:
-            length += 1
+        if at >= end:
+            break
+        length = _matching(p + before, p + at, n - at if n - at < MATCH_MAX else MATCH_MAX)
         used += _literals(p + done, at - done, out + used, room - used)
         if used + 3 > room:
             return 0
@@ -102,8 +137,8 @@ def lzf_compress(p: const_bytes, n: cython.size_t, out: bytep, room: cython.size
         used += 2
         at += length
         done = at
-        if at + 1 <= n and at >= 2 and at - 2 + MATCH_MIN <= n:
-            _table[_hash(p + at - 2)] = cython.cast(uint32_t, at - 1)
+        if at + 2 <= n:
+            _table[_hash(load32(p + at - 2) & THREE, shift)] = base + cython.cast(uint32_t, at) - 1
     used += _literals(p + done, n - done, out + used, room - used)
     return used if used <= room else 0
 

@@ -122,6 +122,20 @@ def test_without_compression_and_checksum(engine, redis, tmp_path):
     assert (tmp_path / "unsure.rdb").read_bytes()[-8:] == bytes(8)
 
 
+def test_many_keys(engine, redis, tmp_path):
+    """Whatever is being written when the buffer is full, and the file synced."""
+    rng = random.Random(3)
+    for i in range(80):
+        engine("MSET", *(word for j in range(100) for word in (f"key:{100 * i + j}", rng.randbytes(rng.choice(
+            [1, 5, 40, 63, 64, 65, 100, 300])))))
+        engine("SADD", f"set:{i}", *range(-i, i), *(rng.randbytes(9) for _ in range(i)))
+        engine("ZADD", f"zset:{i}", *(word for j in range(200) for word in (j / 3, rng.randbytes(8))))
+        engine("PEXPIREAT", f"key:{i}", 4_000_000_000_000 + i)
+    engine("SET", "large", rng.randbytes(9_000_000))
+    same(engine, redis, tmp_path / "a.rdb")
+    same(engine, redis, tmp_path / "a.rdb", compress=False, incremental_fsync=False)
+
+
 def test_databases_and_expiries(engine, redis, tmp_path):
     engine("SET", "k", "v", "PXAT", 4_000_000_000_123)
     engine("SELECT", 3)
