@@ -14,8 +14,8 @@ Redis 7.4 (FORMAT.md). That is looked up before the first byte.
 
 Keys past their time are written, with that time, as Redis writes them: who loads the file knows what to do with them.
 
-Progress: two unsigned integers of 64 bits, 0 and the keys so far, into `progress_fd` now and then. What does not fit
-into the pipe is not told.
+Progress: two unsigned integers of 64 bits, 0 and the keys so far, into `progress_fd` now and then and at the end. What
+does not fit into the pipe is not told.
 """
 import os
 
@@ -53,7 +53,7 @@ slot_p = cython.typedef(cython.pointer(SlotTable))
 entry_p = cython.typedef(cython.pointer(bytep))
 
 BATCH = cython.declare(cython.int, 64)                  # entries that are asked for at a time
-TELL_KEYS = cython.declare(uint64_t, 4096)              # keys between two looks at the clock for progress
+TELL_KEYS = cython.declare(uint64_t, 1024)              # keys between two looks at the clock for progress
 TELL_MS = cython.declare(int64_t, 100)                  # between two reports
 SYNC_BYTES = cython.declare(uint64_t, limits.RDB_SYNC_BYTES)
 SLOTS = cython.declare(cython.int, SLOT_COUNT)
@@ -123,7 +123,7 @@ def _key(r: run_p, e: bytep) -> cython.void:
     rdb_value(cython.address(r.o), e, cython.address(form), r.now_ms)
     r.keys += 1
     if r.progress_fd >= 0 and r.keys % TELL_KEYS == 0:
-        _tell(r)
+        _tell(r, TELL_MS)
     if r.delay_us != 0:
         rdb_flush(cython.address(r.o))
         usleep(cython.cast(cython.uint, r.delay_us) if r.delay_us > 0 else r.keys % -r.delay_us == 0)
@@ -132,11 +132,11 @@ def _key(r: run_p, e: bytep) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _tell(r: run_p) -> cython.void:
-    """Report progress, if it is time."""
+def _tell(r: run_p, after_ms: int64_t) -> cython.void:
+    """Report progress, if the last report was so long ago."""
     now: int64_t = monotonic_ms()
     figures: uint64_t[2]
-    if now - r.told_ms < TELL_MS:
+    if r.progress_fd < 0 or now - r.told_ms < after_ms:
         return
     r.told_ms = now
     figures[0] = 0
@@ -234,6 +234,7 @@ def _rest(r: run_p) -> cython.void:
     rdb_byte(cython.address(r.o), RDB_OPCODE_EOF)
     rdb_fixed64(cython.address(r.o), rdb_crc(cython.address(r.o)))
     rdb_flush(cython.address(r.o))
+    _tell(r, 0)
 
 
 @cython.cfunc

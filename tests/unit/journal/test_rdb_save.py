@@ -1,18 +1,27 @@
 """Snapshots: a real redis-server loads what we write and has the same data in it, whatever it is made of."""
+import errno
 import os
 import random
+import re
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.servers import Server
-from unit.inproc import Engine
+from shardd.base.clock import mono_us
+from shardd.base.limits import REDIS_VERSION
+from shardd.journal.rdb_in import RdbSource
+from shardd.journal.rdb_load import RdbLoader
+from shardd.journal.rdb_load_value import Thresholds
 from shardd.journal.rdb_save import save_keyspace
 from shardd.structures.crc64 import crc64_of
+from shardd.structures.slots import slot_of
+from unit.inproc import Engine
 
 CHECK = shutil.which("redis-check-rdb")
 
@@ -165,13 +174,148 @@ def test_progress_and_pauses(engine, tmp_path):
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
     save(engine, tmp_path / "a.rdb", progress_fd=writer, key_delay_us=-2)
-    assert struct.unpack("=QQ", os.read(reader, 16)) in [(0, 4096), (0, 8192)]
+    reports = list(struct.iter_unpack("=QQ", os.read(reader, 4096)))
+    assert len(reports) > 1 and reports[-1] == (0, 8192) and reports == sorted(reports)
+    assert all(kind == 0 and keys % 1024 == 0 for kind, keys in reports)
     while True:
         try:
             os.write(writer, bytes(1024))
         except BlockingIOError:
             break
-    assert save(engine, tmp_path / "a.rdb", progress_fd=writer, key_delay_us=-2)[0] == 8192
+    assert save(engine, tmp_path / "a.rdb", progress_fd=writer)[0] == 8192
     os.close(reader)
-    assert save(engine, tmp_path / "a.rdb", progress_fd=writer, key_delay_us=-2)[0] == 8192
+    assert save(engine, tmp_path / "a.rdb", progress_fd=writer)[0] == 8192
     os.close(writer)
+
+
+def test_what_cannot_be_written(engine, tmp_path):
+    engine("SET", "k", "v" * 200_000)
+    for path, flags, error in (("/dev/full", os.O_WRONLY, errno.ENOSPC), (tmp_path / "a", os.O_RDONLY, errno.EBADF)):
+        (tmp_path / "a").touch()
+        fd = os.open(path, flags)
+        with pytest.raises(OSError) as caught:
+            save_keyspace(engine.server.keyspace, fd, compress=False)
+        assert caught.value.errno == error
+        os.close(fd)
+    with pytest.raises(ValueError):
+        save_keyspace(engine.server.keyspace, 1, slots=bytes(5))
+
+
+def test_a_pipe_takes_it(engine):
+    """There is nothing to sync, so who writes to one says so."""
+    engine("SET", "k", "v")
+    reader, writer = os.pipe()
+    _, size = save_keyspace(engine.server.keyspace, writer, incremental_fsync=False)
+    assert len(os.read(reader, 65536)) == size
+    os.close(reader)
+    os.close(writer)
+
+
+def test_what_the_file_says_of_itself(engine, tmp_path):
+    engine("SET", "k", "v")
+    for base in (False, True):
+        save(engine, tmp_path / "a.rdb", aof_base=base)
+        report = subprocess.run([CHECK, tmp_path / "a.rdb"], capture_output=True, text=True, check=True).stdout
+        said = dict(re.findall(r"AUX FIELD ([\w-]+) = '([^']*)'", report))
+        assert said.keys() == {"redis-ver", "redis-bits", "ctime", "used-mem", "aof-base"}
+        assert said["redis-ver"] == REDIS_VERSION and said["redis-bits"] == "64" and said["aof-base"] == str(int(base))
+        assert abs(int(said["ctime"]) - time.time()) < 60 and int(said["used-mem"]) > 0
+
+
+def test_some_slots(engine, redis, tmp_path):
+    wanted = bytearray(16384)
+    for i in range(2000):
+        engine("SET", f"key:{i}", i)
+        if i % 3 == 0:
+            wanted[slot_of(b"key:%d" % i)] = 1
+        engine("PEXPIREAT", f"key:{i}", 4_000_000_000_000)
+    engine("SELECT", 4)
+    engine("SET", "{key:0}", "one")
+    engine("SET", "{key:1}", "not one")
+    ours = [i for i in range(2000) if wanted[slot_of(b"key:%d" % i)]]
+    keys, _ = save(engine, tmp_path / "a.rdb", slots=bytes(wanted))
+    assert keys == len(ours) + 1 and 600 < keys < 800
+    data = (tmp_path / "a.rdb").read_bytes()
+    assert b"\xfe\x00\xfb" + (0x4000 | len(ours)).to_bytes(2) * 2 in data, "SELECTDB, RESIZEDB"
+    loaded(redis, tmp_path / "a.rdb")
+    with redis.conn() as r:
+        assert sorted(r("KEYS", "*")) == sorted(b"key:%d" % i for i in ours)
+        r("SELECT", 4)
+        assert r("KEYS", "*") == [b"{key:0}"]
+    assert save(engine, tmp_path / "a.rdb", slots=bytes(16384))[0] == 0
+
+
+def test_how_keys_were_used(engine, redis, tmp_path):
+    keyspace = engine.server.keyspace
+    engine("SET", "old", "v")
+    with redis.conn() as r:
+        r.must("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+        keyspace.set_time(int(time.time() * 1000) + 5_000_000)
+        save(engine, tmp_path / "a.rdb", policy="volatile-lru")
+        loaded(redis, tmp_path / "a.rdb")
+        assert 5_000 <= r("OBJECT", "IDLETIME", "old") <= 5_100
+        engine("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+        engine("SET", "often", "v")
+        for _ in range(3000):
+            engine("GET", "often")
+        save(engine, tmp_path / "b.rdb", policy="allkeys-lfu")
+        r.must("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+        loaded(redis, tmp_path / "b.rdb")
+        assert r("OBJECT", "FREQ", "often") == engine("OBJECT", "FREQ", "often") > 10
+        r.must("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        save(engine, tmp_path / "c.rdb")
+        loaded(redis, tmp_path / "c.rdb")
+    assert (tmp_path / "b.rdb").stat().st_size == (tmp_path / "c.rdb").stat().st_size + 2 * 2
+
+
+def reloaded(path: Path, **options) -> Engine:
+    """An engine of ours that has loaded the file."""
+    engine = Engine("--enable-debug-command", "yes")
+    fd = os.open(path, os.O_RDONLY)
+    loader = RdbLoader(engine.server.keyspace, RdbSource(fd), Thresholds(engine.server.config), **options)
+    while not loader.step(mono_us() + 1_000_000):
+        pass
+    os.close(fd)
+    return engine
+
+
+def test_fields_that_expire(engine, redis, tmp_path):
+    """Version 12, but only while there are some; what is due is left out, and a hash of nothing else."""
+    for name, width in (("small", 5), ("large", 300)):
+        engine("HSET", name, *(word for i in range(width) for word in (f"f{i}", i)), "n", "x" * 60)
+        for i in range(3):
+            engine("HPEXPIREAT", name, 4_000_000_000_000 - 7 * i, "FIELDS", 1, f"f{i}")
+    engine("HSET", "gone", "f", "v")
+    engine("HPEXPIREAT", "gone", 4_000_000_000_000 - 5, "FIELDS", 1, "f")
+    path = tmp_path / "a.rdb"
+    assert save(engine, path)[0] == 3
+    assert path.read_bytes()[:9] == b"REDIS0012"
+    copy = reloaded(path)
+    assert copy("DEBUG", "DIGEST") == engine("DEBUG", "DIGEST")
+    for name in ("small", "large"):
+        for target in (engine, copy):
+            assert target("HPEXPIRETIME", name, "FIELDS", 5, "f0", "f1", "f2", "f3", "n") == [
+                4_000_000_000_000, 4_000_000_000_000 - 7, 4_000_000_000_000 - 14, -1, -1]
+        assert copy("OBJECT", "ENCODING", name) == engine("OBJECT", "ENCODING", name)
+    engine.server.keyspace.set_time(4_000_000_000_000 - 4)
+    assert save(engine, path)[0] == 2
+    assert path.read_bytes()[:9] == b"REDIS0012"
+    copy = reloaded(path)
+    assert copy("HLEN", "small") == 4 and copy("HLEN", "large") == 299 and copy("EXISTS", "gone") == 0
+    assert save(engine, path, slots=bytes(slot_of(b"gone")) + b"\1" + bytes(16383 - slot_of(b"gone")))[0] == 0
+    assert path.read_bytes()[:9] == b"REDIS0010"
+    engine.server.keyspace.set_time(4_000_000_000_001)
+    assert save(engine, path)[0] == 2
+    assert path.read_bytes()[:9] == b"REDIS0010"
+    loaded(redis, path)
+    with redis.conn() as r:
+        assert sorted(r("HKEYS", "small")) == [b"f3", b"f4", b"n"] and r("HLEN", "large") == 298
+
+
+def test_persisted_fields(engine, redis, tmp_path):
+    """A hash of which no field expires any more is written as if none ever had."""
+    engine("HSET", "k", "f", "v", "g", 5)
+    engine("HEXPIRE", "k", 1000, "FIELDS", 2, "f", "g")
+    engine("HPERSIST", "k", "FIELDS", 2, "f", "g")
+    same(engine, redis, tmp_path / "a.rdb")
+    assert (tmp_path / "a.rdb").read_bytes()[:9] == b"REDIS0010"
