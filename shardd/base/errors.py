@@ -62,6 +62,15 @@ INVALID_COMMAND = b"ERR Invalid command specified"
 INVALID_ARGUMENT_COUNT = b"ERR Invalid number of arguments specified for command"
 INVALID_ARGUMENTS = b"ERR Invalid arguments specified for command"
 
+# --- RESTORE ------------------------------------------------------------------------------------------------------
+
+BUSY_KEY = b"BUSYKEY Target key name already exists."
+INVALID_RESTORE_TTL = b"ERR Invalid TTL value, must be >= 0"
+INVALID_IDLE_TIME = b"ERR Invalid IDLETIME value, must be >= 0"
+INVALID_FREQ = b"ERR Invalid FREQ value, must be >= 0 and <= 255"
+WRONG_PAYLOAD = b"ERR DUMP payload version or checksum are wrong"
+BAD_DATA_FORMAT = b"ERR Bad data format"
+
 # --- strings ------------------------------------------------------------------------------------------------------
 
 STRING_TOO_LONG = b"ERR string exceeds maximum allowed size (proto-max-bulk-len)"

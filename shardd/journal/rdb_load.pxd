@@ -1,7 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.base.native cimport bytep
 from shardd.journal.rdb_in cimport RdbSource
-from shardd.journal.rdb_load_value cimport Thresholds
+from shardd.journal.rdb_load_build cimport Thresholds
 from shardd.keyspace.bulk cimport Loaded
 from shardd.keyspace.database cimport Database, Keyspace
 
@@ -39,4 +39,3 @@ cdef class RdbLoader:
     cdef int choose(self, uint64_t number) except -1
     cdef int note_aux(self) except -1
     cdef int unsupported(self, str kind) except -1
-    cdef uint32_t access(self) noexcept

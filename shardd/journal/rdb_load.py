@@ -35,9 +35,10 @@ from cython.cimports.shardd.journal.rdb import (
     RDB_OPCODE_SELECTDB, RDB_OPCODE_SLOT_IMPORT, RDB_OPCODE_SLOT_INFO, RDB_VERSION_MIN, RDB_VERSION_REDIS_MAX,
     RDB_VERSION_VALKEY_MAX, RDB_VERSION_VALKEY_MIN)
 from cython.cimports.shardd.journal.rdb_in import HOLD_KEY, RdbSource
+from cython.cimports.shardd.journal.rdb_load_build import Thresholds
 from cython.cimports.shardd.journal.rdb_load_skip import (
     skip_function_pre_ga, skip_module, skip_slot_import, skip_value, value_kind, value_loads)
-from cython.cimports.shardd.journal.rdb_load_value import Thresholds, load_value
+from cython.cimports.shardd.journal.rdb_load_value import load_stamp, load_value
 from cython.cimports.shardd.keyspace.bulk import bulk_add
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Keyspace
 from cython.cimports.shardd.keyspace.entry import View, entry_free, entry_key, entry_key_len
@@ -221,18 +222,6 @@ class RdbLoader:
         return 0
 
     @cython.cfunc
-    @cython.exceptval(check=False)
-    def access(self) -> uint32_t:
-        """What the next key's entry is stamped with."""
-        keyspace: Keyspace = self.keyspace
-        clock: uint32_t = keyspace.access_clock
-        if keyspace.lfu:
-            return (clock & 0xFFFF00) | self.facts.freq if self.facts.freq >= 0 else clock
-        if self.facts.idle < 0:
-            return clock
-        return cython.cast(uint32_t, clock - min(self.facts.idle, cython.cast(int64_t, clock)))
-
-    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def key(self, type: cython.int) -> cython.int:
         """A key and its value."""
@@ -258,7 +247,8 @@ class RdbLoader:
             self.expired += 1
         else:
             s.hold(cython.address(v), HOLD_KEY)
-            e = load_value(s, type, self.version, self.thresholds, v.p, v.n, expiry, self.access())
+            e = load_value(s, type, self.version, self.thresholds, v.p, v.n, expiry,
+                           load_stamp(self.keyspace, self.facts.idle, self.facts.freq))
             if e == cython.NULL:
                 self.empty += 1
             else:

@@ -8,7 +8,7 @@ from harness.servers import Server
 from shardd.base.clock import mono_us
 from shardd.journal.rdb_in import RdbError, RdbSource
 from shardd.journal.rdb_load import RdbLoader
-from shardd.journal.rdb_load_value import Thresholds
+from shardd.journal.rdb_load_build import Thresholds
 from shardd.journal.rdb_save import save_keyspace
 from unit.inproc import Engine
 

@@ -196,3 +196,24 @@ def test_a_replay_gives_the_same_keyspace(seed, piece):
     assert replica.content() == expected
     engine.check()
     replica.check()
+
+
+# --- RESTORE ----------------------------------------------------------------------------------------------------------
+
+def test_restore_is_told_with_an_absolute_time_to_live(engine):
+    engine("SET", "a", "text")
+    payload = engine("DUMP", "a")
+    engine.journal()
+    engine("RESTORE", "b", 0, payload)
+    assert engine.effects() == [[b"RESTORE", b"b", b"0", payload]]
+    engine("RESTORE", "b", FAR, payload, "ABSTTL", "REPLACE")
+    assert engine.effects() == [[b"RESTORE", b"b", str(FAR).encode(), payload, b"ABSTTL", b"REPLACE"]]
+    engine("RESTORE", "b", 100_000, payload, "REPLACE", "IDLETIME", 7)
+    expiry = str(engine("PEXPIRETIME", "b")).encode()
+    assert engine.effects() == [[b"RESTORE", b"b", expiry, payload, b"REPLACE", b"IDLETIME", b"7", b"ABSTTL"]]
+    for line in (["RESTORE", "b", 0, payload], ["RESTORE", "c", 1, payload, "ABSTTL"],
+                 ["RESTORE", "b", 0, payload[:-1], "REPLACE"]):
+        engine(*line)
+        assert engine.effects() == []
+    engine("RESTORE", "b", 1, payload, "ABSTTL", "REPLACE")
+    assert engine.effects() == [[b"DEL", b"b"]]

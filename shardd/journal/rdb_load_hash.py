@@ -1,0 +1,192 @@
+"""Hashes of RDB data: fields with or without expiries, one by one or in a block (rdb_load_packed).
+
+Invariant: whatever is raised, the body under construction is whole and is the Build's, whose maker frees it.
+"""
+import cython
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t, uint8_t
+from cython.cimports.libc.stdlib import free
+from cython.cimports.libc.string import memset
+from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.journal.rdb import RDB_TYPE_HASH, RDB_TYPE_HASH_2, RDB_TYPE_HASH_METADATA
+from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, HOLD_VALUE, RdbSource
+from cython.cimports.shardd.journal.rdb_load_build import (
+    BUILD_ROOM, Build, Thresholds, build_become, build_begin, build_keep, build_lp, build_seen, build_table)
+from cython.cimports.shardd.journal.rdb_load_packed import Items, items_next, items_open
+from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_LISTPACK_EX, ENC_TABLE, TYPE_HASH, View
+from cython.cimports.shardd.keyspace.values import value_dispose
+from cython.cimports.shardd.structures.listpack import (
+    LpValue, lp_append, lp_append_pair, lp_bytes, lp_first, lp_get, lp_new, lp_next, lp_text)
+from cython.cimports.shardd.structures.number import format_int, parse_int64
+from cython.cimports.shardd.structures.pairs import (
+    PAIR_NO_EXPIRY, PAIR_NO_MEMORY, PAIR_REPLACED, Pairs, pairs_new, pairs_put)
+
+from shardd.base import limits
+
+build_p = cython.typedef(cython.pointer(Build))
+view_p = cython.typedef(cython.pointer(View))
+pairs_p = cython.typedef(cython.pointer(Pairs))
+
+LISTPACK_MAX = cython.declare(int64_t, limits.LISTPACK_BYTES_MAX)
+EXPIRY_MAX = cython.declare(uint64_t, (1 << 48) - 2)        # of a field, ms: Redis's EB_EXPIRE_TIME_MAX
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _hash_open(b: build_p, t: Thresholds, count: int64_t, expires: cython.bint) -> cython.int:
+    """Begin a hash of so many fields. expires: of a kind that has room for their expiries, even if none has one."""
+    b.type = TYPE_HASH
+    b.max_entries = t.hash_max_entries
+    b.max_value = t.hash_max_value
+    if count > b.max_entries:
+        return build_table(b, count)
+    b.width = 3 if expires else 2
+    return build_begin(b, ENC_LISTPACK_EX if expires else ENC_LISTPACK, lp_new())
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _hash_convert(b: build_p, encoding: uint32_t) -> cython.int:
+    """Make a packed hash one with room for expiries, or a table."""
+    field: View
+    value: View
+    expiry: LpValue
+    other: Build
+    old: bytep = build_lp(b)
+    p: bytep = lp_first(old)
+    done: cython.bint = False
+    expiry.number = 0
+    memset(cython.address(other), 0, cython.sizeof(Build))
+    other.type = TYPE_HASH
+    if encoding == ENC_TABLE:
+        build_begin(cython.address(other), encoding, pairs_new())
+    else:
+        build_begin(cython.address(other), encoding, lp_new())
+    try:
+        while p != cython.NULL:
+            field.n = lp_text(p, field.digits, cython.address(field.p))
+            p = lp_next(old, p)
+            value.n = lp_text(p, value.digits, cython.address(value.p))
+            if b.width == 3:
+                p = lp_next(old, p)
+                lp_get(p, cython.address(expiry))
+            p = lp_next(old, p)
+            _hash_add(cython.address(other), cython.address(field), cython.address(value), expiry.number)
+        done = True
+    finally:
+        if not done:
+            value_dispose(TYPE_HASH, encoding, other.body)
+    b.width = 3
+    free(b.seen)
+    b.seen = cython.NULL
+    return build_become(b, encoding, other.body)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _hash_add(b: build_p, field: view_p, value: view_p, expiry: int64_t) -> cython.int:
+    """Add a field to a body that can hold it; expiry 0: none. PAIR_REPLACED where a table has it already."""
+    put: cython.int
+    digits: uint8_t[24]
+    if b.encoding == ENC_TABLE:
+        put = pairs_put(cython.cast(pairs_p, b.body), field.p, field.n, value.p, value.n,
+                        expiry if expiry > 0 else PAIR_NO_EXPIRY)
+        if put == PAIR_NO_MEMORY:
+            raise MemoryError
+        return put
+    build_keep(b, lp_append_pair(build_lp(b), field.p, field.n, value.p, value.n))
+    if b.encoding == ENC_LISTPACK_EX:
+        build_keep(b, lp_append(build_lp(b), digits, format_int(digits, expiry)))
+    return 1
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _hash_put(s: RdbSource, b: build_p, field: view_p, value: view_p, expiry: int64_t) -> cython.int:
+    """Add a field; expiry: Unix ms, 0 for none. RdbError where it is there already."""
+    if b.encoding != ENC_TABLE:
+        if (field.n > b.max_value or value.n > b.max_value or b.count >= b.max_entries
+                or cython.cast(int64_t, lp_bytes(build_lp(b))) + field.n + value.n + BUILD_ROOM > LISTPACK_MAX):
+            _hash_convert(b, ENC_TABLE)
+        elif expiry > 0 and b.encoding == ENC_LISTPACK:
+            _hash_convert(b, ENC_LISTPACK_EX)
+    if b.encoding != ENC_TABLE and build_seen(b, field):
+        s.fail("a hash has a field twice")
+    if _hash_add(b, field, value, expiry) == PAIR_REPLACED:
+        s.fail("a hash has a field twice")
+    b.count += 1
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def hash_stream(s: RdbSource, b: build_p, t: Thresholds, type: cython.int, valkey: cython.bint) -> cython.int:
+    """Fields one by one: HASH; with expiries HASH_2 of Valkey, HASH_METADATA(_PRE_GA) of Redis."""
+    field: View
+    value: View
+    n: int64_t
+    earliest: uint64_t = 0
+    expiry: uint64_t = 0
+    timed: cython.bint = type != RDB_TYPE_HASH and not valkey
+    if type == RDB_TYPE_HASH_METADATA:
+        s.u64(cython.address(earliest))
+        if earliest > EXPIRY_MAX + 1:
+            s.fail("a hash has an impossible expiry")
+    n = s.count(3 if timed else 2)
+    _hash_open(b, t, n, timed)
+    while n > 0:
+        n -= 1
+        if timed:
+            expiry = s.length(cython.NULL)
+            if expiry > EXPIRY_MAX:
+                s.fail("a field has an impossible expiry")
+            if type == RDB_TYPE_HASH_METADATA and expiry > 0:
+                expiry += earliest - 1
+        s.string(cython.address(field))
+        s.hold(cython.address(field), HOLD_FIELD)
+        s.string(cython.address(value))
+        if valkey and type == RDB_TYPE_HASH_2:
+            # the value lies in the buffer, which reading on may move
+            _put_timed(s, b, cython.address(field), cython.address(value))
+            continue
+        if expiry > EXPIRY_MAX:
+            s.fail("a field has an impossible expiry")
+        _hash_put(s, b, cython.address(field), cython.address(value), expiry)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _put_timed(s: RdbSource, b: build_p, field: view_p, value: view_p) -> cython.int:
+    """Add a field of HASH_2, whose expiry stands behind it: Unix ms, -1 for none."""
+    expiry: int64_t = 0
+    s.hold(value, HOLD_VALUE)
+    s.u64(cython.cast(cython.pointer(uint64_t), cython.address(expiry)))
+    if expiry < -1 or expiry > cython.cast(int64_t, EXPIRY_MAX):
+        s.fail("a field has an impossible expiry")
+    # 0 stands for none here; the first millisecond of 1970 is as long ago as the second
+    return _hash_put(s, b, field, value, 1 if expiry == 0 else max(expiry, 0))
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def hash_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, width: cython.int,
+                 block: view_p) -> cython.int:
+    """Fields in a block. width: elements for each, 3 with expiries."""
+    items: Items
+    field: View
+    value: View
+    expiry: View
+    when: int64_t = 0
+    items_open(s, kind, block.p, block.n, cython.address(items))
+    if items.count % width != 0:
+        s.fail("a packed hash has a field without its value")
+    _hash_open(b, t, items.count // width, width == 3)
+    while items_next(cython.address(items), cython.address(field)):
+        items_next(cython.address(items), cython.address(value))
+        if width == 3:
+            items_next(cython.address(items), cython.address(expiry))
+            if (not parse_int64(expiry.p, expiry.n, cython.address(when)) or when < 0
+                    or when > cython.cast(int64_t, EXPIRY_MAX)):
+                s.fail("a field has an impossible expiry")
+        _hash_put(s, b, cython.address(field), cython.address(value), when)
+    return 0

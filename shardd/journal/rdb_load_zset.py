@@ -1,0 +1,243 @@
+"""Sorted sets of RDB data: members with scores in decimal or as doubles, one by one or in a block.
+
+Elements may come in any order. As long as they come in that of their scores, a small one grows at its end; else all go
+into a table, whose index is made when the last one is there, and what is small becomes a listpack again.
+
+Invariant: whatever is raised, the body under construction is whole and is the Build's, whose maker frees it.
+"""
+import cython
+from cython.cimports.libc.math import INFINITY, isnan
+from cython.cimports.libc.stdint import int64_t, uint64_t, uint8_t
+from cython.cimports.libc.stdlib import free
+from cython.cimports.libc.string import memcmp, memcpy, memset
+from cython.cimports.shardd.base.native import bytep
+from cython.cimports.shardd.journal.rdb import RDB_SCORE_INF, RDB_SCORE_NAN, RDB_SCORE_NEGATIVE_INF
+from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, RdbSource
+from cython.cimports.shardd.journal.rdb_load_build import (
+    BUILD_ROOM, Build, Thresholds, build_become, build_begin, build_keep, build_lp, build_seen)
+from cython.cimports.shardd.journal.rdb_load_packed import Items, items_next, items_open
+from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View
+from cython.cimports.shardd.keyspace.values import value_dispose
+from cython.cimports.shardd.structures.keyhash import hash_key
+from cython.cimports.shardd.structures.listpack import (
+    LpValue, lp_append_pair, lp_bytes, lp_first, lp_get, lp_new, lp_next, lp_text)
+from cython.cimports.shardd.structures.number import format_double, parse_double
+from cython.cimports.shardd.structures.ordered import Ordered, ordered_find, ordered_index, ordered_new, ordered_note
+from cython.cimports.shardd.structures.ranked import Way, member, ranked_next, ranked_seek, way_pair, way_score
+from cython.cimports.shardd.structures.table import pair_key_len, table_reserve
+
+from shardd.base import limits
+
+build_p = cython.typedef(cython.pointer(Build))
+view_p = cython.typedef(cython.pointer(View))
+ordered_p = cython.typedef(cython.pointer(Ordered))
+
+LISTPACK_MAX = cython.declare(int64_t, limits.LISTPACK_BYTES_MAX)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _zset_open(b: build_p, t: Thresholds, count: int64_t) -> cython.int:
+    b.type = TYPE_ZSET
+    b.max_entries = t.zset_max_entries
+    b.max_value = t.zset_max_value
+    b.width = 2
+    if count > b.max_entries:
+        build_begin(b, ENC_ORDERED, ordered_new())
+        if not table_reserve(cython.address(cython.cast(ordered_p, b.body).t), count):
+            raise MemoryError
+        return 0
+    return build_begin(b, ENC_LISTPACK, lp_new())
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _zset_note(s: RdbSource, b: build_p, v: view_p, score: cython.double) -> cython.int:
+    """Add a member to the table of a large one, whose index is made at the end."""
+    hash: uint64_t = hash_key(v.p, v.n)
+    if ordered_find(cython.cast(ordered_p, b.body), v.p, v.n, hash) != cython.NULL:
+        s.fail("a sorted set has a member twice")
+    if not ordered_note(cython.cast(ordered_p, b.body), v.p, v.n, hash, score):
+        raise MemoryError
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _listed_score(p: bytep, score: cython.pointer(cython.double)) -> cython.int:
+    """The score that an element of a listpack which was built here is."""
+    v: LpValue
+    lp_get(p, cython.address(v))
+    score[0] = cython.cast(cython.double, v.number)
+    if v.p != cython.NULL:
+        parse_double(v.p, v.n, score)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _zset_to_ordered(s: RdbSource, b: build_p) -> cython.int:
+    """Make a small one that is being built a large one."""
+    v: View
+    score: cython.double = 0
+    other: Build
+    old: bytep = build_lp(b)
+    p: bytep = lp_first(old)
+    done: cython.bint = False
+    memset(cython.address(other), 0, cython.sizeof(Build))
+    build_begin(cython.address(other), ENC_ORDERED, ordered_new())
+    try:
+        while p != cython.NULL:
+            v.n = lp_text(p, v.digits, cython.address(v.p))
+            p = lp_next(old, p)
+            _listed_score(p, cython.address(score))
+            p = lp_next(old, p)
+            _zset_note(s, cython.address(other), cython.address(v), score)
+        done = True
+    finally:
+        if not done:
+            value_dispose(TYPE_ZSET, ENC_ORDERED, other.body)
+    free(b.seen)
+    b.seen = cython.NULL
+    return build_become(b, ENC_ORDERED, other.body)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _follows(b: build_p, v: view_p, score: cython.double) -> cython.bint:
+    """Whether an element comes behind all that a small one has so far."""
+    last: View
+    order: cython.int
+    if b.count == 0 or score > b.last_score:
+        return True
+    if score < b.last_score:
+        return False
+    # the last member: the last element but one
+    last.n = lp_text(build_lp(b) + b.last_at, last.digits, cython.address(last.p))
+    order = memcmp(last.p, v.p, last.n if last.n < v.n else v.n)
+    return order < 0 or (order == 0 and last.n < v.n)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _zset_list(b: build_p, v: view_p, score: cython.double) -> cython.int:
+    """Add an element behind those that a listpack has."""
+    text: uint8_t[40]
+    n: cython.int = format_double(text, 0.0 if score == 0 else score)      # -0 is 0, as any whole number an integer
+    b.last_at = lp_bytes(build_lp(b)) - 1
+    b.last_score = score
+    return build_keep(b, lp_append_pair(build_lp(b), v.p, v.n, text, n))
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _zset_put(s: RdbSource, b: build_p, v: view_p, score: cython.double) -> cython.int:
+    """Add an element. RdbError where it is there already, or its score is not a number."""
+    if isnan(score):
+        s.fail("a score is not a number")
+    b.longest = max(b.longest, v.n)
+    b.bytes += v.n + BUILD_ROOM
+    if b.encoding == ENC_LISTPACK:
+        if (v.n > b.max_value or b.count >= b.max_entries or b.bytes > LISTPACK_MAX or not _follows(b, v, score)):
+            _zset_to_ordered(s, b)
+    if b.encoding == ENC_LISTPACK:
+        if build_seen(b, v):
+            s.fail("a sorted set has a member twice")
+        _zset_list(b, v, score)
+    else:
+        _zset_note(s, b, v, score)
+    b.count += 1
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _zset_close(b: build_p) -> cython.int:
+    """Make the index of a large one; or what came out of order, but is small, a listpack after all."""
+    way: Way
+    v: View
+    other: Build
+    pair: bytep
+    more: cython.bint
+    done: cython.bint = False
+    if b.encoding == ENC_LISTPACK:
+        return 0
+    if not ordered_index(cython.cast(ordered_p, b.body)):
+        raise MemoryError
+    if b.count > b.max_entries or b.longest > b.max_value or b.bytes > LISTPACK_MAX:
+        return 0
+    memset(cython.address(other), 0, cython.sizeof(Build))
+    build_begin(cython.address(other), ENC_LISTPACK, lp_new())
+    more = ranked_seek(cython.address(cython.cast(ordered_p, b.body).r), 0, cython.address(way))
+    try:
+        while more:
+            pair = way_pair(cython.address(way))
+            v.p = member(pair)
+            v.n = pair_key_len(pair)
+            _zset_list(cython.address(other), cython.address(v), way_score(cython.address(way)))
+            more = ranked_next(cython.address(way))
+        done = True
+    finally:
+        if not done:
+            value_dispose(TYPE_ZSET, ENC_LISTPACK, other.body)
+    return build_become(b, ENC_LISTPACK, other.body)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _text_score(s: RdbSource, score: cython.pointer(cython.double)) -> cython.int:
+    """A score in decimal, behind a byte that says how long it is."""
+    n: cython.int = s.u8()
+    if n == RDB_SCORE_NEGATIVE_INF:
+        score[0] = -INFINITY
+    elif n == RDB_SCORE_INF:
+        score[0] = INFINITY
+    elif n == RDB_SCORE_NAN:
+        s.fail("a score is not a number")
+    else:
+        s.need(n)
+        if not parse_double(s.p, n, score):
+            s.fail("a score is not a number")
+        s.p += n
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def zset_stream(s: RdbSource, b: build_p, t: Thresholds, binary: cython.bint) -> cython.int:
+    """Members with scores in eight bytes (ZSET_2) or in decimal (ZSET)."""
+    v: View
+    score: cython.double = 0
+    n: int64_t = s.count(9 if binary else 2)
+    _zset_open(b, t, n)
+    while n > 0:
+        n -= 1
+        s.string(cython.address(v))
+        s.hold(cython.address(v), HOLD_FIELD)
+        if binary:
+            s.need(8)
+            memcpy(cython.address(score), s.p, 8)
+            s.p += 8
+        else:
+            _text_score(s, cython.address(score))
+        _zset_put(s, b, cython.address(v), score)
+    return _zset_close(b)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def zset_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, block: view_p) -> cython.int:
+    items: Items
+    v: View
+    text: View
+    score: cython.double = 0
+    items_open(s, kind, block.p, block.n, cython.address(items))
+    if items.count % 2 != 0:
+        s.fail("a packed sorted set has a member without its score")
+    _zset_open(b, t, items.count // 2)
+    while items_next(cython.address(items), cython.address(v)):
+        items_next(cython.address(items), cython.address(text))
+        if not parse_double(text.p, text.n, cython.address(score)):
+            s.fail("a score is not a number")
+        _zset_put(s, b, cython.address(v), score)
+    return _zset_close(b)
