@@ -203,7 +203,7 @@ def test_a_replay_gives_the_same_keyspace(seed, piece):
 def test_restore_is_told_with_an_absolute_time_to_live(engine):
     engine("SET", "a", "text")
     payload = engine("DUMP", "a")
-    engine.journal()
+    engine.follow()
     engine("RESTORE", "b", 0, payload)
     assert engine.effects() == [[b"RESTORE", b"b", b"0", payload]]
     engine("RESTORE", "b", FAR, payload, "ABSTTL", "REPLACE")
