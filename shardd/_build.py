@@ -82,6 +82,7 @@ COMPILED = [
     "shardd.keyspace.chains",
     "shardd.journal.rdb_out",
     "shardd.journal.rdb_values",
+    "shardd.journal.aof_values",
     "shardd.journal.rdb_save",
     "shardd.keyspace.bulk",
     "shardd.journal.rdb_in",

@@ -214,6 +214,12 @@ SLOT_STATS_LIMIT = b"ERR Limit has to lie in between 1 and 16384 (maximum number
 SLOT_STATS_FILTERS = b"ERR Multiple filters of the same type are disallowed."
 INVALID_SLOT_OR_COUNT = b"ERR Invalid slot or number of keys"
 
+# --- persistence --------------------------------------------------------------------------------------------------
+
+REWRITE_UNDER_WAY = b"ERR Background append only file rewriting already in progress"
+REWRITE_FAILED = (b"ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
+WAITAOF_OFF = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+
 # --- server, config, slow log, debug ------------------------------------------------------------------------------
 
 CONFIG_NO_FILE = b"ERR The server is running without a config file"

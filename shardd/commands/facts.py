@@ -179,7 +179,8 @@ SECTIONS: Final[dict[str, Callable[[Any], Facts]]] = {
     "server": _server,
     "clients": clients,
     "memory": memory,
-    "persistence": lambda server: info.persistence(started=server.started, changes=server.keyspace.dirty),
+    "persistence": lambda server: info.persistence(started=server.started, changes=server.keyspace.dirty)
+    | server.aof.facts() | server.aof.more_facts(),
     "stats": stats,
     "replication": lambda server: info.replication(replication_id=server.replication_id,
                                                    backlog_bytes=server.config["repl-backlog-size"]),

@@ -37,6 +37,7 @@ from shardd.engine.snapshot import AOF
 from shardd.journal import manifest as manifests
 from shardd.journal.aof import POLICIES, AofWriter
 from shardd.journal.manifest import Manifest, ManifestError
+from shardd.journal.rdb_save import save_commands, save_keyspace
 
 OFF: Final = "off"
 WAIT: Final = "wait"
@@ -200,9 +201,11 @@ class AppendOnly:
         return manifest
 
     def _writer_of_base(self, rdb: bool) -> Any:
-        """Writes a base: callable(keyspace, fd)."""
-        from shardd.journal.rdb_save import save_keyspace
+        """Writes a base: callable(keyspace, fd, progress_fd=...)."""
         config = self._config
+        if not rdb:
+            return partial(save_commands, incremental_fsync=config["aof-rewrite-incremental-fsync"],
+                           timestamp=config["aof-timestamp-enabled"], key_delay_us=config["rdb-key-save-delay"])
         return partial(save_keyspace, compress=config["rdbcompression"], checksum=config["rdbchecksum"],
                        incremental_fsync=config["aof-rewrite-incremental-fsync"], aof_base=True)
 
@@ -309,7 +312,8 @@ class AppendOnly:
         self._rewrite_rdb = self._config["aof-use-rdb-preamble"]
         try:
             self._make_directory()
-            server.snapshots.start(AOF, self._temporary, self._rewritten, aof_base=True, before_fork=self._before_fork)
+            server.snapshots.start(AOF, self._temporary, self._rewritten, aof_base=True, before_fork=self._before_fork,
+                                   write=None if self._rewrite_rdb else self._writer_of_base(False))
         except LoadError as error:
             self._log.warning(str(error))
             self.last_rewrite_ok = False

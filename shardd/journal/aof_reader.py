@@ -153,6 +153,8 @@ class AofReader:
             self.start = done
             self.valid = self.offset + done
             return COMMANDS
+        if used == BAD and self.reason is None:
+            self.reason = f"what is at offset {self.offset + at} is no command"
         return DAMAGED if used == BAD else 0
 
     @cython.cfunc

@@ -29,6 +29,7 @@ ctypedef struct SaveRun:
     int progress_fd         # -1: nobody wants to know
     int64_t told_ms
     int delay_us
+    bint commands           # the file is to consist of commands (journal.aof_values)
     SlotTable* slots        # of the database that is being written:
     int slot                # where it stands,
     bint entered            # and whether the walk has begun there

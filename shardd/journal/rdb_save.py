@@ -26,6 +26,7 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.clock import monotonic_ms, unix_ms
 from cython.cimports.shardd.base.native import bytep, store16
+from cython.cimports.shardd.journal.aof_values import aof_key, aof_select
 from cython.cimports.shardd.journal.rdb import (
     RDB_OPCODE_AUX, RDB_OPCODE_EOF, RDB_OPCODE_EXPIRETIME_MS, RDB_OPCODE_FREQ, RDB_OPCODE_IDLE, RDB_OPCODE_RESIZEDB,
     RDB_OPCODE_SELECTDB, RDB_VERSION, RDB_VERSION_FIELD_TTL)
@@ -108,11 +109,12 @@ def _access(r: run_p, e: bytep) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _key(r: run_p, e: bytep) -> cython.void:
+def _rdb_key(r: run_p, e: bytep) -> cython.bint:
+    """Write a key; False where nothing of it is left."""
     form: RdbForm
     rdb_form(e, r.now_ms, cython.address(form))
     if form.type < 0:
-        return
+        return False
     if entry_expires(e):
         rdb_byte(cython.address(r.o), RDB_OPCODE_EXPIRETIME_MS)
         rdb_fixed64(cython.address(r.o), cython.cast(uint64_t, entry_expiry(e)))
@@ -121,6 +123,15 @@ def _key(r: run_p, e: bytep) -> cython.void:
     rdb_byte(cython.address(r.o), form.type)
     rdb_string(cython.address(r.o), entry_key(e), entry_key_len(e))
     rdb_value(cython.address(r.o), e, cython.address(form), r.now_ms)
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _key(r: run_p, e: bytep) -> cython.void:
+    if not (aof_key(cython.address(r.o), e, r.now_ms) if r.commands else _rdb_key(r, e)):
+        return
     r.keys += 1
     if r.progress_fd >= 0 and r.keys % TELL_KEYS == 0:
         _tell(r, TELL_MS)
@@ -158,11 +169,14 @@ def _database(r: run_p, db: db_p) -> cython.void:
     r.slots = db.slots
     r.slot = 0
     r.entered = False
-    rdb_byte(cython.address(r.o), RDB_OPCODE_SELECTDB)
-    rdb_length(cython.address(r.o), cython.cast(uint64_t, db.number))
-    rdb_byte(cython.address(r.o), RDB_OPCODE_RESIZEDB)
-    rdb_length(cython.address(r.o), db.keys)
-    rdb_length(cython.address(r.o), db.volatile_keys)
+    if r.commands:
+        aof_select(cython.address(r.o), db.number)
+    else:
+        rdb_byte(cython.address(r.o), RDB_OPCODE_SELECTDB)
+        rdb_length(cython.address(r.o), cython.cast(uint64_t, db.number))
+        rdb_byte(cython.address(r.o), RDB_OPCODE_RESIZEDB)
+        rdb_length(cython.address(r.o), db.keys)
+        rdb_length(cython.address(r.o), db.volatile_keys)
     n = _next_keys(r, batches[0])
     while n > 0 and r.o.error == 0:
         following = _next_keys(r, batches[1 - which])
@@ -231,8 +245,9 @@ def _rest(r: run_p) -> cython.void:
     for i in range(r.db_count):
         if r.dbs[i].keys and r.o.error == 0:
             _database(r, cython.address(r.dbs[i]))
-    rdb_byte(cython.address(r.o), RDB_OPCODE_EOF)
-    rdb_fixed64(cython.address(r.o), rdb_crc(cython.address(r.o)))
+    if not r.commands:
+        rdb_byte(cython.address(r.o), RDB_OPCODE_EOF)
+        rdb_fixed64(cython.address(r.o), rdb_crc(cython.address(r.o)))
     rdb_flush(cython.address(r.o))
     _tell(r, 0)
 
@@ -266,6 +281,53 @@ def _prepare(r: run_p, keyspace: Keyspace) -> cython.int:
     return 0
 
 
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _init(r: run_p, keyspace: Keyspace, slots: bytes | None, progress_fd: cython.int,
+          key_delay_us: cython.int) -> cython.int:
+    """A run of which nothing is open yet. ValueError."""
+    memset(r, 0, cython.sizeof(SaveRun))
+    if slots is not None:
+        if len(slots) != SLOTS:
+            raise ValueError(f"{SLOTS} flags of slots are needed, not {len(slots)}")
+        r.wanted = slots
+    r.now_ms = keyspace.now_ms
+    r.progress_fd = progress_fd
+    r.told_ms = monotonic_ms()
+    r.delay_us = key_delay_us
+    return 0
+
+
+@cython.cfunc
+def _write(r: run_p, keyspace: Keyspace, fd: cython.int, incremental_fsync: cython.bint,
+           mark: cython.bint) -> tuple:
+    """Write it all; (keys, bytes). mark: aof_base, or timestamp. OSError, MemoryError."""
+    stamp: bytes
+    compress: cython.bint = r.o.compress
+    checksum: cython.bint = r.o.checksum
+    try:
+        _prepare(r, keyspace)
+        if not rdb_open(cython.address(r.o), fd, SYNC_BYTES if incremental_fsync else 0):
+            raise MemoryError
+        r.o.compress = compress
+        r.o.checksum = checksum
+        if not r.commands:
+            _head(r, mark)
+        elif mark:
+            stamp = b"#TS:%d\r\n" % (unix_ms() // 1000)
+            rdb_write(cython.address(r.o), cython.cast(const_bytes, stamp), len(stamp))
+        with cython.nogil:
+            _rest(r)
+        if r.o.error == ENOMEM:
+            raise MemoryError
+        if r.o.error != 0:
+            raise OSError(r.o.error, os.strerror(r.o.error))
+        return r.keys, r.o.written
+    finally:
+        rdb_close(cython.address(r.o))
+        free(r.dbs)
+
+
 def save_keyspace(keyspace: Keyspace, fd: cython.int, *, compress: bool = True, checksum: bool = True,
                   incremental_fsync: bool = True, aof_base: bool = False, slots: bytes | None = None,
                   policy: str = "noeviction", progress_fd: cython.int = -1,
@@ -281,35 +343,23 @@ def save_keyspace(keyspace: Keyspace, fd: cython.int, *, compress: bool = True, 
     been), MemoryError, and ValueError for flags of another number.
     """
     run: SaveRun
-    if slots is not None and len(slots) != SLOTS:
-        raise ValueError(f"{SLOTS} flags of slots are needed, not {len(slots)}")
-    memset(cython.address(run), 0, cython.sizeof(SaveRun))
-    if slots is not None:
-        run.wanted = slots
-    run.now_ms = keyspace.now_ms
-    run.progress_fd = progress_fd
-    run.told_ms = monotonic_ms()
-    run.delay_us = key_delay_us
+    _init(cython.address(run), keyspace, slots, progress_fd, key_delay_us)
     run.access = RDB_IDLE if policy.endswith("-lru") else RDB_FREQ if policy.endswith("-lfu") else RDB_NO_ACCESS
     run.clock = keyspace.access_clock >> 8 if run.access == RDB_FREQ else keyspace.access_clock
     run.decay_minutes = keyspace.lfu_decay_minutes
-    try:
-        _prepare(cython.address(run), keyspace)
-        if not rdb_open(cython.address(run.o), fd, SYNC_BYTES if incremental_fsync else 0):
-            raise MemoryError
-        run.o.compress = compress
-        run.o.checksum = checksum
-        _head(cython.address(run), aof_base)
-        with cython.nogil:
-            _rest(cython.address(run))
-        if run.o.error == ENOMEM:
-            raise MemoryError
-        if run.o.error != 0:
-            raise OSError(run.o.error, os.strerror(run.o.error))
-        return run.keys, run.o.written
-    finally:
-        rdb_close(cython.address(run.o))
-        free(run.dbs)
+    run.o.compress, run.o.checksum = compress, checksum
+    return _write(cython.address(run), keyspace, fd, incremental_fsync, aof_base)
+
+
+def save_commands(keyspace: Keyspace, fd: cython.int, *, incremental_fsync: bool = True, timestamp: bool = False,
+                  slots: bytes | None = None, progress_fd: cython.int = -1,
+                  key_delay_us: cython.int = 0) -> tuple[int, int]:
+    """As save_keyspace, but as the commands that make the keys: the base of an append-only file with
+    aof-use-rdb-preamble no. timestamp: it begins with an annotation of the time."""
+    run: SaveRun
+    _init(cython.address(run), keyspace, slots, progress_fd, key_delay_us)
+    run.commands = True
+    return _write(cython.address(run), keyspace, fd, incremental_fsync, timestamp)
 
 
 # ---- one value
