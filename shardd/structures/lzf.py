@@ -33,7 +33,7 @@ BASE_MAX = cython.declare(uint32_t, (1 << 31) - 16)
 SHORT_MAX = cython.declare(cython.size_t, 256)
 THREE = cython.declare(uint32_t, 0xFFFFFF)              # the lower bytes of four
 
-_table = cython.declare(uint32_t[8192])     # hash of three bytes -> base + 1 + where they last began; up to base: nowhere
+_table = cython.declare(uint32_t[8192])     # hash of three bytes -> base + 1 + where they last began; else nowhere
 _base = cython.declare(uint32_t, 0)
 
 
