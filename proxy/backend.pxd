@@ -18,4 +18,5 @@ cdef class Backends(Switch):
     cdef readonly list engines              # Engine by position in the topology
     cdef readonly dict by_id
     cdef int16_t owners[16384]              # by slot: position in `engines`, -1 nobody
+    cdef readonly int loading               # how many engines read their data
     cdef int flush(self) except -1

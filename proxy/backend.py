@@ -33,7 +33,7 @@ from cython.cimports.shardd.net.reactor import Reactor
 
 from shardd.base import errors, limits
 from shardd.base.errors import CommandError
-from shardd.cluster.topology import UP, EngineInfo, Topology
+from shardd.cluster.topology import EngineInfo, Topology
 
 SLOTS = cython.declare(cython.int, limits.SLOTS)
 _PRIVATE_MAX = cython.declare(cython.int, limits.PROXY_PRIVATE_LINKS_MAX)
@@ -50,6 +50,7 @@ class Engine(Upstream):
         self.switch = backends
         self.info = info
         self.index = info.index
+        self.loading = info.loading
         self.resp2 = Link(self, 2, LANE_SHARED)
         self.resp3 = Link(self, 3, LANE_SHARED)
         self.lanes = [None] * (2 * LANES)
@@ -182,12 +183,14 @@ class Engine(Upstream):
         """Its address may be another one, and the supervisor may have lost it, or have it back.
 
         An engine that hangs keeps its connections, so the supervisor's word ends them: their commands get an error, and
-        no link connects before the word changes. An engine that was never up is not waited for: links just try.
+        no link connects before the word changes. An engine that was never up is not waited for: links just try. One
+        that loads its data says so itself, to each command that needs it.
         """
-        was_up: cython.bint = self.info.state == UP
+        was_up: cython.bint = self.info.answers
         self.info = info
         self.index = info.index
-        if info.state == UP:
+        self.loading = info.loading
+        if info.answers:
             if self.silent:
                 self.silent = False
                 for link in self.links():
@@ -240,6 +243,7 @@ class Backends(Switch):
             else:
                 engine.update(info)
         self.engines = [self.by_id[info.id] for info in topology.engines]
+        self.loading = sum(info.loading for info in topology.engines)
         owners = topology.owners
         for at in range(SLOTS):
             self.owners[at] = owners[at]

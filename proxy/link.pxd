@@ -72,6 +72,7 @@ cdef class Upstream:
     cdef Switch switch
     cdef readonly bint removed
     cdef readonly bint silent               # was up, and the supervisor says it is not
+    cdef readonly bint loading              # it reads its data, and answers -LOADING
     cdef Link at(self, int lane, int resp)          # the link of a lane
     cdef bint rotate(self, Link link) except -1     # another link takes the lane; no where there are too many
     cdef int park(self, Link link) except -1        # a private link has nothing left to do

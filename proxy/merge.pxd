@@ -56,6 +56,8 @@ cdef class Task(Receiver):
     cdef int send_for_client(self, object question) except -1
     cdef Link link_of(self, object where)
     cdef int finish(self, object value) except -1
+# A write of which an engine that loads its data has a part: the client is answered.
+cdef int refuse_loading(ReplyQueue queue, uint64_t seq) except -1
 
 cdef int ask_every(Backends backends, ReplyQueue queue, uint64_t seq, int join, bint writes, uint8_t* raw,
                    Py_ssize_t n, int db, int resp, int lane) except -1

@@ -14,7 +14,8 @@ an MGET over engines needs room for all of its values here, as a server needs it
 Parts are joined as bytes, without looking into elements; an element's end is found by wire.scan. Where a part is an
 error, the client gets that error, the first in order of the engines: what the other parts did is done. So DEL, UNLINK,
 TOUCH and MSET are atomic per engine only, which is what splitting means. An engine's "was not executed" would then be
-wrong of the whole: a write gets errors.EXECUTED_IN_PART instead.
+wrong of the whole: a write gets errors.EXECUTED_IN_PART instead. While an engine loads its data, a write that it has a
+part in is refused as a whole, and a command that reads gets its -LOADING.
 
 A Task is what waits for the steps of a coroutine, for the few commands that need more than one rule:
 
@@ -248,6 +249,15 @@ class Join(Receiver):
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
+def refuse_loading(queue: ReplyQueue, seq: uint64_t) -> cython.int:
+    """A write that an engine would refuse, since it loads its data: none of the others shall begin."""
+    _joined.clear()
+    _joined.error(errors.LOADING)
+    return queue.reply(seq, _joined.buf, _joined.len)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
 def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int, writes: cython.bint,
               raw: bytep, n: cython.Py_ssize_t, db: cython.int, resp: cython.int, lane: cython.int) -> cython.int:
     """Send one request to every engine; the joined reply goes to `seq`. There must be an engine."""
@@ -255,6 +265,8 @@ def ask_every(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython
     engine: Engine
     count: cython.int = len(backends.engines)
     waiting: Receiver
+    if writes and backends.loading > 0:
+        return refuse_loading(queue, seq)
     if join == JOIN_CONCAT:
         waiting = Chain(queue, seq, count)
     else:
@@ -289,6 +301,12 @@ def split(backends: Backends, queue: ReplyQueue, seq: uint64_t, join: cython.int
     for k in range(keys):
         places[k] = backends.owners[key_slot(argv[1 + k * step].p, argv[1 + k * step].n)]
         sizes[places[k]] += 1
+    if writes and backends.loading > 0:
+        for owner in range(engines):
+            engine = backends.engines[owner]
+            if sizes[owner] > 0 and engine.loading:
+                free(places)
+                return refuse_loading(queue, seq)
     parts: list = [-1] * engines        # the number of each engine's part
     for owner in range(engines):
         if sizes[owner] > 0:

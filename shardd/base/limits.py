@@ -208,6 +208,16 @@ PROXIES_MAX: Final = 64
 STOP_GRACE_MS: Final = 1_500
 """How long a child may take to stop after SIGTERM before SIGKILL: the whole tree is to be gone within 2 s."""
 
+STOP_STALL_MS: Final = 60_000
+"""The same of an engine that keeps its data on disk, from the moment on when its files have last changed: it saves, or
+waits for a disk, and what SIGKILL would cost is data."""
+
+STOP_TELL_MS: Final = 500
+"""How long an engine has to hear whether it shall save before it stops."""
+
+STOP_LOOK_MS: Final = 250
+"""Pause between two looks at the files of an engine that stops: a stat() for each."""
+
 RESTART_BACKOFF_MIN_MS: Final = 100
 RESTART_BACKOFF_MAX_MS: Final = 10_000
 """Pause before a dead child is started again, doubled each time: a child that dies at once must not eat a core."""
@@ -222,7 +232,7 @@ CHILD_SLOW_START_MS: Final = 5_000
 """A child that takes longer to start is mentioned as trouble: without data to load it takes half a second."""
 
 CHILD_START_MS: Final = 30_000
-"""How long a child may take until it listens. Nothing is loaded at start yet; a slow disk and a loaded machine are."""
+"""How long a child may take until it listens, or says that it loads its data."""
 
 CHILD_PING_MS: Final = 1_000
 """Pause between two PINGs to a child: a stalled process is noticed within seconds, at no cost worth naming."""

@@ -6,7 +6,7 @@ with full coverage a cluster with a failed node, or with a slot that nobody owns
 is started again within that time costs its own slots alone.
 """
 
-from shardd.cluster.topology import UP, Topology
+from shardd.cluster.topology import Topology
 
 
 class Outage:
@@ -19,7 +19,7 @@ class Outage:
     def follow(self, topology: Topology, now_ms: int) -> None:
         """Take in a newer topology. now_ms: of any clock that does not jump."""
         owners = {r.engine_id for r in topology.ranges}
-        down = [engine.id for engine in topology.engines if engine.state != UP and engine.id in owners]
+        down = [engine.id for engine in topology.engines if not engine.answers and engine.id in owners]
         self._since_ms = {engine_id: self._since_ms.get(engine_id, now_ms) for engine_id in down}
         self._covered = topology.covered
 

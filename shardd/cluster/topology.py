@@ -17,7 +17,7 @@ The JSON form, which goes to the store and over the control links:
     {"version": 1, "epoch": 7, "cluster_id": "<40 hex>",
      "engines": [{"id": "<40 hex>", "shard_id": "<40 hex>", "index": 0, "host": "", "port": 40001,
                   "unixsocket": "/var/lib/shardd/run/engine-0.sock", "state": "up",
-                  "hostname": "", "announce_port": 0}, ...],
+                  "hostname": "", "announce_port": 0, "loading": false}, ...],
      "ranges": [[0, 8191, "<engine id>"], ...],
      "migrations": [[8000, 8191, "<source id>", "<target id>"], ...],
      "generation": 1}
@@ -73,6 +73,7 @@ class EngineInfo:
     hostname: what `cluster-announce-hostname` says, empty for none.
     announce_port: the port that clients are told instead of `port`, 0 for none.
     state: UP or DOWN.
+    loading: it is DOWN, since it reads its data, and answers: who asks for a key gets -LOADING.
     """
 
     id: str
@@ -84,6 +85,7 @@ class EngineInfo:
     state: str = DOWN
     hostname: str = ""
     announce_port: int = 0
+    loading: bool = False
 
     def __post_init__(self) -> None:
         for name in ("id", "shard_id"):
@@ -98,6 +100,11 @@ class EngineInfo:
             raise TopologyError(f"engine {self.index}: host, unixsocket and hostname must be strings")
         if self.state not in STATES:
             raise TopologyError(f"engine {self.index}: state {self.state!r} is not one of {', '.join(STATES)}")
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is somebody to talk to."""
+        return self.state == UP or self.loading
 
     @property
     def client_port(self) -> int:

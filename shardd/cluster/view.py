@@ -73,7 +73,11 @@ def _shard_node(engine: EngineInfo, my_host: str, endpoint_type: str) -> dict[st
             "endpoint": endpoint(engine, my_host, endpoint_type) or ""}
     if engine.hostname:
         node["hostname"] = engine.hostname
-    return node | {"role": "master", "replication-offset": 0, "health": "online" if engine.state == UP else "fail"}
+    return node | {"role": "master", "replication-offset": 0, "health": _health(engine)}
+
+
+def _health(engine: EngineInfo) -> str:
+    return "online" if engine.state == UP else "loading" if engine.loading else "fail"
 
 
 def nodes(topology: Topology, my_id: str, my_host: str = LOOPBACK, my_port: int = 0, announced: str = "") -> Verbatim:
@@ -99,7 +103,7 @@ def nodes(topology: Topology, my_id: str, my_host: str = LOOPBACK, my_port: int 
 
 def _node_line(topology: Topology, engine: EngineInfo, myself: bool, my_host: str) -> str:
     # a node that answers is up, whatever the supervisor last saw
-    alive = myself or engine.state == UP
+    alive = myself or engine.answers
     flags = ("myself," if myself else "") + "master" + ("" if alive else ",fail")
     address = f"{engine.host or my_host}:{engine.client_port}@0" + (f",{engine.hostname}" if engine.hostname else "")
     words = [engine.id, address, flags, "-", "0", "0", str(topology.epoch),
@@ -117,14 +121,14 @@ def _node_line(topology: Topology, engine: EngineInfo, myself: bool, my_host: st
 def is_ok(topology: Topology, require_full_coverage: bool = True) -> bool:
     """cluster_state: whether every slot has an owner that is up; without required coverage, whether any engine is."""
     if not require_full_coverage:
-        return any(engine.state == UP for engine in topology.engines)
-    return topology.covered and all(topology.owner_of(r.first).state == UP for r in topology.ranges)
+        return any(engine.answers for engine in topology.engines)
+    return topology.covered and all(topology.owner_of(r.first).answers for r in topology.ranges)
 
 
 def info(topology: Topology, my_id: str = "", require_full_coverage: bool = True) -> Verbatim:
     """CLUSTER INFO. Nothing is sent over a cluster bus, so the message counters are 0."""
     assigned = sum(1 for owner in topology.owners if owner != NOBODY)
-    failed = sum(topology.slot_count(engine.id) for engine in topology.engines if engine.state != UP)
+    failed = sum(topology.slot_count(engine.id) for engine in topology.engines if not engine.answers)
     proxies = 1 if my_id and topology.engine(my_id) is None else 0
     facts = {
         "cluster_state": "ok" if is_ok(topology, require_full_coverage) else "fail",

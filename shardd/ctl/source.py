@@ -252,12 +252,15 @@ class ServerSource(Source):
         return self._control
 
     def _find_supervisor(self) -> Connection:
-        """In the server's own dir, if that is on this host and the supervisor there has this process as a child."""
+        """In the server's own dir, or the tree's that it is in, if that is on this host and the supervisor there has this
+        process as a child."""
         need = (f"this needs the supervisor, and {self.where} alone does not lead to it: run shardctl on the server's "
                 "host, as its user, with --dir DIR")
         try:
-            directory = text(self.server.call("CONFIG", "GET", "dir")[1])
-            connection = Connection(socket_in(directory), timeout_ms=2 * limits.CONTROL_REPLY_MS)
+            directory = Path(text(self.server.call("CONFIG", "GET", "dir")[1]))
+            above = directory.parent.parent     # an engine's is <dir>/data-<n>/engine-<i>
+            path = next(filter(os.path.exists, map(socket_in, (directory, above))), socket_in(directory))
+            connection = Connection(path, timeout_ms=2 * limits.CONTROL_REPLY_MS)
         except (CommandError, IndexError, TypeError, Unreachable):
             raise UsageError(need) from None
         try:

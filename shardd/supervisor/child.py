@@ -67,6 +67,12 @@ class Owner(Protocol):
     def ping_ms(self) -> int:
         """Pause between two PINGs."""
 
+    def grace_ms(self, child: "Child") -> int:
+        """How long it may take to stop."""
+
+    def written_by(self, child: "Child") -> int:
+        """Bytes in its files."""
+
     def noted(self, sentence: str) -> None:
         """Something was done that the cycle's sentence should tell."""
 
@@ -102,6 +108,7 @@ class Child:
         self._refused_epoch = 0
         self._unsent_config: dict[str, str] = {}
         self._drain_ms: int | None = None
+        self._looked_ms = 0
 
     @property
     def pid(self) -> int:
@@ -127,6 +134,7 @@ class Child:
         topology_json: what the child should know, at `epoch`; None while there is nothing to tell.
         """
         self._reap()
+        self._look_at_files()
         self._become(self.watch.step(mono_ms()))
         action = self.watch.said.action
         if action is Action.SPAWN:
@@ -149,7 +157,15 @@ class Child:
 
     def restart(self) -> None:
         """Begins to stop it, and starts it again when it has ended."""
-        self._become(self.watch.restart(mono_ms()))
+        self._become(self.watch.restart(mono_ms(), self._owner.grace_ms(self)))
+
+    def _look_at_files(self) -> None:
+        """An engine that saves before it stops shall not be killed for it."""
+        now_ms = mono_ms()
+        if self.kind == ENGINE and self.watch.state is State.STOPPING \
+                and now_ms - self._looked_ms >= limits.STOP_LOOK_MS:
+            self._looked_ms = now_ms
+            self._become(self.watch.wrote(now_ms, self._owner.written_by(self)))
 
     def drain(self, grace_ms: int) -> None:
         """Its successor serves: it is told to let its clients finish within `grace_ms`, and stopped some time later."""
@@ -185,6 +201,12 @@ class Child:
         if self._lifeline is not None:
             with contextlib.suppress(OSError):
                 self._lifeline.send(json.dumps(message).encode() + b"\n", socket.MSG_NOSIGNAL)
+
+    async def tell_stop(self, save: bool) -> None:
+        """An engine hears whether it shall save at the SIGTERM that follows; one that does not answer decides itself."""
+        if self._link is not None and not self._link.closed:
+            with contextlib.suppress(LinkError, CommandError):
+                await self._link.call("SHARDD", "STOP", "SAVE" if save else "NOSAVE", timeout_ms=limits.STOP_TELL_MS)
 
     async def facts(self) -> dict[str, Any]:
         """Its own answer to SHARDD STATUS; empty where there is none in time."""

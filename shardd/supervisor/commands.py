@@ -46,9 +46,9 @@ class Commands:
             return supervisor.topology.dumps()
         if verb == ["SHARDD", "STATUS"]:
             return json_bulk(await self._status())
-        if verb[0] == "SHUTDOWN":
-            supervisor.log.warning("Told to SHUTDOWN over the control socket")
-            supervisor.stop()
+        if verb[0] == "SHUTDOWN" and (len(verb) == 1 or verb[1:] in (["SAVE"], ["NOSAVE"])):
+            supervisor.log.warning(f"Told to {' '.join(verb)} over the control socket")
+            supervisor.stop(verb[1] == "SAVE" if len(verb) > 1 else None)
             return OK
         if verb[:2] == ["SHARDD", "LOGS"]:
             return self._logs(verb[2:])

@@ -39,6 +39,7 @@ Commands on a child's control socket:
                                 closes those that are idle, and ends. Sent when a successor has taken its place.
     SHARDD STATUS               bulk: a JSON object; pid, epoch, port, uptime_s, clients, ops, used_memory_bytes and,
                                 from an engine, keys. Fields may be added, and missing ones are shown as unknown.
+    SHARDD STOP SAVE|NOSAVE     +OK; an engine shall, or shall not, write a snapshot at the SIGTERM that follows
     SHARDD METRICS              from a proxy; bulk: a JSON object of its own figures (proxy/info.py, metrics), for
                                 the exporter, which asks engines for INFO
 
@@ -47,7 +48,7 @@ Commands on supervisor.sock:
     PING                        +PONG
     SHARDD STATUS               bulk: a JSON object (commands.py)
     SHARDD TOPOLOGY             bulk: the JSON of the topology
-    SHUTDOWN                    +OK, then the tree stops
+    SHUTDOWN [SAVE|NOSAVE]      +OK, then the tree stops; engines save, do not, or do as their save points say
     SHARDD RELOAD               stream: the configuration file is read again; what changed, and what that takes
     SHARDD RESTART <what> [LOSE-DATA]
                                 stream: engines, proxies, all, engine <n> or proxy <n>, one after the other (rolling.py)

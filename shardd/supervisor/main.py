@@ -110,6 +110,7 @@ class Supervisor:
         self._json_epoch = -1
         self._announced = False
         self._stop_started_ms = 0
+        self._save_at_stop: bool | None = None
         self._wake = asyncio.Event()
         self._engines_due_ms = 0
         self._noted: list[str] = []
@@ -130,7 +131,7 @@ class Supervisor:
         engines = []
         for index in range(self.plan.engines):
             old = known.get(index) or EngineInfo(new_id(), new_id(), index)
-            engines.append(replace(old, **self.plan.announced(index), state=DOWN,
+            engines.append(replace(old, **self.plan.announced(index), state=DOWN, loading=False,
                                    unixsocket=str(self.run_dir / f"{ENGINE}-{index}.sock")))
         if stored is None:
             return replace(Topology.even(engines, epoch=1), generation=self.home.generation)
@@ -148,7 +149,7 @@ class Supervisor:
             if state == DOWN and engine.state == UP and child.watch.serving:
                 self.log.warning(f"Engine {child.index} counts as down until it answers again (cluster-node-timeout)")
             engines.append(replace(engine, **self.plan.announced(child.index), port=child.port or engine.port,
-                                   state=state))
+                                   state=state, loading=child.watch.state is State.LOADING))
         if tuple(engines) != self.topology.engines:
             self.topology = self.topology.next(engines=tuple(engines))
 
@@ -237,7 +238,7 @@ class Supervisor:
         await self._keep_run_dir()
         self._check_log()
         if self.stopping:
-            self._stop_in_order()
+            await self._stop_in_order()
         for child in self.everybody():
             child.run_cycle(self._pushed_json, self.topology.epoch)
             if not child.watch.running:
@@ -361,8 +362,10 @@ class Supervisor:
     def told(self, child: Child, message: dict[str, Any]) -> None:
         """What a child says over its lifeline besides `ready`."""
         if message.get("shutdown"):
-            self.log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops")
-            self.stop()
+            save = message.get("save")
+            self.log.warning(f"{child.name.capitalize()} was told to SHUTDOWN: the whole tree stops"
+                             + {True: " and saves", False: " and does not save"}.get(save, ""))
+            self.stop(save)
         if isinstance(values := message.get("config"), dict):
             self._configured(child, values)
         if "fork" in message:
@@ -416,7 +419,9 @@ class Supervisor:
     # --- starting ---------------------------------------------------------------------------------------------------
 
     def _engines_settled(self) -> bool:
-        return mono_ms() >= self._engines_due_ms or all(child.watch.serving for child in self.engines)
+        """Whether the proxies may come: who asks for what is being loaded gets -LOADING."""
+        return mono_ms() >= self._engines_due_ms or all(
+            child.watch.serving or child.watch.state is State.LOADING for child in self.engines)
 
     def _check_start(self) -> None:
         """Where all engines, or all proxies, keep dying before they are up, the start has failed."""
@@ -432,6 +437,8 @@ class Supervisor:
 
     def _announce(self) -> None:
         if self._announced or not self.proxies or not all(proxy.watch.serving for proxy in self.proxies):
+            return
+        if any(engine.watch.state is State.LOADING for engine in self.engines):
             return
         self._announced = True
         for child in self.engines:
@@ -451,9 +458,23 @@ class Supervisor:
 
     # --- stopping -------------------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """Begins a clean stop of the whole tree."""
+    @property
+    def keeps_data(self) -> bool:
+        """Whether the configuration has engines keep their data on disk."""
+        return bool(self.config["appendonly"] or self.config["save"])
+
+    def grace_ms(self, child: Child) -> int:
+        """How long a child may take to stop."""
+        return limits.STOP_STALL_MS if child.kind == ENGINE and self.keeps_data else limits.STOP_GRACE_MS
+
+    def written_by(self, child: Child) -> int:
+        """Bytes in the files of an engine."""
+        return self.home.bytes_on_disk(child.index)
+
+    def stop(self, save: bool | None = None) -> None:
+        """Begins a clean stop of the whole tree. save: whether engines save, None: as their save points have it."""
         if not self.stopping:
+            self._save_at_stop = save
             self.stopping = True
             self._stop_started_ms = mono_ms()
             self._notifier.stopping()
@@ -462,15 +483,18 @@ class Supervisor:
             self.sockets.close()
         self._wake.set()
 
-    def _stop_in_order(self) -> None:
-        """Engines follow when the proxies are gone, or after a third of the time: both together have STOP_GRACE_MS."""
+    async def _stop_in_order(self) -> None:
+        """Engines follow when the proxies are gone, or after a third of the time: both together have STOP_GRACE_MS, and
+        engines that keep their data on disk what they need."""
         spent_ms = mono_ms() - self._stop_started_ms
         proxies = self.proxies + self.successors + self.leaving
         if any(proxy.watch.running for proxy in proxies) and spent_ms < limits.STOP_GRACE_MS // 3:
             return
-        for engine in self.engines:
-            if engine.watch.state not in (State.STOPPING, State.STOPPED):
-                engine.stop(max(0, limits.STOP_GRACE_MS - spent_ms))
+        engines = [engine for engine in self.engines if engine.watch.state not in (State.STOPPING, State.STOPPED)]
+        if self._save_at_stop is not None:
+            await asyncio.gather(*(engine.tell_stop(self._save_at_stop) for engine in engines))
+        for engine in engines:
+            engine.stop(max(1, self.grace_ms(engine) - spent_ms))
 
     def _all_stopped(self) -> bool:
         return all(child.watch.state is State.STOPPED for child in self.everybody())

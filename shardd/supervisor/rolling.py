@@ -5,8 +5,9 @@ Owns: the order of a rolling restart, what it waits for, and when it is refused 
 finish (proxy/drain.py).
 
     engine   stop -> start -> up, has the topology, every proxy reaches it -> the next
-             connections and commands wait meanwhile; its keys are lost as long as nothing is written to disk, so an
-             engine that holds keys is restarted only by who says LOSE-DATA
+             it saves what its options say, and loads it again, however long that takes; who asks it for a key waits,
+             and gets -LOADING then. Where the options have nothing written to disk its keys are lost, so an engine that
+             holds keys is then restarted only by who says LOSE-DATA
     proxy    start a successor on the same sockets -> up, has the topology -> it has the place, the old one is told to
              drain -> the next (the old one ends by itself, when its clients have finished)
 
@@ -76,15 +77,15 @@ class Rolling:
 
     async def _refuse_loss(self, child: Child) -> None:
         """Raises CommandError where a restart would lose keys, or might."""
-        if child.kind != ENGINE or not child.watch.running:
+        if child.kind != ENGINE or not child.watch.running or self._supervisor.keeps_data:
             return
         keys = (await child.facts()).get("keys")
         if keys is None:
             raise _error(f"{child.name} does not say how many keys it holds, and a restart would lose them, since "
-                         f"nothing is written to disk yet{_ALL_THE_SAME}")
+                         f"appendonly is no and there are no save points{_ALL_THE_SAME}")
         if keys:
-            raise _error(f"{child.name} holds {keys} keys, which a restart would lose, since nothing is written to "
-                         f"disk yet{_ALL_THE_SAME}")
+            raise _error(f"{child.name} holds {keys} keys, which a restart would lose, since appendonly is no "
+                         f"and there are no save points{_ALL_THE_SAME}")
 
     # --- an engine, and a proxy that does not serve ---------------------------------------------------------------
 
@@ -156,6 +157,8 @@ class Rolling:
         """Waits for what shall become true of `child`, which had died `restarts` times. Raises CommandError."""
         due_ms = mono_ms() + limits.RESTART_WAIT_MS
         while not condition():
+            if child.watch.state in (State.STOPPING, State.LOADING):     # they have bounds of their own
+                due_ms = mono_ms() + limits.RESTART_WAIT_MS
             self._check(child, restarts, due_ms)
             await asyncio.sleep(_LOOK_S)
 

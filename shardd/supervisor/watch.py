@@ -12,7 +12,8 @@ not own the process (child.py) or the clock: every event is told the time, in ms
     all of these       -- exited -------------------------------> BACKOFF       started again after a pause
     UP, SUSPECT        -- drain --------------------------------> DRAINING      a proxy whose successor serves
     DRAINING           -- its time is over ---------------------> STOPPING
-    any with a process -- stop, restart ------------------------> STOPPING      SIGTERM, later SIGKILL
+    any with a process -- stop, restart ------------------------> STOPPING      SIGTERM, later SIGKILL; while its
+                                                                                files grow it saves, and has time
     STOPPING           -- exited -------------------------------> STOPPED, or BACKOFF where it was a restart
     BACKOFF            -- stop ---------------------------------> STOPPED
 
@@ -110,6 +111,10 @@ class Watch:
     killed: bool = False
     again: bool = False
     """STOPPING: it is started again afterwards."""
+    written: int | None = None
+    """STOPPING: bytes in its files when they were looked at last."""
+    urgent: bool = False
+    """STOPPING: whatever it does."""
     said: Decision = field(default=NOTHING, compare=False)
 
     @classmethod
@@ -154,7 +159,7 @@ class Watch:
     def spawned(self, now_ms: int) -> "Watch":
         """The process was started."""
         return self._go(State.STARTING, now_ms, answered_ms=now_ms, asked_ms=None, up_since_ms=None, killed=False,
-                        told_to_stop=False, again=False)
+                        told_to_stop=False, again=False, written=None, urgent=False)
 
     def loading(self, now_ms: int) -> "Watch":
         """It says that it loads its data: it may take as long as it likes, as long as it answers."""
@@ -212,8 +217,16 @@ class Watch:
             return self._go(State.STOPPED, now_ms)
         due_ms = now_ms + grace_ms
         if self.state is State.STOPPING:
-            return self._quiet(due_ms=min(self.due_ms, due_ms), again=False)
-        return self._go(State.STOPPING, now_ms, due_ms=due_ms, again=False)
+            return self._quiet(due_ms=min(self.due_ms, due_ms), again=False, urgent=grace_ms == 0)
+        return self._go(State.STOPPING, now_ms, due_ms=due_ms, again=False, written=None, urgent=grace_ms == 0)
+
+    def wrote(self, now_ms: int, written: int) -> "Watch":
+        """STOPPING: so many bytes are in its files now. While that changes it saves, and nobody ends it."""
+        if self.state is not State.STOPPING or self.urgent or written == self.written:
+            return self._quiet()
+        if self.written is None:
+            return self._quiet(written=written)
+        return self._quiet(written=written, due_ms=max(self.due_ms, now_ms + limits.STOP_STALL_MS))
 
     def restart(self, now_ms: int, grace_ms: int = limits.STOP_GRACE_MS) -> "Watch":
         """It shall end and be started again at once; where it waits to be started, it waits no longer."""

@@ -39,6 +39,14 @@ def test_its_time_runs_on_over_other_changes_and_ends_when_it_is_back():
     assert not outage.is_failure(10**9, 10_000)
 
 
+def test_an_engine_that_loads_its_data_is_no_failure():
+    topology, outage = with_state(cluster(), 1, DOWN), Outage()
+    outage.follow(topology, 0)
+    topology = topology.with_engine(replace(topology.engines[1], loading=True))
+    outage.follow(topology, 5000)
+    assert not outage.is_failure(10**9, 15_000)
+
+
 def test_slots_of_nobody_and_engines_without_slots():
     topology, outage = cluster(), Outage()
     spare = EngineInfo(new_id(), new_id(), 3, state=DOWN)

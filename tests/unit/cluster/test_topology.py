@@ -1,6 +1,7 @@
 """The topology value: validation, normal form, next versions, JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -204,3 +205,20 @@ def test_a_single_engine_owns_everything():
 def test_new_ids_are_random_node_ids():
     assert len(new_id()) == 40 and new_id() != new_id()
     assert EngineInfo(new_id(), new_id(), 0).state == DOWN
+
+
+def test_the_generation_of_the_data_is_part_of_it():
+    one = even(2)
+    assert one.generation == 1 and one.next(generation=2).generation == 2
+    assert Topology.loads(one.next(generation=7).dumps()).generation == 7
+    older = one.to_json()
+    del older["generation"]
+    assert Topology.from_json(older) == one, "from before there was any"
+    for wrong in (0, -1, "1", True, None):
+        with pytest.raises(TopologyError, match="generation"):
+            one.next(generation=wrong)
+
+
+def test_an_engine_answers_when_it_is_up_or_loads():
+    assert [replace(engine(0), state=state, loading=loading).answers
+            for state, loading in ((UP, False), (DOWN, False), (DOWN, True))] == [True, False, True]

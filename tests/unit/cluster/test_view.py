@@ -78,6 +78,13 @@ def fields(text):
     return dict(line.split(":") for line in text.split("\r\n")[:-1])
 
 
+def test_an_engine_that_loads_is_there_and_says_so():
+    loads = TOPOLOGY.with_engine_facts(B, state="down", loading=True)
+    assert view.shards(loads)[1]["nodes"][0]["health"] == "loading"
+    assert "fail" not in lines(view.nodes(loads, A))[1] and " connected " in lines(view.nodes(loads, A))[1]
+    assert fields(view.info(loads))["cluster_state"] == "ok" and fields(view.info(loads))["cluster_slots_fail"] == "0"
+
+
 def test_info_of_a_healthy_cluster():
     assert fields(view.info(TOPOLOGY, A)) == {
         "cluster_state": "ok", "cluster_slots_assigned": "16384", "cluster_slots_ok": "16384",

@@ -7,6 +7,7 @@ answers:
     CONFIGURED <name> <value> ... (as after a CONFIG SET)  TOLD (the options it was told since)
     SAY <words> (a line on its output)
     KEYS <n> (what STATUS says from now on)  GENERATION
+    SLOW <seconds> (writes for so long before it ends)
     FORK, OVER (asks for a turn, gives it back)  TURNS (how many it was given)
     CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
 
@@ -60,6 +61,8 @@ class Fake:
         self.port = tcp_port(self.parent.listeners)
         self.dir = os.path.dirname(os.path.dirname(self.parent.control_path))
         self.turns = 0
+        self.slow_s = 0.0
+        self.save: str | None = None
 
     async def main(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -79,6 +82,13 @@ class Fake:
             self.servers.append(await start(lambda r, w: self.serve(r, w, False), sock=sock))
         self.parent.ready(self.port)
         await self.stop.wait()
+        if self.role == "engine":
+            os.write(1, f"was told to stop: {self.save}\n".encode())
+        until = time.monotonic() + self.slow_s
+        while time.monotonic() < until:
+            with open(os.path.join(self.conf["dir"][0], "slow"), "a") as file:
+                file.write("x")
+            time.sleep(0.05)
         os._exit(0)
 
     async def serve(self, reader, writer, control: bool) -> None:
@@ -118,6 +128,9 @@ class Fake:
             return json.dumps(self.told)
         if name == "GENERATION":
             return self.parent.generation
+        if name == "SLOW":
+            self.slow_s = float(words[1])
+            return OK
         if name == "FORK":
             self.parent.fork_turn(self.granted)
             return OK
@@ -156,6 +169,9 @@ class Fake:
         if words[0] == "STATUS":
             return json.dumps({"pid": os.getpid(), "epoch": self.topology.get("epoch"), "keys": self.keys, "clients": 2,
                                "ops": 9, "used_memory_bytes": 2048, "uptime_s": 61, "port": self.port})
+        if words[0] == "STOP":
+            self.save = words[1]
+            return OK
         if words[0] == "DRAIN":
             for server in self.servers:
                 server.close()

@@ -234,13 +234,17 @@ def test_a_crash_loop_is_reported_refuses_clients_and_leaves_the_others_alone(tr
     assert {name: pid for name, pid in one.pids().items() if name != "engine 0"}.items() <= before.items()
 
 
-def test_a_child_that_loads_is_waited_for(tree, tmp_path):
-    one = tree(load="engine 1", limits={"ENGINES_WAIT_MS": 300, "CHILD_PING_MS": 50}).ready()
+def test_an_engine_that_loads_is_waited_for_and_the_others_serve(tree, tmp_path):
+    one = tree(load="engine 1", limits={"CHILD_PING_MS": 50, "CHILD_START_MS": 700})
     one.said("Engine 1 loads its data")
+    one.said("Proxy 0 is up")
     wait_for(lambda: one.child("engine 1")["since_s"] >= 1)
     assert one.child("engine 1")["state"] == "loading" and one.child("engine 1")["restarts"] == 0
+    assert [(e["state"], e["loading"]) for e in one.known("proxy 0")["engines"]] == [("up", False), ("down", True)]
+    assert "Ready to accept connections" not in one.log()
     (tmp_path / "loaded").write_text("")
-    wait_for(lambda: one.child("engine 1")["state"] == "up")
+    one.ready()
+    wait_for(lambda: [(e["state"], e["loading"]) for e in one.known("proxy 0")["engines"]] == [("up", False)] * 2)
 
 
 def test_the_cycle_s_sentence_tells_what_was_done(tree):
@@ -291,6 +295,22 @@ def test_shutdown_at_the_proxy_stops_the_tree(tree):
     assert one.wait() == 0
     assert one.nobody_left()
     assert "Proxy 0 was told to SHUTDOWN" in one.log()
+
+
+@pytest.mark.parametrize("word, told", [("SAVE", "SAVE"), ("NOSAVE", "NOSAVE"), ("", "None")])
+def test_engines_hear_whether_to_save_before_they_stop(tree, word, told):
+    one = tree().ready()
+    assert one.supervisor(*f"SHUTDOWN {word}".split()) == OK
+    assert one.wait() == 0
+    assert one.log().count(f"was told to stop: {told}") == 2
+
+
+def test_an_engine_that_saves_while_it_stops_has_time(tree, tmp_path):
+    one = tree(limits={"STOP_GRACE_MS": 100, "STOP_STALL_MS": 1000, "STOP_LOOK_MS": 20}).ready()
+    one.ask("engine 1", "SLOW", "2.5")
+    one.process.terminate()
+    assert one.wait() == 0
+    assert "killed" not in one.log() and (tmp_path / "data-1" / "engine-1" / "slow").stat().st_size > 10
 
 
 def test_what_one_proxy_was_configured_reaches_the_others_and_who_starts_later(tree):

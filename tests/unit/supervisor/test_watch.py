@@ -184,6 +184,21 @@ def test_a_second_stop_shortens_the_grace_and_never_lengthens_it():
     assert other.step(100).said.action is Action.KILL
 
 
+def test_who_saves_while_it_stops_is_not_killed_for_it():
+    stall = limits.STOP_STALL_MS
+    watch = up_at(0).stop(0, 1000).step(0).wrote(10, 500)
+    assert watch.step(999).said == NOTHING and watch.step(1000).said.action is Action.KILL
+    watch = watch.wrote(900, 500)
+    assert watch.step(1000).said.action is Action.KILL, "nothing was written"
+    watch = watch.wrote(990, 501)
+    assert watch.step(990 + stall - 1).said == NOTHING and watch.step(990 + stall).said.action is Action.KILL
+    watch = watch.wrote(5000, 2)        # a smaller file has the old one's place
+    assert watch.step(5000 + stall - 1).said == NOTHING
+    hurried = watch.stop(6000, 0).wrote(6001, 9)
+    assert hurried.step(6001).said.action is Action.KILL, "a second signal is the last word"
+    assert up_at(0).wrote(10, 500) == up_at(0)
+
+
 def test_a_clean_stop_is_reported_and_not_restarted():
     watch = up_at(0).stop(0).step(0).exited(10, 0)
     assert watch.said == Decision(sentence="Engine 0 stopped")
@@ -241,7 +256,7 @@ EVENTS = st.sampled_from([
     lambda w, now: w.exited(now, -9) if w.running else w,
     lambda w, now: w.ready(now), lambda w, now: w.loading(now), lambda w, now: w.answered(now),
     lambda w, now: w.asked(now), lambda w, now: w.stop(now), lambda w, now: w.restart(now),
-    lambda w, now: w.drain(now, 500),
+    lambda w, now: w.drain(now, 500), lambda w, now: w.wrote(now, now // 1000),
     lambda w, now: w.step(now), lambda w, now: w.step(now),
 ])
 
