@@ -20,7 +20,7 @@ from shardd.journal.aof_reader import AofReader, Found
 from shardd.journal.manifest import BASE, Entry, Manifest
 from shardd.journal.rdb_in import RdbError, RdbSource
 from shardd.journal.rdb_load import RdbLoader
-from shardd.journal.rdb_load_value import Thresholds
+from shardd.journal.rdb_load_build import Thresholds
 
 _CHECK = "make a backup of your AOF file, then use ./redis-check-aof --fix <filename.manifest>"
 
