@@ -4,6 +4,7 @@
     python -m bench compare   all of it beside other servers, through proxies too, latencies, clients; RESULTS.md
     python -m bench proxy | latency | memory | idle | burst | loader      one part of compare each
     python -m bench collections   CPU time and memory of hashes, sets, lists and sorted sets, beside another server
+    python -m bench save      how fast keys are written to dump.rdb, and loaded from it, beside another server
     python -m bench pauses    the longest pause of an engine under a load that could cause one
 
 Method, and why:
@@ -25,7 +26,7 @@ Method, and why:
     compare     everything in one run               page        RESULTS.md and its plots
     plan        what compare measures and found     shots       loads by shardd-bench, and their proof
     connections idle ones, and many at once         behind      nutcracker in front of our engines
-    collections commands on collections, their data
+    collections commands on collections, their data    save    SAVE, and starts with its file
     load        shardd-bench: a load generator of our own
 
 bench stands outside the servers: it talks to them over sockets and /proc alone.

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import collections, compare, cost, pauses
+from bench import collections, compare, cost, pauses, save
 from bench.load.control import LoadError
 from bench.servers import BenchError
 
@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
                functools.partial(compare.run_part, part="loader")),
     "collections": ("CPU time per command on collections and memory per element, beside another server",
                     collections.options, collections.run),
+    "save": ("how fast keys are written to dump.rdb and loaded from it, beside another server", save.options, save.run),
     "pauses": ("the longest pause of an engine's event loop", pauses.options, pauses.run),
 }
 
