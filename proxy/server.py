@@ -318,6 +318,7 @@ class ProxyServer:
             return OK
         raise CommandError(errors.unknown_subcommand(args[0], word))
 
-    def shutdown(self, save: bool | None) -> bool:
-        """SHUTDOWN: the whole tree stops. False where that cannot be asked for."""
+    def shutdown(self, save: bool | None, force: bool = False) -> bool:
+        """SHUTDOWN: the whole tree stops. False where that cannot be asked for. force: the engines decide by
+        themselves what to do where they cannot save."""
         return self.on_shutdown(save)

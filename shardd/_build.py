@@ -127,6 +127,7 @@ COMPILED = [
     "shardd.engine.multi",
     "shardd.engine.blocking",
     "shardd.engine.delivery",
+    "shardd.engine.gates",
     "shardd.engine.dispatch",
     "shardd.engine.words",
     "shardd.engine.pieces",

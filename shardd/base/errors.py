@@ -220,6 +220,21 @@ REWRITE_UNDER_WAY = b"ERR Background append only file rewriting already in progr
 REWRITE_FAILED = (b"ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
 WAITAOF_OFF = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
+LOADING = b"LOADING Redis is loading the dataset in memory"
+SAVE_UNDER_WAY = b"ERR Background save already in progress"
+SAVE_OTHER_CHILD = (
+    b"ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a "
+    b"BGSAVE whenever possible.")
+SAVE_FAILED = b"ERR"
+MISCONF_RDB = (
+    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+    b"may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    b"snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
+    b"error.")
+DEBUG_RELOAD_OPTIONS = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
+DEBUG_RELOAD_FAILED = b"ERR Error trying to load the RDB dump, check server logs."
+
+
 # --- server, config, slow log, debug ------------------------------------------------------------------------------
 
 CONFIG_NO_FILE = b"ERR The server is running without a config file"

@@ -480,3 +480,16 @@ AOF_REWRITE_DELAY_MINUTES_MAX: Final = 60
 
 AOF_ITEMS_PER_COMMAND: Final = 64
 """Elements in one command of a base that consists of commands, as in Redis."""
+
+BGSAVE_RETRY_S: Final = 5
+"""Pause after a BGSAVE that failed before the clock tries again, as in Redis (CONFIG_BGSAVE_RETRY_DELAY)."""
+
+LOAD_STEP_US: Final = 50_000
+"""How long an engine loads before it looks at its clients: often enough for who asks how far it is, and seldom enough
+to cost nothing."""
+
+LOAD_LOG_MS: Final = 5_000
+"""Pause between two lines of the log that say how far the loading is."""
+
+LOAD_FREE_KEYS: Final = 100_000
+"""Keys freed in one go where everybody waits anyway."""

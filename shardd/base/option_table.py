@@ -197,8 +197,8 @@ def _process() -> list[Option]:
                "effect, none does.", section, SERVERS, idle=True),
         *(Option(f"shutdown-on-{signal}", Flags("save", "nosave", "now", "force", apart=("save", "nosave"),
                                                 reason="shutdown options SAVE and NOSAVE can't be used simultaneously"),
-                 "default", "How such a signal shuts down; no effect before there are snapshots and replicas.", section,
-                 ENGINE, idle=True) for signal in ("sigint", "sigterm")),
+                 "default", "How such a signal ends the server: save or nosave whatever the save points say, force: "
+                 "also where saving fails.", section, ENGINE) for signal in ("sigint", "sigterm")),
         Option("shutdown-timeout", Int(0, INT_MAX), "10", "Seconds SHUTDOWN waits for replicas.", section, ENGINE,
                idle=True),
     ]
@@ -358,25 +358,27 @@ def _cluster() -> list[Option]:
 
 def _persistence() -> list[Option]:
     section = "persistence"
-    reason = NOT_YET + "nothing is written to disk, and to accept this would promise it"
     return [
-        Option("save", Save(), "", "When a snapshot is written.", section, SERVERS, only=("",), reason=reason),
+        Option("save", Save(), "", "When a snapshot is written: seconds and changes, both of which must have come; "
+               "empty for never.", section, SERVERS),
         Option("appendonly", Bool(), "no", "Log every write to disk.", section, SERVERS),
         Option("appendfsync", Enum("everysec", "always", "no"), "everysec", "When the log reaches the disk.", section,
                ENGINE),
-        Option("dbfilename", FileName(), "dump.rdb", "Name of the snapshot file.", section, ENGINE, protected=True,
-               idle=True),
+        Option("dbfilename", FileName(), "dump.rdb", "Name of the snapshot file in dir.", section, ENGINE,
+               protected=True),
         Option("appendfilename", FileName(), "appendonly.aof", "Base name of the log files.", section, ENGINE,
                mutable=False),
         Option("appenddirname", FileName(), "appendonlydir", "Directory of the log files.", section, ENGINE,
                mutable=False),
-        Option("stop-writes-on-bgsave-error", Bool(), "yes", "Refuse writes after a failed snapshot.", section, ENGINE,
-               idle=True),
-        Option("rdbcompression", Bool(), "yes", "Compress snapshots.", section, ENGINE, idle=True),
-        Option("rdbchecksum", Bool(), "yes", "Checksum in snapshots.", section, ENGINE, mutable=False, idle=True),
+        Option("stop-writes-on-bgsave-error", Bool(), "yes", "Refuse writes after a snapshot failed, where there are "
+               "save points.", section, ENGINE),
+        Option("rdbcompression", Bool(), "yes", "Compress strings in snapshots.", section, ENGINE),
+        Option("rdbchecksum", Bool(), "yes", "End snapshots with a checksum, and compare it when one is loaded.",
+               section, ENGINE, mutable=False),
+        Option("rdb-skip-unsupported", Bool(), "no", "Load a snapshot without what this server cannot hold yet, "
+               "instead of refusing it.", section, ENGINE),
         Option("rdb-del-sync-files", Bool(), "no", "Delete snapshots made for replicas.", section, ENGINE, idle=True),
-        Option("rdb-save-incremental-fsync", Bool(), "yes", "Sync a growing snapshot in steps.", section, ENGINE,
-               idle=True),
+        Option("rdb-save-incremental-fsync", Bool(), "yes", "Sync a growing snapshot in steps.", section, ENGINE),
         Option("no-appendfsync-on-rewrite", Bool(), "no", "No syncing during a rewrite.", section, ENGINE),
         Option("auto-aof-rewrite-percentage", Int(0, INT_MAX), "100", "Growth at which the log is rewritten.", section,
                ENGINE),
@@ -387,8 +389,8 @@ def _persistence() -> list[Option]:
         Option("aof-timestamp-enabled", Bool(), "no", "Time stamps in the log.", section, ENGINE),
         Option("aof-rewrite-incremental-fsync", Bool(), "yes", "Sync a growing rewrite in steps.", section, ENGINE),
         Option("aof-disable-auto-gc", Bool(), "no", "Keep the log's old files.", section, ENGINE),
-        Option("sanitize-dump-payload", Enum("no", "yes", "clients"), "no", "Check loaded values thoroughly.", section,
-               ENGINE, idle=True),
+        Option("sanitize-dump-payload", Enum("no", "yes", "clients"), "no", "Check loaded values thoroughly; no "
+               "effect, they always are.", section, ENGINE, idle=True),
     ]
 
 
@@ -439,6 +441,9 @@ def _host() -> list[Option]:
     def for_tests(name: str, kind: Kind, default: str) -> Option:
         return Option(name, kind, default, "For Redis's own tests; no effect.", section, ENGINE, idle=True, hidden=True)
 
+    delay = Option("rdb-key-save-delay", Int(-INT_MAX - 1, INT_MAX), "0", "For tests: microseconds of rest behind each "
+                   "key that is saved; -n: one behind every n-th.", section, ENGINE, hidden=True)
+
     return [
         Option("oom-score-adj", Enum("no", "yes", "relative", "absolute"), "no", "Adjust the kernel's out-of-memory "
                "score.", section, SUPERVISOR, only=("no",), reason=NOT_YET + "the score is not touched"),
@@ -455,7 +460,7 @@ def _host() -> list[Option]:
                  aliases=(f"{who.replace('_', '-')}-cpulist",))
           for who in ("server", "bio", "aof_rewrite", "bgsave")),
         for_tests("watchdog-period", Int(0, INT_MAX), "0"),
-        for_tests("rdb-key-save-delay", Int(-INT_MAX - 1, INT_MAX), "0"),
+        delay,
         for_tests("key-load-delay", Int(-INT_MAX - 1, INT_MAX), "0"),
         for_tests("loading-process-events-interval-bytes", Int(1024, INT_MAX), "2097152"),
         for_tests("use-exit-on-panic", Bool(), "no"),

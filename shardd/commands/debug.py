@@ -5,7 +5,7 @@ Owns: its subcommands. They are no rows of the table: Redis too knows DEBUG as o
 answer as unknown subcommands do. CHECK is ours: it walks all tables and the allocator's lists and names the first
 invariant that does not hold.
 
-What is used of `server`: config, log, keyspace, expire_enabled, cron_paused, replication_id, context.
+What is used of `server`: config, log, keyspace, persistence, expire_enabled, cron_paused, replication_id, context.
 """
 import re
 import secrets
@@ -153,6 +153,21 @@ def _error(server: Any, client: Any, args: list[bytes]) -> Any:
     raise CommandError(errors.one_line(args[2]))
 
 
+def _reload(server: Any, client: Any, args: list[bytes]) -> Any:
+    """Save everything, forget it, and load it again."""
+    words = {word.lower() for word in args[2:]}
+    if not words <= {b"merge", b"noflush", b"nosave"}:
+        raise CommandError(errors.DEBUG_RELOAD_OPTIONS)
+    server.persistence.reload(merge=b"merge" in words, flush=b"noflush" not in words, save=b"nosave" not in words)
+    return OK
+
+
+def _load_aof(server: Any, client: Any, args: list[bytes]) -> Any:
+    """Forget everything, and load the append only file."""
+    server.persistence.load_aof()
+    return OK
+
+
 def _check(server: Any, client: Any, args: list[bytes]) -> Any:
     try:
         for db in server.keyspace.databases:
@@ -212,6 +227,8 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    How full the table of a value is.",
         "LISTPACK <key>",
         "    Log the elements of a value that is one listpack.",
+        "LOADAOF",
+        "    Forget all keys and load the append only file.",
         "LOG <message>",
         "    Write a line to the log.",
         "OBJECT <key>",
@@ -223,6 +240,9 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Elements of lists that are so large get a node of their own; 0: the default.",
+        "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+        "    Save all keys, forget them and load them again. MERGE: of a key that is there twice the file's stays,",
+        "    NOFLUSH: the keys stay, NOSAVE: the file is loaded as it is.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether keys that are due go before anybody asks for them.",
         "SLEEP <seconds>",
@@ -254,6 +274,8 @@ SUBCOMMANDS: Final[dict[bytes, tuple[int, Callable[[Any, Any, list[bytes]], Any]
     b"replybuffer": (4, _nothing),
     b"set-disable-deny-scripts": (3, _nothing),
     b"set-skip-checksum-validation": (3, _nothing),
+    b"reload": (-2, _reload),
+    b"loadaof": (2, _load_aof),
     b"digest": (2, _digest),
     b"digest-keys": (2, _digest_keys),
     b"digest-value": (-2, _digest_value),

@@ -1,7 +1,7 @@
 """INFO's text: which sections a request names, how they are written, and what every process can tell of itself.
 
 Owns: the names and the order of sections, the form of a line, and the sections that are alike for an engine and a
-proxy (server, cpu, replication without replicas, persistence without any). Does not own the facts of an engine
+proxy (server, cpu, replication without replicas). Does not own the facts of an engine
 (commands.facts) or of a proxy. A section is a dict from field to value, in INFO's order, so that whoever joins several
 processes adds up dicts.
 
@@ -156,21 +156,6 @@ def cpu() -> Facts:
         facts[f"used_cpu_sys{suffix}"] = f"{usage.ru_stime:.6f}"
         facts[f"used_cpu_user{suffix}"] = f"{usage.ru_utime:.6f}"
     return facts
-
-
-def persistence(*, started: float, changes: int) -> Facts:
-    """The section `persistence` of a process that writes nothing to disk. started: unix time in seconds."""
-    return {
-        "loading": 0, "async_loading": 0, "current_cow_peak": 0, "current_cow_size": 0, "current_cow_size_age": 0,
-        "current_fork_perc": "0.00", "current_save_keys_processed": 0, "current_save_keys_total": 0,
-        "rdb_changes_since_last_save": changes, "rdb_bgsave_in_progress": 0, "rdb_last_save_time": int(started),
-        "rdb_last_bgsave_status": "ok", "rdb_last_bgsave_time_sec": -1, "rdb_current_bgsave_time_sec": -1,
-        "rdb_saves": 0, "rdb_last_cow_size": 0, "rdb_last_load_keys_expired": 0, "rdb_last_load_keys_loaded": 0,
-        "aof_enabled": 0, "aof_rewrite_in_progress": 0, "aof_rewrite_scheduled": 0, "aof_last_rewrite_time_sec": -1,
-        "aof_current_rewrite_time_sec": -1, "aof_last_bgrewrite_status": "ok", "aof_rewrites": 0,
-        "aof_rewrites_consecutive_failures": 0, "aof_last_write_status": "ok", "aof_last_cow_size": 0,
-        "module_fork_in_progress": 0, "module_fork_last_cow_size": 0,
-    }
 
 
 def replication(*, replication_id: str, backlog_bytes: int) -> Facts:

@@ -303,7 +303,10 @@ def flushdb_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def flushall_command(ctx: Context, argv: argv_p, argc: cython.int) -> cython.int:
-    return _flush(ctx, argv, argc, ctx.keyspace.databases)
+    _flush(ctx, argv, argc, ctx.keyspace.databases)
+    if not ctx.failed:
+        ctx.server.persistence.flushed()
+    return 0
 
 
 @cython.cfunc

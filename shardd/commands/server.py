@@ -4,7 +4,7 @@ Owns: these commands, once for the engine and the proxy: nothing here knows the 
 does (base.options tells whoever subscribed), what is logged as slow (engine.stats), or how a process stops.
 
 What is used of `server`: config (base.options.Config), rewrite_path, node_id ("" for a proxy), log, stats.slowlog,
-mode, reset_statistics() and shutdown(save).
+mode, reset_statistics() and shutdown(save, force).
 """
 from typing import Any, Final
 
@@ -161,8 +161,8 @@ def replicaof(server: Any, client: Any, args: list[bytes]) -> Any:
 def shutdown(server: Any, client: Any, args: list[bytes]) -> Any:
     """SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] | ABORT: no reply where it succeeds, the connection closes.
 
-    There are no replicas to wait for, so NOW changes nothing and there is never anything to ABORT. SAVE fails as long
-    as nothing can be saved, unless FORCE says to stop all the same.
+    There are no replicas to wait for, so NOW changes nothing and there is never anything to ABORT. Where the data
+    cannot be saved the server stays, unless FORCE says to stop all the same.
     """
     words = {word.lower() for word in args[1:]}
     if words - {b"nosave", b"save", b"now", b"force", b"abort"} or {b"nosave", b"save"} <= words:
@@ -170,10 +170,7 @@ def shutdown(server: Any, client: Any, args: list[bytes]) -> Any:
     if b"abort" in words:
         raise CommandError(errors.SYNTAX if len(words) > 1 else errors.SHUTDOWN_NOT_IN_PROGRESS)
     server.log.warning(f"User requested shutdown (client id={client.id} addr={client.transport.peer})")
-    if b"save" in words and b"force" not in words:
-        server.log.warning("SHUTDOWN SAVE: nothing is written to disk yet, so the data would be lost; not stopping")
-        raise CommandError(errors.SHUTDOWN_FAILED)
-    if not server.shutdown(True if b"save" in words else False if b"nosave" in words else None):
+    if not server.shutdown(True if b"save" in words else False if b"nosave" in words else None, b"force" in words):
         raise CommandError(errors.SHUTDOWN_FAILED)
     client.flags |= ClientFlag.CLOSE_AFTER_REPLY
     return NO_REPLY

@@ -324,8 +324,6 @@ class AppendOnly:
             return False
         self.scheduled = False
         self._rewrite_began_ms = mono_ms()
-        if server.snapshots.pid:
-            self._log.notice(f"Background append only file rewriting started by pid {server.snapshots.pid}")
         return True
 
     @property

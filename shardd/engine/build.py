@@ -24,7 +24,8 @@ from cython.cimports.shardd.engine.patterns import register_patterns
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
 from cython.cimports.shardd.engine.transactions import register_transactions
 
-from shardd.commands import acl, append_only, cluster, connection, debug, facts, introspect, latency, memory
+from shardd.commands import (
+    acl, append_only, cluster, connection, debug, facts, introspect, latency, memory, persistence)
 from shardd.commands import server as server_commands
 from shardd.engine import internal
 
@@ -52,7 +53,7 @@ def build_registry(server: Any) -> None:
     register_slot_stats(registry)
     register_transactions(registry)
     for family in (connection, introspect, server_commands, facts, memory, latency, debug, cluster, acl,
-                   append_only):
+                   append_only, persistence):
         for name, handler in family.HANDLERS.items():
             registry.plain(name, handler)
     server.built = registry.names()

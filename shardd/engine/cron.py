@@ -94,7 +94,9 @@ class Cron:
         server = self.server
         if server.cron_paused:
             return
-        server.keyspace.set_time(now_ms())
+        loading = server.dispatcher.loading
+        if not loading:         # an append only file is loaded at a time of its own
+            server.keyspace.set_time(now_ms())
         server.stats.sample(server.reactor.polls, server.busy_us)
         server.stats.note_memory(server.note_memory())
         server.client_eviction.check()
@@ -106,6 +108,10 @@ class Cron:
         if self._unswept_s > 0.999:
             self._unswept_s = 0.0
             server.limits.sweep()
+        if loading:
+            return
+        server.aof.cron()
+        server.persistence.cron()
         if "work" not in self._handles:
             self._do_work()
 

@@ -2,7 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.commands.context cimport Context
 from shardd.commands.registry cimport Command, Registry
 from shardd.engine.blocking cimport Blocking, Waiter
-from shardd.engine.delivery cimport Delivery
+from shardd.engine.gates cimport Gates
 from shardd.engine.kept cimport Request as KeptRequest
 from shardd.engine.multi cimport Multi
 from shardd.engine.slot_stats cimport SlotStats
@@ -19,7 +19,7 @@ ctypedef struct Planned:
     Key key                 # its first key, where the command has one at a fixed place
     bint keyed
 
-cdef class Dispatcher(Delivery):
+cdef class Dispatcher(Gates):
     cdef readonly Context context
     cdef readonly Registry registry
     cdef readonly RequestParser parser
@@ -46,8 +46,6 @@ cdef class Dispatcher(Delivery):
     cdef uint64_t clock_ticks, clock_every  # when the commands' clock was last read, and how often it is
     cdef public Client holder           # only this client is served, None: all are (engine.hold)
     cdef public object hold             # engine.hold.Hold
-    cdef public int paused              # CLIENT PAUSE: 0, PAUSE_WRITE or PAUSE_ALL of net.pause
-    cdef readonly dict postponed                 # id -> client whose next command waits for its end
     cdef public bint cluster            # slots are checked
     cdef public int down                # 1: all keys are refused (the cluster is down), 2: all but those of reads
     cdef public bint channels_when_down # shard channels are served while the cluster is down
@@ -66,6 +64,7 @@ cdef class Dispatcher(Delivery):
     cdef bint is_full(self, Client client) noexcept
     cdef int cut_off_browser(self, Client client) except -1
     cdef int refuse_container(self, Command* c, Arg* argv, int argc) except -1
+    cdef bint is_closed(self, Client client, Command* c) except -1
     cdef int refused(self, Client client, Planned* p, Arg* argv, int argc) except -1
     cdef bint slots_wrong(self, Client client, Planned* p, Arg* argv, int argc) except -1
     cdef bint slot_wrong(self, Client client, uint32_t slot, Arg* key) except -1

@@ -2,7 +2,7 @@
 
 What must hold for every command is decided here, in this order, and nowhere else:
 
-    known? -> its arity -> authenticated? -> this connection may? -> our slot? -> memory? -> handler
+    known? -> its arity -> authenticated? -> this connection may? -> our slot? -> memory? -> disk, loading? -> handler
                                                                               |
            reply flags <- slow log <- statistics <- journal, if it changed anything
 
@@ -28,8 +28,8 @@ from cython.cimports.shardd.commands.registry import (
     CMD_CONTAINER, CMD_DENYOOM, CMD_ENDS_MULTI, CMD_EXEC, CMD_MOVABLE, CMD_NO_AUTH, CMD_NO_MULTI, CMD_NOT_QUEUED,
     CMD_PUBSUB, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, Command, Registry, count_latency)
 from cython.cimports.shardd.engine.blocking import Blocking, Waiter
-from cython.cimports.shardd.engine.delivery import Delivery
 from cython.cimports.shardd.engine.dispatch import Planned
+from cython.cimports.shardd.engine.gates import Gates
 from cython.cimports.shardd.engine.kept import Kept, kept_args
 from cython.cimports.shardd.engine.kept import Request as KeptRequest
 from cython.cimports.shardd.engine.multi import Multi
@@ -72,7 +72,7 @@ def _head(arg: arg_p) -> bytes:
 
 @cython.final
 @cython.cclass
-class Dispatcher(Delivery):
+class Dispatcher(Gates):
     """Runs the batches of all clients of one engine."""
 
     def __cinit__(self):
@@ -150,17 +150,6 @@ class Dispatcher(Delivery):
         self.postponed[client.id] = client
         client.transport.pause_reading()
         return self.hand_in(client)
-
-    def resume_postponed(self) -> None:
-        """A pause is over, or less strict: everybody's next command may try again."""
-        waiting = list(self.postponed.values())
-        self.postponed.clear()
-        for client in waiting:
-            client.transport.resume_reading()
-
-    def forget_postponed(self, client: Client) -> None:
-        """A connection is gone."""
-        self.postponed.pop(client.id, None)
 
     @cython.cfunc
     @cython.inline
@@ -446,9 +435,21 @@ class Dispatcher(Delivery):
             return self.reject(c, self.wrong)
         if self.evictor.is_over() and self.evictor.perform() == EVICT_FAIL and c.flags & CMD_DENYOOM:
             return self.reject(c, errors.OOM)
-        if client.flags & ClientFlag.PUBSUB and client.resp == 2 and not c.flags & CMD_SUBSCRIBED:
-            return self.reject(c, errors.only_when_not_subscribed(self.registry.full_names[c.index]))
+        if (self.shut or client.flags & ClientFlag.PUBSUB) and self.is_closed(client, c):
+            return 1
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def is_closed(self, client: Client, c: command_p) -> cython.bint:
+        """Whether no command of this kind runs for now, or for this client; the error is replied then."""
+        name: str = self.registry.full_names[c.index]
+        text: bytes = None
+        if self.shut:
+            text = self.refusal(c.flags, self.multi.flags(client) if c.flags & CMD_EXEC else 0, name == "ping")
+        if text is None and client.flags & ClientFlag.PUBSUB and client.resp == 2 and not c.flags & CMD_SUBSCRIBED:
+            text = errors.only_when_not_subscribed(name)
+        return False if text is None else self.reject(c, text)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -603,8 +604,8 @@ class Dispatcher(Delivery):
                 flags & CMD_DENYOOM if client.flags & ClientFlag.INTERNAL else      # a proxy has queued it before
                 not flags & CMD_ENDS_MULTI):
             return self.reject(c, errors.OOM)
-        if client.flags & ClientFlag.PUBSUB and client.resp == 2 and not flags & CMD_SUBSCRIBED:
-            return self.reject(c, errors.only_when_not_subscribed(self.registry.full_names[c.index]))
+        if (self.shut or client.flags & ClientFlag.PUBSUB) and self.is_closed(client, c):
+            return 1
         if flags & CMD_NOT_QUEUED:
             return 0
         self.multi.add(client, c, argv, argc, self.parser.requests[self.next].raw_n)

@@ -26,8 +26,10 @@ from shardd.base.process import enter_directory, lock_directory, pid_file
 from shardd.cluster.topology import Topology
 from shardd.engine.build import build_registry
 from shardd.engine.cron import Cron
+from shardd.engine.loading import Loading
 from shardd.engine.server import Server
 from shardd.engine.session import Session
+from shardd.net.client import Client
 from shardd.net.listen import ControlSocket, accept_on, tcp_port, tcp_sockets, unix_socket, where
 
 PROGRAM = "shardd-engine"
@@ -42,7 +44,7 @@ class Engine:
         """Raises ConfigError before anything listens, or where a socket cannot be opened."""
         self.loop = loop
         self.done = asyncio.Event()
-        self.parent = child.adopt(self.done.set)
+        self.parent = child.adopt(self._on_parent_gone)
         if self.parent:
             self.parent.keep_directory(config)
         # under a supervisor standard output is a pipe to it, and it writes the log
@@ -51,6 +53,8 @@ class Engine:
                              self.parent.conf_path if self.parent else None)
         self.server.parent = self.parent
         self.server.on_shutdown = self._on_shutdown
+        if self.parent:
+            self.server.snapshots.gate, self.server.snapshots.on_free = self.parent.fork_turn, self.parent.fork_over
         build_registry(self.server)
         self.cron = Cron(self.server, loop)
         self._unix_paths: list[str] = []
@@ -121,10 +125,27 @@ class Engine:
         server = self.server
         return Session(server.dispatcher, server.clients, server.limits, True, True)
 
-    def _on_shutdown(self, save: bool | None) -> bool:
+    def _on_shutdown(self, save: bool | None, force: bool) -> bool:
         if self.parent:
             return self.parent.shutdown(save)
-        self.loop.call_soon(self.done.set)
+        return self._leave(save, force)
+
+    def _on_parent_gone(self) -> None:
+        self._leave(self.server.save_at_stop, force=True)
+
+    def _leave(self, save: bool | None, force: bool) -> bool:
+        """Bring to disk what belongs there, and end; False where that failed, and the engine stays.
+
+        From then on no command runs: what it changed would be lost.
+        """
+        server = self.server
+        if not server.persistence.leave(save, force):
+            self.log.warning("Errors trying to shut down the server. Check the logs for more information.")
+            return False
+        self.cron.stop()
+        self.loop.remove_reader(server.reactor.fileno())
+        server.dispatcher.holder = Client()
+        self.done.set()
         return True
 
     async def run(self) -> None:
@@ -142,23 +163,41 @@ class Engine:
         self.loop.add_reader(reactor.fileno(), reactor.poll)
         self.cron.start()
         self._check_files()
-        if self.parent:
-            self.parent.ready(self.server.port)
         # no cycles are made while serving, and a collection would be a pause
         gc.collect()
         gc.freeze()
         gc.disable()
+        try:
+            await self._load()
+        except LoadError as error:
+            self.log.warning(str(error))
+            self.log.warning("Fatal error loading the DB, check server logs. Exiting.")
+            self.stop()
+            raise
+        if self.done.is_set():
+            return self.stop()
+        if self.parent:
+            self.parent.ready(self.server.port)
         # under a supervisor that line is the supervisor's: it speaks for the whole tree
         (self.log.verbose if self.parent else self.log.notice)("Ready to accept connections")
         await self.done.wait()
         self.stop()
 
-    def _load(self) -> None:
-        """Load what is on disk, and log what happens from now on. LoadError."""
-        load = self.server.aof.load()
-        while load is not None and not load.step(mono_us() + limits.STEP_US):
-            pass
-        self.server.aof.open()
+    async def _load(self) -> None:
+        """Read what is on disk, a step at a time, between which the reactor serves. Raises LoadError."""
+        server = self.server
+        server.persistence.remove_leftovers()
+        loading = Loading(server)
+        if not loading.nothing:
+            if self.parent:
+                self.parent.loading()
+            server.begin_loading(loading)
+            while not self.done.is_set() and not loading.step(mono_us() + limits.LOAD_STEP_US):
+                await asyncio.sleep(0)
+            if self.done.is_set():
+                return
+            server.end_loading()
+        server.aof.open()
 
     def _on_error(self, where: object, error: BaseException) -> None:
         """A defect of ours met a client's bytes: that connection is closed, and the log says where it was."""
@@ -167,8 +206,13 @@ class Engine:
             self.log.warning(line)
 
     def _on_signal(self, number: int) -> None:
-        self.log.warning(f"Received {signal.Signals(number).name}, scheduling shutdown...")
-        self.done.set()
+        name = signal.Signals(number).name
+        self.log.warning(f"Received {name}, scheduling shutdown...")
+        flags = self.server.config["shutdown-on-sigint" if number == signal.SIGINT else "shutdown-on-sigterm"]
+        save = self.server.save_at_stop
+        if save is None and ("save" in flags or "nosave" in flags):
+            save = "save" in flags
+        self._leave(save, "force" in flags)
 
     async def own_directory(self) -> int | None:
         """Under a supervisor: waits until nobody else writes into `dir`; a descriptor to keep. Raises ConfigError."""
@@ -192,10 +236,11 @@ class Engine:
                         f"longest step of own work {server.longest_step_us} us")
         self.cron.stop()
         self._files_timer.cancel()
-        self.loop.remove_reader(self.server.reactor.fileno())
-        self.server.journal.flush()
-        self.server.aof.close()
-        self.server.reactor.close()
+        self.loop.remove_reader(server.reactor.fileno())
+        server.snapshots.stop()
+        server.journal.flush()
+        server.aof.close()
+        server.reactor.close()
         for path in self._unix_paths:
             with contextlib.suppress(OSError):
                 os.unlink(path)

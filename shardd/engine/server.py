@@ -27,7 +27,9 @@ from shardd.commands.registry import Registry
 from shardd.engine.appendonly import AppendOnly
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.hold import Hold
+from shardd.engine.loading import Loading
 from shardd.engine.memory import CLIENT_OBJECTS_BYTES, Memory
+from shardd.engine.persistence import Persistence
 from shardd.engine.snapshot import Snapshots
 from shardd.engine.stats import Stats
 from shardd.journal.stream import Stream
@@ -110,7 +112,8 @@ class Server:
         self.parent: Parent | None = None       # the supervisor
         self.snapshots = Snapshots(self)
         self.aof = AppendOnly(self)
-        self.on_shutdown: Callable[[bool | None], bool] = lambda save: False
+        self.persistence = Persistence(self)
+        self.on_shutdown: Callable[[bool | None, bool], bool] = lambda save, force: False
         self.save_at_stop: bool | None = None   # SHARDD STOP
         self.rehasher = Rehasher(self.keyspace)
         self.keysizes = Keysizes(self.keyspace)
@@ -189,7 +192,8 @@ class Server:
         return self.reactor.buffer_bytes + self.clients.kept_bytes + CLIENT_OBJECTS_BYTES * len(self.clients.by_id)
 
     def _set_maxmemory(self, size: int) -> None:
-        self.evictor.maxmemory = size
+        # nothing is evicted while the data comes
+        self.evictor.maxmemory = size if not self.dispatcher.loading else 0
         self.client_eviction.set_maxmemory(size)
         if self.evictor.over:
             self.log.warning(f"maxmemory is {size} now, but {self.evictor.held_bytes} bytes are in use: keys will be "
@@ -269,6 +273,8 @@ class Server:
         self.longest_step_us = self.longest_step_cpu_us = self.steps_us = 0
         self.keyspace.hits = self.keyspace.misses = self.keyspace.expired = self.keyspace.evicted = 0
         self.keyspace.lazy_freed = self.client_eviction.evicted = 0
+        self.snapshots.forks = self.snapshots.fork_us = 0
+        self.persistence.reset_statistics()
 
     def keys_in_slot(self, db: int, slot: int) -> int:
         """How many keys a slot has in one database."""
@@ -278,13 +284,31 @@ class Server:
         """Up to `count` keys of a slot in one database."""
         return inspection.slot_keys(self.keyspace.databases[db], slot, count)
 
-    def shutdown(self, save: bool | None = None) -> bool:
-        """Stop this engine, or, under a supervisor, ask for the whole tree to stop. False where that cannot be done."""
-        return self.on_shutdown(save)
+    def shutdown(self, save: bool | None = None, force: bool = False) -> bool:
+        """Stop this engine, or, under a supervisor, ask for the whole tree to stop. False where that cannot be done.
+
+        save: SAVE (True), NOSAVE (False), None: by the rules. force: also where the data cannot be saved.
+        """
+        return self.on_shutdown(save, force)
+
+    def begin_loading(self, loading: Loading) -> None:
+        """Data is being read: from now on clients get -LOADING."""
+        self.persistence.loading = loading
+        self.dispatcher.loading = True
+        self._set_maxmemory(self.config["maxmemory"])
+
+    def end_loading(self) -> None:
+        """All of it is there."""
+        self.keyspace.set_time(now_ms())
+        self.persistence.loaded()
+        self.dispatcher.loading = False
+        self._set_maxmemory(self.config["maxmemory"])
 
     def status(self) -> dict[str, Any]:
         """What SHARDD STATUS tells the supervisor."""
+        loading = self.persistence.loading
+        more = {"loading": loading.status()} if loading is not None else {}
         return {"pid": os.getpid(), "epoch": self.topology.epoch if self.topology else 0, "port": self.port,
                 "uptime_s": self.uptime_s, "clients": len(self.clients), "keys": self.keyspace.total_keys(),
                 "used_memory_bytes": self.used_memory(), "held_bytes": self.evictor.held_bytes,
-                "maxmemory_bytes": self.config["maxmemory"], "ops": round(self.stats.rates()[0])}
+                "maxmemory_bytes": self.config["maxmemory"], "ops": round(self.stats.rates()[0]), **more}

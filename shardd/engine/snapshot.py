@@ -47,6 +47,7 @@ from shardd.base import limits
 from shardd.base.child import die_with_parent
 from shardd.base.clock import mono_ms, mono_us
 from shardd.base.files import sync_directory
+from shardd.journal.rdb_save import save_keyspace
 
 RDB: Final = "rdb"
 """A snapshot for dump.rdb."""
@@ -61,6 +62,7 @@ FAILED: Final = 2
 
 _STEPS: Final = ("open", "write", "fsync", "rename", "fsync of the directory")
 _OPEN, _WRITE, _FSYNC, _RENAME, _FSYNC_DIRECTORY = range(len(_STEPS))
+_STARTED: Final = {RDB: "Background saving", AOF: "Background append only file rewriting"}
 _NAMES: Final = {RDB: "rdb-bgsave", AOF: "aof-rewrite"}
 """What `ps` shows: at most 15 bytes."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
@@ -100,9 +102,9 @@ class Snapshots:
         """Called whenever a child is over: the turn is somebody else's."""
         self.write: Callable[..., object] | None = None
         """Writes the keyspace in the child; None: journal.rdb_save.save_keyspace."""
-        self.leader_pid = 0
-        """Whose cores the child may use; 0: ours."""
         self.cancelled = False
+        self.ended_by = 0
+        """The signal that ended the last child, 0: none did."""
         self.forks = 0
         self.fork_us = 0
         self.cow_bytes = {RDB: 0, AOF: 0}
@@ -174,7 +176,9 @@ class Snapshots:
         server.journal.flush()
         if job.before_fork is not None:
             job.before_fork()
-        write = job.write or partial(self.write or _writer(), **self._options(job))
+        write = job.write or partial(self.writer(), slots=job.slots, aof_base=job.aof_base,
+                                     **save_options(server.config, job.purpose))
+        cpus = server.parent.all_cpus() if server.parent is not None else None
         self.keys_total = server.keyspace.total_keys()
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         parent = os.getpid()
@@ -184,7 +188,7 @@ class Snapshots:
         try:
             pid = os.fork()
             if pid == 0:
-                _child(job, write, server.keyspace, theirs, parent, self.leader_pid or parent)
+                _child(job, write, server.keyspace, theirs, parent, cpus)
         except OSError:
             os.close(ours)
             os.close(theirs)
@@ -197,16 +201,13 @@ class Snapshots:
         os.close(theirs)
         job.pid, job.pipe = pid, ours
         server.keyspace.calm = True
+        server.log.notice(f"{_STARTED[job.purpose]} started by pid {pid}")
         if self._loop is not None:
             self._loop.add_reader(ours, self.check)
 
-    def _options(self, job: _Job) -> dict[str, Any]:
-        """What save_keyspace is told; looked up before the fork."""
-        config = self._server.config
-        incremental = config["rdb-save-incremental-fsync" if job.purpose == RDB else "aof-rewrite-incremental-fsync"]
-        return {"compress": config["rdbcompression"], "checksum": config["rdbchecksum"],
-                "incremental_fsync": incremental, "aof_base": job.aof_base, "slots": job.slots,
-                "key_delay_us": config["rdb-key-save-delay"]}
+    def writer(self) -> Callable[..., object]:
+        """What writes a keyspace in the format of dump.rdb."""
+        return self.write or save_keyspace
 
     # --- meanwhile, and the end -----------------------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ class Snapshots:
             self._cow_count += 1
             self._cow_ms = mono_ms()
         else:
-            job.failed = _sentence(job, value & 0xFFFFFFFF, value >> 32)
+            job.failed = sentence(job.path, job.rename_to, value & 0xFFFFFFFF, value >> 32)
 
     def cancel(self) -> None:
         """Have the child end; on_done follows, and `cancelled` is true then. Nothing where none runs."""
@@ -270,12 +271,14 @@ class Snapshots:
             self._loop.remove_reader(job.pipe)
         os.close(job.pipe)
         self._drop()
-        by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        by = self.ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         self.cancelled = by == signal.SIGUSR1
         if not by and os.WEXITSTATUS(status) == 0:
             self.cow_bytes[job.purpose] = cow[1]
             sizes = ", ".join(f"{name} {size >> 20} MB" for name, size in zip(("current", "peak", "average"), cow,
                                                                               strict=True))
+            if job.purpose == RDB:
+                log.notice("DB saved on disk")
             log.notice(f"Fork CoW for {job.purpose.upper()}: {sizes}")
             job.on_done(None)
             return
@@ -293,20 +296,53 @@ class Snapshots:
         self.on_free()
 
 
-def _writer() -> Callable[..., object]:
-    from shardd.journal.rdb_save import save_keyspace
-    return save_keyspace
+# --- the file -----------------------------------------------------------------------------------------------------
+
+def save_options(config: Any, purpose: str) -> dict[str, Any]:
+    """What save_keyspace is told by the options. config: base.options.Config."""
+    return {"compress": config["rdbcompression"], "checksum": config["rdbchecksum"],
+            "incremental_fsync": config["rdb-save-incremental-fsync" if purpose == RDB else
+                                        "aof-rewrite-incremental-fsync"],
+            "policy": config["maxmemory-policy"], "key_delay_us": config["rdb-key-save-delay"]}
 
 
-def _sentence(job: _Job, code: int, step: int) -> str:
+def write_file(path: str, rename_to: str, write: Callable[..., object], keyspace: Any,
+               progress_fd: int = -1) -> tuple[int, int] | None:
+    """Make the file whole and sync it; with `rename_to`, put it there and sync the directory.
+
+    None, or what failed, for `sentence`; the file is gone then, and what was under `rename_to` is as it was.
+    """
+    step = _OPEN
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            step = _WRITE
+            write(keyspace, fd, progress_fd=progress_fd)
+            step = _FSYNC
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if rename_to:
+            step = _RENAME
+            os.rename(path, rename_to)
+            step = _FSYNC_DIRECTORY
+            sync_directory(os.path.dirname(rename_to))
+    except (OSError, MemoryError) as error:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        return (error.errno if isinstance(error, OSError) else errno.ENOMEM) or errno.EIO, step
+    return None
+
+
+def sentence(path: str, rename_to: str, code: int, step: int) -> str:
     """What failed, in Redis's words. code: an errno."""
     why = os.strerror(code)
     if step == _OPEN:
-        return (f"Failed opening the temp RDB file {os.path.basename(job.path)} (in server root dir {os.getcwd()}) for "
+        return (f"Failed opening the temp RDB file {os.path.basename(path)} (in server root dir {os.getcwd()}) for "
                 f"saving: {why}")
     if step == _RENAME:
-        return (f"Error moving temp DB file {os.path.basename(job.path)} on the final destination "
-                f"{os.path.basename(job.rename_to)} (in server root dir {os.getcwd()}): {why}")
+        return (f"Error moving temp DB file {os.path.basename(path)} on the final destination "
+                f"{os.path.basename(rename_to)} (in server root dir {os.getcwd()}): {why}")
     if step == _FSYNC_DIRECTORY:
         return f"Failed to fsync directory while saving DB: {why}"
     return f"Write error saving DB on disk({_STEPS[step]}): {why}"
@@ -314,27 +350,28 @@ def _sentence(job: _Job, code: int, step: int) -> str:
 
 # --- the child ----------------------------------------------------------------------------------------------------
 
-def _child(job: _Job, write: Callable[..., object], keyspace: Any, pipe: int, parent: int, leader: int) -> None:
-    """All of the child's life; never returns. leader: the process whose cores it may use."""
+def _child(job: _Job, write: Callable[..., object], keyspace: Any, pipe: int, parent: int,
+           cpus: set[int] | None) -> None:
+    """All of the child's life; never returns. cpus: the cores that it may use, None: ours."""
     code = 1
     try:
-        _settle(_NAMES[job.purpose], pipe, parent, leader)
+        _settle(_NAMES[job.purpose], pipe, parent, cpus)
         measuring = threading.Thread(target=_measure, daemon=True)
         measuring.start()
-        failed = _write_file(job, write, keyspace)
+        failed = write_file(job.path, job.rename_to, write, keyspace, _PIPE_FD)
         os.set_blocking(_PIPE_FD, True)     # this must arrive
         if failed is None:
             _report(COPIED, _copied_bytes())
             code = 0
         else:
-            _report(FAILED, failed)
+            _report(FAILED, failed[0] | failed[1] << 32)
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
 
 
-def _settle(name: str, pipe: int, parent: int, leader: int) -> None:
+def _settle(name: str, pipe: int, parent: int, cpus: set[int] | None) -> None:
     """Become a process of its own: no signals, no sockets, no core of the engine's."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGUSR1):
@@ -350,33 +387,9 @@ def _settle(name: str, pipe: int, parent: int, leader: int) -> None:
     os.closerange(_PIPE_FD + 1, 2**31 - 1)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
         comm.write(name)
-    with contextlib.suppress(OSError):
-        # an engine under a supervisor is pinned to a core; who started that may have been confined, and so are we
-        os.sched_setaffinity(0, os.sched_getaffinity(leader))
-
-
-def _write_file(job: _Job, write: Callable[..., object], keyspace: Any) -> int | None:
-    """None, or errno and step of what failed; the file is gone then."""
-    step = _OPEN
-    try:
-        fd = os.open(job.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            step = _WRITE
-            write(keyspace, fd, progress_fd=_PIPE_FD)
-            step = _FSYNC
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        if job.rename_to:
-            step = _RENAME
-            os.rename(job.path, job.rename_to)
-            step = _FSYNC_DIRECTORY
-            sync_directory(os.path.dirname(job.rename_to))
-    except OSError as error:
+    if cpus:
         with contextlib.suppress(OSError):
-            os.unlink(job.path)
-        return (error.errno or errno.EIO) | step << 32
-    return None
+            os.sched_setaffinity(0, cpus)
 
 
 def _report(kind: int, value: int) -> None:

@@ -7,7 +7,7 @@ from harness import OK, Error
 pytestmark = pytest.mark.not_on("oracle", "cluster", "proxy", reason="compared with the oracle; a tree has one table")
 
 OURS = {"engines", "engine-base-port", "proxies", "proxy-retry-ms", "proxy-memory-limit", "proxy-drain-seconds",
-        "proxy-latency-sample", "metrics-port", "metrics-bind"}
+        "proxy-latency-sample", "metrics-port", "metrics-bind", "rdb-skip-unsupported"}
 """Options of our own."""
 
 SINCE_7_0 = {"cluster-announce-human-nodename", "locale-collate", "set-max-listpack-entries", "set-max-listpack-value",
@@ -19,7 +19,7 @@ NOT_COMPARED = {
     "port", "bind", "dir", "requirepass", "maxclients", "maxmemory", "maxmemory-clients", "proto-max-bulk-len",
     "client-query-buffer-limit", "timeout",
     # what would promise something that does not exist yet is refused here
-    "appendonly", "save", "activedefrag", "oom-score-adj", "tls-port", "tls-cluster", "tls-replication"}
+    "appendonly", "activedefrag", "oom-score-adj", "tls-port", "tls-cluster", "tls-replication"}
 # Redis lets a file of any name be a certificate when there is no TLS port, as we do, but tells of the library's errors
 NOT_COMPARED |= {"tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-ca-cert-dir", "tls-ciphers",
                  "tls-dh-params-file", "tls-ciphersuites", "tls-protocols", "tls-client-cert-file",
@@ -93,6 +93,6 @@ def test_flags(r, real, name):
 
 
 def test_what_would_promise_something_is_refused(r):
-    for name, value in (("appendonly", "yes"), ("save", "3600 1"), ("tls-port", "7000"), ("tls-cluster", "yes"),
+    for name, value in (("tls-port", "7000"), ("tls-cluster", "yes"),
                         ("tls-replication", "yes"), ("activedefrag", "yes")):
         assert isinstance(r("CONFIG", "SET", name, value), Error), name

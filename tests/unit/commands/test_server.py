@@ -18,8 +18,9 @@ class Stop:
         self.asked: list[bool | None] = []
         engine.server.on_shutdown = self
 
-    def __call__(self, save: bool | None) -> bool:
+    def __call__(self, save: bool | None, force: bool) -> bool:
         self.asked.append(save)
+        self.forced = force
         return self.works
 
 
@@ -60,8 +61,10 @@ def test_shutdown_that_cannot_be(engine):
     stop = Stop(engine, works=False)
     failed = Error("ERR Errors trying to SHUTDOWN. Check logs.")
     assert engine("SHUTDOWN") == failed
-    assert engine("SHUTDOWN SAVE") == failed, "nothing can be saved"
-    assert stop.asked == [None]
+    assert engine("SHUTDOWN SAVE") == failed
+    assert stop.asked == [None, True] and not stop.forced
+    assert engine("SHUTDOWN FORCE") == failed
+    assert stop.forced
     assert engine("SHUTDOWN ABORT") == Error("ERR No shutdown in progress.")
 
 
