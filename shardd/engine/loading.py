@@ -21,7 +21,7 @@ from shardd.base.errors import LoadError
 from shardd.commands.info import Facts
 from shardd.journal.rdb_in import RdbError, RdbSource
 from shardd.journal.rdb_load import RdbLoader
-from shardd.journal.rdb_load_value import Thresholds
+from shardd.journal.rdb_load_build import Thresholds
 
 
 class RdbFile:
