@@ -17,7 +17,7 @@ from shardd.base.clock import mono_us
 from shardd.base.limits import REDIS_VERSION
 from shardd.journal.rdb_in import RdbSource
 from shardd.journal.rdb_load import RdbLoader
-from shardd.journal.rdb_load_value import Thresholds
+from shardd.journal.rdb_load_build import Thresholds
 from shardd.journal.rdb_save import save_keyspace
 from shardd.structures.crc64 import crc64_of
 from shardd.structures.slots import slot_of
