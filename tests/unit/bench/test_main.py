@@ -60,6 +60,18 @@ def test_pauses_in_small(fresh, tmp_path):
     assert "FLUSHALL of 3,000 keys" in done.stdout
 
 
+def test_save_in_small(fresh, tmp_path):
+    path = tmp_path / "save.json"
+    done = bench(*"save --no-pin --keys 3000 --rounds 1 --values random --json".split(), str(path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    redis, ours = found["servers"]
+    assert (redis["name"], ours["name"], found["keys"]) == ("redis", "shardd-engine", 3000)
+    assert 3000 * 51 < redis["file_bytes"] <= ours["file_bytes"] + 500 < 3000 * 52 + 1000
+    assert all(len(one["load_s"]) == 1 and one["save_s"][0] > 0 for one in (redis, ours))
+    assert "| redis " in done.stdout and "(<= 0.67)" in done.stdout
+
+
 def test_the_machine():
     assert machine.cpu_model("processor : 0\nmodel name\t: Z80   at 4 MHz\nmodel name : other\n") == "Z80 at 4 MHz"
     assert machine.cpu_model("") == os.uname().machine
