@@ -487,3 +487,11 @@ def not_through_proxy(name: str) -> bytes:
 HOLD_TIME = b"ERR the time of a hold is out of range"
 HOLD_OVER = b"ERR the hold is over, the command was not executed"
 WRONG_PARTS = b"ERR the engines' replies do not fit together"
+
+BACKUP_BUSY = b"BUSY another child process is at work"
+BACKUP_NOT_HELD = b"ERR a backup begins while its connection holds the engine"
+
+
+def backup_fork(reason: str) -> bytes:
+    """The engine cannot fork."""
+    return b"ERR cannot fork: " + reason.encode()

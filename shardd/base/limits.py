@@ -493,3 +493,18 @@ LOAD_LOG_MS: Final = 5_000
 
 LOAD_FREE_KEYS: Final = 100_000
 """Keys freed in one go where everybody waits anyway."""
+
+BACKUP_HOLD_MS: Final = 1_000
+"""How long a backup may take to hold all engines: those that it has already serve nobody meanwhile. It takes under a
+millisecond, unless a command over several engines, or a slow one, is under way."""
+
+BACKUP_HOLD_TRIES: Final = 5
+"""After so many times a backup gives up: some engine is busy with long commands all the time."""
+
+BACKUP_RESERVE_MS: Final = 5_000
+"""How long an engine starts no save and no rewrite of its log because a backup is about to begin: the supervisor asks
+anew every second, so this ends only when it has gone."""
+
+BACKUP_WAIT_S: Final = 600
+"""How long a backup waits for saves and rewrites that are under way: what takes longer has a disk that is stuck, and
+who wants a backup should know."""

@@ -11,6 +11,7 @@
     SHARDD LATENCIES            a JSON object: command -> the histogram of its calls (structures.histogram, dump)
     SHARDD HOLD ms, RELEASE     serve this connection only, for a moment (engine.hold)
     SHARDD STOP SAVE|NOSAVE     what the SIGTERM that follows means for the data; without it the save points decide
+    SHARDD BACKUP ...           this engine's part of a backup of the tree (engine.backup)
 
 Those that carry values between engines (READ, LEND, COMPUTE, STORE, KEEP, DROP) are in engine.guests.
 
@@ -26,6 +27,7 @@ from shardd.base import errors
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import Topology, TopologyError
 from shardd.commands.table import Row
+from shardd.engine import backup
 from shardd.net.client import ClientFlag
 from shardd.wire.values import OK
 
@@ -117,7 +119,7 @@ def rows() -> list[tuple[Row, Callable[[Any, Any, list[bytes]], Any] | None]]:
     for name, arity, handler in (("topology", -2, topology), ("status", 2, status), ("proxy", 2, proxy),
                                  ("slowlog", 3, slowlog), ("commands", 2, commands), ("config", -4, config),
                                  ("latencies", 2, latencies), ("hold", 3, hold), ("release", 2, release),
-                                 ("stop", 3, stop)):
+                                 ("stop", 3, stop), ("backup", -3, backup.command)):
         row = _row(f"{PREFIX}|{name}", arity)
         container.subcommands[name] = row
         pairs.append((row, _internal(handler)))

@@ -229,6 +229,9 @@ class Persistence:
                 return False
             log.warning("There is a child rewriting the AOF. Killing it!")
             server.snapshots.stop()
+        elif server.snapshots.pid:
+            log.warning("There is a child writing a part of a backup. Killing it!")
+            server.snapshots.stop()
         if save or (save is None and server.config["save"]):
             log.notice("Saving the final RDB snapshot before exiting.")
             if not self.save():

@@ -25,6 +25,7 @@ from shardd.commands.context import Context
 from shardd.commands.pubsub import EventPublisher
 from shardd.commands.registry import Registry
 from shardd.engine.appendonly import AppendOnly
+from shardd.engine.backup import Backup
 from shardd.engine.dispatch import Dispatcher
 from shardd.engine.hold import Hold
 from shardd.engine.loading import Loading
@@ -113,6 +114,7 @@ class Server:
         self.snapshots = Snapshots(self)
         self.aof = AppendOnly(self)
         self.persistence = Persistence(self)
+        self.backup = Backup(self)
         self.on_shutdown: Callable[[bool | None, bool], bool] = lambda save, force: False
         self.save_at_stop: bool | None = None   # SHARDD STOP
         self.rehasher = Rehasher(self.keyspace)

@@ -53,6 +53,8 @@ RDB: Final = "rdb"
 """A snapshot for dump.rdb."""
 AOF: Final = "aof"
 """A snapshot for the base of an append only file."""
+BACKUP: Final = "backup"
+"""A snapshot for a backup of the whole tree (engine.backup)."""
 
 RECORD: Final = struct.Struct("=QQ")
 """What the pipe carries: kind, value. A pipe takes as little as this in one piece."""
@@ -62,8 +64,9 @@ FAILED: Final = 2
 
 _STEPS: Final = ("open", "write", "fsync", "rename", "fsync of the directory")
 _OPEN, _WRITE, _FSYNC, _RENAME, _FSYNC_DIRECTORY = range(len(_STEPS))
-_STARTED: Final = {RDB: "Background saving", AOF: "Background append only file rewriting"}
-_NAMES: Final = {RDB: "rdb-bgsave", AOF: "aof-rewrite"}
+_STARTED: Final = {RDB: "Background saving", AOF: "Background append only file rewriting",
+                   BACKUP: "Background saving for a backup of the tree"}
+_NAMES: Final = {RDB: "rdb-bgsave", AOF: "aof-rewrite", BACKUP: "shardd-backup"}
 """What `ps` shows: at most 15 bytes."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 _PRIVATE_DIRTY: Final = re.compile(rb"^Private_Dirty:\s*(\d+) kB", re.MULTILINE)
@@ -78,6 +81,7 @@ class _Job:
         self.purpose, self.path, self.on_done, self.rename_to = purpose, path, on_done, rename_to
         self.slots, self.aof_base, self.before_fork = slots, aof_base, before_fork
         self.write: Callable[..., object] | None = None
+        self.has_turn = False       # it was asked for one
         self.pid = 0
         self.pipe = -1
         self.failed: str | None = None
@@ -88,7 +92,8 @@ class Snapshots:
 
     active: what a child is for now, RDB or AOF, else "". cancelled: whether the last one that ended was. forks, fork_us:
     how many there were, and how long the last fork took. cow_bytes: by purpose, pages copied because of the last child.
-    Of the child that runs: keys_done, keys_total, cow_now, cow_peak (bytes).
+    Of the child that runs: keys_done, keys_total, cow_now, cow_peak (bytes). keys_written: by the last that ended well,
+    as far as its writer tells at its end.
     """
 
     def __init__(self, server: Any) -> None:
@@ -108,6 +113,8 @@ class Snapshots:
         self.forks = 0
         self.fork_us = 0
         self.cow_bytes = {RDB: 0, AOF: 0}
+        self.keys_written = 0
+        self._reserved_ms = 0
         self._forget_progress()
 
     def attach(self, loop: Any) -> None:
@@ -121,7 +128,14 @@ class Snapshots:
 
     @property
     def active(self) -> str:
-        return self._job.purpose if self._job is not None else ""
+        if self._job is not None:
+            return self._job.purpose
+        return BACKUP if self._reserved_ms and mono_ms() < self._reserved_ms else ""
+
+    def reserve(self, time_ms: int) -> None:
+        """No child but a backup's begins for so long; 0: from now on again. Only when no other is active."""
+        assert self.active in ("", BACKUP)
+        self._reserved_ms = mono_ms() + time_ms if time_ms else 0
 
     @property
     def pid(self) -> int:
@@ -137,21 +151,22 @@ class Snapshots:
 
     def start(self, purpose: str, path: str, on_done: Callable[[str | None], object], *, rename_to: str = "",
               slots: bytes | None = None, aof_base: bool = False, before_fork: Callable[[], object] | None = None,
-              write: Callable[..., object] | None = None) -> None:
+              write: Callable[..., object] | None = None, at_once: bool = False) -> None:
         """Write the keyspace, as it is at the fork, to `path`; only when nothing is active.
 
         on_done: called when it is over, with None, or with a sentence where the file is not there. rename_to: where the
         child puts the whole and synced file; empty: it stays, and the directory is not synced. slots: 16,384 flags, the
         slots to write, None for all. aof_base: what the file's aux field says. before_fork: called directly before the
         fork, with the journal flushed; it may raise OSError. write: (keyspace, fd, progress_fd=...), called in the
-        child, writes another format than that of dump.rdb and raises OSError. Raises OSError where the fork fails at
-        once; where it was put off (`gate`), on_done gets that.
+        child, writes another format than that of dump.rdb and raises OSError. at_once: nobody is asked for a turn.
+        Raises OSError where the fork fails at once; where it was put off (`gate`), on_done gets that.
         """
         assert self._job is None, "one child at a time"
         job = self._job = _Job(purpose, path, on_done, rename_to, slots, aof_base, before_fork)
         job.write = write
         self.keys_total = self._server.keyspace.total_keys()
-        if self.gate is not None:
+        if self.gate is not None and not at_once:
+            job.has_turn = True
             self.gate(lambda: self._begin(job))
             return
         try:
@@ -266,7 +281,7 @@ class Snapshots:
         assert job is not None
         _, status = os.waitpid(job.pid, 0)
         cow = (self.cow_now, self.cow_peak, self._cow_sum // max(1, self._cow_count))
-        pid = job.pid
+        pid, keys = job.pid, self.keys_done
         if self._loop is not None:
             self._loop.remove_reader(job.pipe)
         os.close(job.pipe)
@@ -275,6 +290,7 @@ class Snapshots:
         self.cancelled = by == signal.SIGUSR1
         if not by and os.WEXITSTATUS(status) == 0:
             self.cow_bytes[job.purpose] = cow[1]
+            self.keys_written = keys
             sizes = ", ".join(f"{name} {size >> 20} MB" for name, size in zip(("current", "peak", "average"), cow,
                                                                               strict=True))
             if job.purpose == RDB:
@@ -290,10 +306,11 @@ class Snapshots:
                                    f"child {pid} failed with exit code {os.WEXITSTATUS(status)}"))
 
     def _drop(self) -> None:
-        self._job = None
+        job, self._job = self._job, None
         self._server.keyspace.calm = False
         self._forget_progress()
-        self.on_free()
+        if job is not None and job.has_turn:
+            self.on_free()
 
 
 # --- the file -----------------------------------------------------------------------------------------------------

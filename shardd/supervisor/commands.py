@@ -18,10 +18,12 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from shardd.base.clock import mono_ms
 from shardd.base.errors import SYNTAX, CommandError
+from shardd.supervisor.backup import Backup
 from shardd.supervisor.child import ENGINE
 from shardd.supervisor.control import json_bulk, reject
 from shardd.supervisor.rolling import Wish
@@ -54,6 +56,8 @@ class Commands:
             return self._logs(verb[2:])
         if verb == ["SHARDD", "RELOAD"]:
             return supervisor.reload()
+        if verb[:2] == ["SHARDD", "BACKUP"] and len(words) == 3:
+            return supervisor.work.begin("a backup", Backup(supervisor).run(Path(os.fsdecode(words[2]))))
         if verb[:2] == ["SHARDD", "RESTART"]:
             return supervisor.work.begin(f"a restart of {' '.join(verb[2:]).lower()}",
                                          supervisor.rolling.run(Wish.parse(verb[2:])))

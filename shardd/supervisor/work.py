@@ -1,7 +1,7 @@
 """What takes the supervisor more than one cycle and is told in sentences: a reload, a rolling restart.
 
 Owns: that there is one at a time, that it goes on when whoever asked for it has gone, and that the log says what it
-did. Does not own what is done (reload.py, rolling.py).
+did. Does not own what is done (reload.py, rolling.py, backup.py).
 """
 
 import asyncio
@@ -10,6 +10,10 @@ from collections.abc import AsyncIterator
 
 from shardd.base.errors import CommandError
 from shardd.base.log import Log
+
+
+class Passing(str):
+    """A sentence for who waits, not for the log: how far something is at the moment."""
 
 
 class Work:
@@ -36,7 +40,8 @@ class Work:
         end: CommandError | None = None
         try:
             async for sentence in steps:
-                self._log.notice(sentence)
+                if not isinstance(sentence, Passing):
+                    self._log.notice(sentence)
                 said.put_nowait(sentence)
         except CommandError as error:
             self._log.warning(f"{what[0].upper()}{what[1:]} failed: {error}")

@@ -3,8 +3,11 @@
 import io
 import json
 from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from shardd.base.backup import Manifest, Part, checksum
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import UP, EngineInfo, Topology
 from shardd.ctl import main
@@ -12,6 +15,7 @@ from shardd.ctl.command import App
 from shardd.ctl.link import CtlError, Node, Unreachable
 from shardd.ctl.show import Screen
 from shardd.ctl.source import Source
+from shardd.structures.crc64 import crc64_of
 
 
 class FakeNode(Node):
@@ -53,16 +57,19 @@ class FakeNode(Node):
 
 
 class FakeControl:
-    """The supervisor's socket. scripts: upper-case words -> the values of a streaming verb."""
+    """The supervisor's socket. scripts: upper-case words -> the values of a streaming verb. does: upper-case words ->
+    what else is done, with the words as they came."""
 
     def __init__(self) -> None:
         self.scripts: dict[str, list[Any]] = {}
+        self.does: dict[str, Callable[..., object]] = {}
         self.asked: list[str] = []
         self._values: deque[Any] = deque()
 
     def send(self, *words: Any) -> None:
         name = " ".join(map(str, words)).upper()
         self.asked.append(name)
+        self.does.get(" ".join(name.split()[:2]), lambda *words: None)(*words)
         self._values.extend(self.scripts.get(name, [CommandError(b"ERR unknown command 'SHARDD'")]))
 
     def receive(self, timeout_s: float | None = None) -> Any:
@@ -152,3 +159,21 @@ def info(**fields: Any) -> bytes:
 def flat(values: dict[str, Any]) -> list[Any]:
     """A map as RESP2 sends it."""
     return [item.encode() if isinstance(item, str) else item for pair in values.items() for item in pair]
+
+
+def make_backup(directory: Path, keys: tuple[int, ...] = (0, 0), version: int = 10) -> Manifest:
+    """What the supervisor leaves: a backup of as many engines, of strings."""
+    directory.mkdir()
+    parts = []
+    step = 16384 // len(keys)
+    for index, count in enumerate(keys):
+        names = (b"%d:%d" % (index, number) for number in range(count))
+        data = (b"REDIS%04d\xfa\x0aredis-bits\xc0\x40\xfe\x00" % version
+                + b"".join(b"\x00" + bytes((len(name),)) + name + b"\x01v" for name in names) + b"\xff")
+        path = directory / f"engine-{index}.rdb"
+        path.write_bytes(data + crc64_of(data).to_bytes(8, "little"))
+        parts.append(Part(index, f"{index:040x}", path.name, ((index * step, (index + 1) * step - 1),), count,
+                          path.stat().st_size, checksum(path), 100))
+    manifest = Manifest("0.1.0", "7.2.6", 1_795_188_545_366, 2_500, "c" * 40, 3, tuple(parts))
+    manifest.write(directory)
+    return manifest

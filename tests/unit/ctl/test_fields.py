@@ -2,10 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from ctl_fakes import FakeSource, ctl, flat, info
+from ctl_fakes import FakeSource, ctl, flat, info, make_backup
 from shardd.base.options import Config
 from shardd.cluster.topology import Migration
 from shardd.ctl import main
@@ -21,7 +22,7 @@ CLIENT = ("id=3 addr=1.2.3.4:5 laddr=1.2.3.4:6 fd=9 name=x age=1 idle=1 flags=N 
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path, monkeypatch):
     one = FakeSource()
     histogram = Histogram(2, 10**9)
     histogram.add(5)
@@ -52,7 +53,11 @@ def source(tmp_path):
     one.node("engine 1").answers["CONFIG GET"] = flat(values | {"hz": "77"})
     one.map = one.map.with_migration(Migration(0, 5, one.map.engines[0].id, one.map.engines[1].id))
     one.connection.scripts = {"SHARDD RESTART ALL": [b"step", OK], "SHARDD RELOAD": [b"step", OK],
-                              "SHARDD LOGS ALL COUNT 100": [b"a line", OK]}
+                              "SHARDD LOGS ALL COUNT 100": [b"a line", OK],
+                              f"SHARDD BACKUP {tmp_path}/b".upper(): [b"step", OK],
+                              f"SHARDD BACKUP {tmp_path}/f.parts".upper(): [b"step", OK]}
+    one.connection.does["SHARDD BACKUP"] = lambda shardd, verb, directory: make_backup(Path(directory))
+    monkeypatch.chdir(tmp_path)
     return one
 
 
@@ -60,7 +65,7 @@ RUNS = {
     "status": [[]], "ping": [[]], "slots": [[], ["foo"]], "clients": [[], ["kill", "3", "--on", "engine 0"]],
     "top": [["--once", "-i", "0.1"]], "latency": [["show"], ["probe", "-c", "2"], ["slow"], ["doctor"]],
     "doctor": [[]], "config": [["get"], ["set", "hz", "10", "--rewrite"], ["rewrite"], ["diff"]],
-    "restart": [["all"]], "reload": [[]], "logs": [[]],
+    "restart": [["all"]], "reload": [[]], "logs": [[]], "backup": [["b"]], "export": [["f"]],
 }
 OTHERS = {"status": ("supervisor.", "processes[].id", "processes[].known_epoch", "processes[].socket")}
 """What the supervisor adds is passed on."""
