@@ -179,7 +179,7 @@ def test_a_single_redis_loads_an_export(tree, tmp_path):
 @pytest.fixture
 def slow(fresh) -> Iterator[Server]:
     """A tree in which writing a snapshot takes seconds."""
-    with Server("tree", engines=2, rdb_key_save_delay=20_000) as server:
+    with Server("tree", engines=2, rdb_key_save_delay=10_000) as server:
         with server.conn() as conn:
             for number in range(400):
                 conn.must("SET", f"key:{number}", number)
