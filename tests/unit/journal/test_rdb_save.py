@@ -319,3 +319,32 @@ def test_persisted_fields(engine, redis, tmp_path):
     engine("HPERSIST", "k", "FIELDS", 2, "f", "g")
     same(engine, redis, tmp_path / "a.rdb")
     assert (tmp_path / "a.rdb").read_bytes()[:9] == b"REDIS0010"
+
+
+def private_kib() -> int:
+    """What this process has to itself since it was forked."""
+    text = Path("/proc/self/smaps_rollup").read_text()
+    return int(re.search(r"Private_Dirty:\s+(\d+)", text)[1])
+
+
+def test_a_forked_child_copies_no_data(engine, tmp_path):
+    """A megabyte at most, of some twenty: buffers, and what Python needs to make the call."""
+    for i in range(0, 150_000, 500):
+        engine("MSET", *(word for j in range(i, i + 500) for word in (f"key:{j}", f"value-of-20-bytes-{j}" * 3)))
+    for i in range(300):
+        engine("HSET", f"hash:{i}", *(word for j in range(200) for word in (f"field:{j}", j)))
+        engine("ZADD", f"zset:{i}", *(word for j in range(200) for word in (j, f"member:{j}")))
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            before = private_kib()
+            keys, _ = save(engine, tmp_path / "a.rdb")
+            os.write(writer, struct.pack("=QQ", keys, private_kib() - before))
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    keys, copied_kib = struct.unpack("=QQ", os.read(reader, 16))
+    assert keys == 150_600 and copied_kib < 2048
+    os.close(reader)
+    os.close(writer)
