@@ -15,12 +15,10 @@ from typing import Any
 
 from shardd.base.clock import mono_us
 from shardd.base.errors import LoadError
+from shardd.engine.loading import RdbFile
 from shardd.engine.replay import Replay
 from shardd.journal.aof_reader import AofReader, Found
 from shardd.journal.manifest import BASE, Entry, Manifest
-from shardd.journal.rdb_in import RdbError, RdbSource
-from shardd.journal.rdb_load import RdbLoader
-from shardd.journal.rdb_load_build import Thresholds
 
 _CHECK = "make a backup of your AOF file, then use ./redis-check-aof --fix <filename.manifest>"
 
@@ -38,8 +36,7 @@ class AofLoad:
         self._last = self._files[-1]
         self._replay: Replay | None = None
         self._reader: AofReader | None = None
-        self._rdb: RdbLoader | None = None
-        self._rdb_fd = -1
+        self._rdb: RdbFile | None = None
         self._entry: Entry | None = None
         self._prefix = server.config["appendfilename"]
         self._done_bytes = self._effects = self._errors = 0
@@ -98,20 +95,14 @@ class AofLoad:
             with open(self._path(entry.name), "rb") as file:
                 is_rdb = file.read(5) == b"REDIS"
             if is_rdb:
-                self._open_rdb(entry)
+                self._log.notice("Reading RDB preamble from AOF file..." if entry.name == self._prefix else
+                                 "Reading RDB base file on AOF loading...")
+                self._rdb = RdbFile(self._server, self._path(entry.name), keep_expired=True)
             else:
                 self._reader = AofReader(self._path(entry.name))
         except OSError as error:
             self._fail(f"Fatal error: can't open the append log file {entry.name} for reading: {error.strerror}")
         self._replay = Replay(self._server)
-
-    def _open_rdb(self, entry: Entry) -> None:
-        config = self._server.config
-        self._log.notice("Reading RDB preamble from AOF file..." if entry.name == self._prefix else
-                         "Reading RDB base file on AOF loading...")
-        self._rdb_fd = os.open(self._path(entry.name), os.O_RDONLY | os.O_CLOEXEC)
-        self._rdb = RdbLoader(self._server.keyspace, RdbSource(self._rdb_fd, config["rdbchecksum"]), Thresholds(config),
-                              keep_expired=True)
 
     def _part(self, deadline_us: int) -> bool:
         """Go on with the open file; whether it is done."""
@@ -141,13 +132,12 @@ class AofLoad:
         try:
             if not self._rdb.step(deadline_us):
                 return False
-        except (RdbError, OSError) as error:
+        except LoadError as error:
             which = "preamble of the AOF" if name == self._prefix else "base"
             self._fail(f"Error reading the RDB {which} file {name}, AOF loading aborted", str(error))
         position = self._rdb.position
         self.expired += self._rdb.expired
         self._rdb = None
-        os.close(self._rdb_fd)
         if name == self._prefix:
             self._log.notice("Reading the remaining AOF tail...")
         self._reader = AofReader(self._path(name), position)

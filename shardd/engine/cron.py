@@ -101,7 +101,6 @@ class Cron:
         server.stats.note_memory(server.note_memory())
         server.client_eviction.check()
         server.check_cluster()
-        server.aof.cron()
         server.dispatcher.hold.check()
         server.pause.check()
         server.dispatcher.end_of_batch()        # what a hold or a pause had held back

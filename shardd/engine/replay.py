@@ -49,7 +49,7 @@ class Replay:
         self.client.authenticated = True
 
     def run(self, reader: AofReader, deadline_us: int) -> int:
-        """Run effects until the deadline (monotonic), or as far as the file goes: what the reader found last.
+        """Run effects until the deadline (monotonic), but some, or as far as the file goes: what was found last.
 
         Raises LoadError for what cannot be run, OSError where the file cannot be read.
         """
@@ -66,11 +66,13 @@ class Replay:
         context.keyspace.notify_mask = 0
         context.keyspace.now_ms = 0
         try:
-            while found == COMMANDS and monotonic_us() < until_us:
+            while found == COMMANDS:
                 found = reader.next()
                 if found == COMMANDS:
                     for at in range(0, reader.count, BATCH):
                         self.batch(reader, at, min(reader.count - at, BATCH))
+                    if monotonic_us() >= until_us:
+                        break
         except MemoryError:
             raise LoadError("Out of memory while the append only file was loaded") from None
         finally:

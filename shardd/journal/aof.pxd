@@ -19,6 +19,7 @@ cdef class AofWriter(StreamReader):
     cdef public object on_status            # called when a write fails, or succeeds again
     cdef public object die                  # ends the process: callable(exit code)
     cdef public list planned                # for tests: outcomes of the next writes (journal.aof.AofWriter.write_some)
+    cdef public int planned_truncate        # for tests: the errno of the next ftruncate, 0: as usual
     cdef readonly bint failed               # the last write failed,
     cdef readonly int error                 # with this errno
     cdef readonly uint64_t size             # bytes of the increment that hold whole units

@@ -295,11 +295,12 @@ class AofWriter(StreamReader):
         else:
             if says:
                 self.log.warning(f"Short write while writing to the AOF file: (nwritten={done}, expected={n})")
-            if ftruncate(self.fd, self.size) == 0:
+            if self.planned_truncate == 0 and ftruncate(self.fd, self.size) == 0:
                 done = 0
             elif says:
                 self.log.warning("Could not remove short write from the append-only file.  Redis may refuse to load the "
-                                 f"AOF the next time it starts.  ftruncate: {os.strerror(errno)}")
+                                 f"AOF the next time it starts.  ftruncate: {os.strerror(self.planned_truncate or errno)}")
+        self.planned_truncate = 0
         if self.policy == SYNC_ALWAYS:
             self.log.warning("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...")
             self.die(1)

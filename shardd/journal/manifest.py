@@ -122,7 +122,7 @@ def parse(data: bytes) -> Manifest:
         if raw.startswith(b"#"):
             continue
         if not raw.endswith(b"\n") or len(raw) > MANIFEST_LINE_BYTES_MAX:
-            raise ManifestError("The AOF manifest file contains too long line")
+            raise ManifestError("The AOF manifest file contains too long line", number)
         line = os.fsdecode(raw.strip(b" \t\r\n"))
         try:
             manifest = _add(manifest, _entry(line))
@@ -139,7 +139,7 @@ def _entry(line: str) -> Entry:
     for key, value in zip(words[::2], words[1::2], strict=True):
         match key.lower():
             case "file":
-                name = value
+                name = os.fsdecode(os.fsencode(value))      # bytes that were escaped one by one
                 if "/" in name or "\\" in name:
                     raise ManifestError("File can't be a path, just a filename")
             case "seq":
