@@ -73,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             (here / str(i)).mkdir()
             sockets.append(str(here / f"{i}.sock"))
             processes.append(spawn([sys.executable, "-m", "shardd.engine.main", "--port", str(free_port()),
-                                    "--unixsocket", sockets[-1], "--dir", str(here / str(i))], here / f"{i}.log"))
+                                    "--unixsocket", sockets[-1], "--appendonly", "no", "--dir", str(here / str(i))],
+                                   here / f"{i}.log"))
         for path, process in zip(sockets, processes):
             wait(path, process)
         (here / "nutcracker.yml").write_text(config(args.port, sockets))

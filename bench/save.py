@@ -68,7 +68,7 @@ def commands(args: argparse.Namespace) -> list[bytes]:
 
 def specs(args: argparse.Namespace) -> list[Spec]:
     """Peers first, then the engine. Raises BenchError."""
-    ours = with_options(servers.engine(), f"--save '' --appendonly no {args.engine_options}")
+    ours = with_options(servers.engine(), args.engine_options)
     if args.no_peer:
         return [ours]
     try:

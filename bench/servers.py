@@ -70,14 +70,20 @@ class Spec:
         return [word.replace("{port}", str(port)).replace("{dir}", directory) for word in shlex.split(self.command)]
 
 
+_NOTHING_ON_DISK = "--save '' --appendonly no"
+"""What others are compared with: commands and memory. Options given later win."""
+
+
 def engine() -> Spec:
-    """One engine by itself, from this source tree."""
-    return Spec("shardd-engine", f"{shlex.quote(sys.executable)} -m shardd.engine.main --port {{port}} --dir {{dir}}")
+    """One engine by itself, from this source tree, without persistence."""
+    return Spec("shardd-engine", f"{shlex.quote(sys.executable)} -m shardd.engine.main --port {{port}} "
+                f"{_NOTHING_ON_DISK} --dir {{dir}}")
 
 
 def whole_tree() -> Spec:
-    """Supervisor, engines and proxy; {port} is the proxy's."""
-    return Spec("shardd", f"{shlex.quote(sys.executable)} -m shardd.supervisor.main --port {{port}} --dir {{dir}}")
+    """Supervisor, engines and proxy, without persistence; {port} is the proxy's."""
+    return Spec("shardd", f"{shlex.quote(sys.executable)} -m shardd.supervisor.main --port {{port}} "
+                f"{_NOTHING_ON_DISK} --dir {{dir}}")
 
 
 def behind_nutcracker(program: str, engines: int) -> Spec:
@@ -92,7 +98,7 @@ def redis() -> Spec | None:
     path = shutil.which("redis-server")
     if path is None:
         return None
-    return Spec("redis", f"{shlex.quote(path)} --port {{port}} --save '' --appendonly no --dir {{dir}}")
+    return Spec("redis", f"{shlex.quote(path)} --port {{port}} {_NOTHING_ON_DISK} --dir {{dir}}")
 
 
 def free_port() -> int:

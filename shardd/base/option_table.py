@@ -4,8 +4,8 @@ Owns: `OPTIONS`, every option with its kind, default, range and one sentence of 
 base.option_types; files and command lines: base.options) nor what an option does.
 
 Each option is read by some of the programs: `supervisor`, `engine`, `proxy`. The supervisor hands a child the options
-that the child reads. Names and defaults are Redis 7.2's where Redis has the option, but that `save` is empty
-(conf/shardd.conf says why). An option of Redis whose feature does not exist yet is in the table so
+that the child reads. Names and defaults are Redis 7.2's where Redis has the option, but that `appendonly` is on
+and `save` empty (conf/shardd.conf says why). An option of Redis whose feature does not exist yet is in the table so
 that a redis.conf loads: where another value would promise what protects data or access, it takes no such value
 (`only`); where it only shapes the feature, it takes every valid value and has no effect (`idle`).
 
@@ -361,7 +361,7 @@ def _persistence() -> list[Option]:
     return [
         Option("save", Save(), "", "When a snapshot is written: seconds and changes, both of which must have come; "
                "empty for never.", section, SERVERS),
-        Option("appendonly", Bool(), "no", "Log every write to disk.", section, SERVERS),
+        Option("appendonly", Bool(), "yes", "Log every write to disk.", section, SERVERS),
         Option("appendfsync", Enum("everysec", "always", "no"), "everysec", "When the log reaches the disk.", section,
                ENGINE),
         Option("dbfilename", FileName(), "dump.rdb", "Name of the snapshot file in dir.", section, ENGINE,

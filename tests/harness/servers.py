@@ -67,8 +67,8 @@ COMMANDS = {
 }
 DEFAULTS = {
     "oracle": {"save": "", "appendonly": "no", "enable-debug-command": "yes"},
-    "engine": {"enable-debug-command": "yes"},
-    "tree": {"engines": "2", "enable-debug-command": "yes"},
+    "engine": {"save": "", "appendonly": "no", "enable-debug-command": "yes"},
+    "tree": {"engines": "2", "save": "", "appendonly": "no", "enable-debug-command": "yes"},
 }
 
 

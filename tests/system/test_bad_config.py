@@ -56,8 +56,7 @@ def refused(request, tmp_path):
     ("--maxmemory -1", "command line: --maxmemory '-1': argument must be a memory value"),
     ("--protected-mode maybe", "command line: --protected-mode 'maybe': argument must be 'yes' or 'no'"),
     ("--dir nowhere", "command line: --dir 'nowhere': No such file or directory"),
-    ("--appendonly yes",
-     "command line: --appendonly 'yes': not yet: nothing is written to disk, and to accept this would promise it"),
+    ("--appendonly maybe", "command line: --appendonly 'maybe': argument must be 'yes' or 'no'"),
     ("--daemonize yes",
      "command line: --daemonize 'yes': the server stays in the foreground: leave it to systemd or another service "
      "manager"),

@@ -237,7 +237,7 @@ def test_get_by_name_alias_and_glob():
 
 
 @pytest.mark.parametrize("name, text", [
-    ("save", ""), ("appendonly", "no"), ("bind", "* -::*"), ("maxmemory", "0"), ("proto-max-bulk-len", "536870912"),
+    ("save", ""), ("appendonly", "yes"), ("bind", "* -::*"), ("maxmemory", "0"), ("proto-max-bulk-len", "536870912"),
     ("unixsocketperm", "0"), ("maxmemory-policy", "noeviction"), ("engines", "auto"), ("dir", os.getcwd()),
     ("client-output-buffer-limit", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
 ])

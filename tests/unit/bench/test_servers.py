@@ -45,7 +45,8 @@ def test_placeholders_stay_in_their_words():
 
 
 def test_ours_and_redis(monkeypatch, tmp_path):
-    assert servers.engine().argv(7, "/d") == [sys.executable, "-m", "shardd.engine.main", "--port", "7", "--dir", "/d"]
+    assert servers.engine().argv(7, "/d") == [sys.executable, "-m", "shardd.engine.main", "--port", "7", "--save", "",
+                                             "--appendonly", "no", "--dir", "/d"]
     assert servers.whole_tree().argv(7, "/d")[2] == "shardd.supervisor.main"
     redis = servers.redis()
     assert redis is not None and redis.argv(7, "/d")[1:] == [

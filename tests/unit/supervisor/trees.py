@@ -49,7 +49,7 @@ class Tree:
         if conf is not None:
             (directory / "shardd.conf").write_text(conf)
             words.append("shardd.conf")
-        for name, value in ({"bind": "127.0.0.1", "engines": 2, "dir": directory} | options).items():
+        for name, value in ({"bind": "127.0.0.1", "engines": 2, "appendonly": "no", "dir": directory} | options).items():
             if value is not None:
                 words += ["--" + name.replace("_", "-"), str(value)]
         with open(self.log_path, "ab") as log:
