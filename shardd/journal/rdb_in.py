@@ -6,8 +6,8 @@
 Owns: the buffer, lengths and strings as the format encodes them (RdbLength and RdbStringEncoding in rdb.pxd), the
 checksum. Does not own what the bytes mean, or the file's descriptor.
 
-    00LLLLLL                        a length of 6 bits          11eeeeee    no length: a string in another form
-    01LLLLLL LLLLLLLL               of 14 bits                      0  1 byte     an integer, whose digits are the string
+    00LLLLLL                        a length of 6 bits          11eeeeee  no length: a string in another form
+    01LLLLLL LLLLLLLL               of 14 bits                      0  1 byte     an integer; its digits are the string
     10000000 and 4 bytes            of 32 bits, high byte first     1  2 bytes
     10000001 and 8 bytes            of 64 bits                      2  4 bytes
                                                                     3  length of LZF, length of the string, LZF

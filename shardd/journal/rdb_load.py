@@ -155,15 +155,15 @@ class RdbLoader:
         """Act on what is no key; whether it is the end."""
         s: RdbSource = self.source
         stamp: uint64_t = 0
+        seconds: uint32_t = 0
         if op == RDB_OPCODE_EOF:
             return True
         if op == RDB_OPCODE_EXPIRETIME_MS:
             s.u64(cython.address(stamp))
             self.facts.expiry = cython.cast(int64_t, stamp)
         elif op == RDB_OPCODE_EXPIRETIME:
-            s.need(4)
-            self.facts.expiry = cython.cast(int64_t, cython.cast(cython.pointer(int32_t), s.p)[0]) * 1000
-            s.p += 4
+            s.u32(cython.address(seconds))
+            self.facts.expiry = cython.cast(int64_t, cython.cast(int32_t, seconds)) * 1000
         elif op == RDB_OPCODE_IDLE:
             self.facts.idle = min(cython.cast(int64_t, s.length(cython.NULL) & INT64_MAX), SECONDS_MAX)
         elif op == RDB_OPCODE_FREQ:
@@ -229,22 +229,21 @@ class RdbLoader:
         v: View
         e: bytep
         slot: uint32_t
-        kind: str
         expiry: int64_t = self.facts.expiry
+        strange: cython.bint = not value_loads(type, self.version)
+        if strange and value_kind(type, self.version) is None:
+            s.fail(f"a key has a value of the unknown type {type}")
         s.string(cython.address(v))
         slot = key_slot(v.p, v.n)
-        if not value_loads(type, self.version):
-            kind = value_kind(type, self.version)
-            if kind is None:
-                s.fail(f"a key has a value of the unknown type {type}")
-            self.unsupported(kind)
-            skip_value(s, type, self.version)
-        elif self.slots is not None and not self.slots[slot]:
+        if self.slots is not None and not self.slots[slot]:
             skip_value(s, type, self.version)
             self.foreign += 1
         elif expiry != -1 and expiry < self.keyspace.now_ms and not self.keep_expired:
             skip_value(s, type, self.version)
             self.expired += 1
+        elif strange:
+            self.unsupported(value_kind(type, self.version))
+            skip_value(s, type, self.version)
         else:
             s.hold(cython.address(v), HOLD_KEY)
             e = load_value(s, type, self.version, self.thresholds, v.p, v.n, expiry,

@@ -1,4 +1,4 @@
-"""A collection that is made of RDB data, element by element: its body, its form, and whether an element is there already.
+"""A collection that is made of RDB data, element by element: its body, its form, and whether an element is there.
 
 A body is built the same way whatever its elements are read from, so that what is true of the bodies that commands make
 is true of it: no element twice, integers in their shortest form, scores that are numbers, a small sorted set in order.

@@ -140,7 +140,7 @@ def hash_stream(s: RdbSource, b: build_p, t: Thresholds, type: cython.int, valke
             if expiry > EXPIRY_MAX:
                 s.fail("a field has an impossible expiry")
             if type == RDB_TYPE_HASH_METADATA and expiry > 0:
-                expiry += earliest - 1
+                expiry = expiry - 1 + earliest
         s.string(cython.address(field))
         s.hold(cython.address(field), HOLD_FIELD)
         s.string(cython.address(value))

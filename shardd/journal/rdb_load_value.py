@@ -104,7 +104,8 @@ def _list(s: RdbSource, b: build_p, t: Thresholds, type: cython.int) -> cython.i
                         cython.address(v))
     block = ql_single(cython.cast(quicklist_p, b.body))
     ql_limits(t.list_max_size, cython.address(size_max), cython.address(count_max))
-    if block != cython.NULL and cython.cast(cython.size_t, block.size) + PK_FRAME <= size_max and block.count <= count_max:
+    if block != cython.NULL and block.size + cython.cast(cython.size_t, PK_FRAME) <= size_max and (
+            block.count <= count_max):
         ql_free_shell(cython.cast(quicklist_p, b.body))
         b.body = pk_trim(block)
         b.encoding = ENC_LISTPACK
@@ -199,7 +200,7 @@ def load_value(s: RdbSource, type: cython.int, version: cython.int, t: Threshold
 @cython.cfunc
 @cython.exceptval(check=False)
 def load_stamp(keyspace: Keyspace, idle: int64_t, freq: cython.int) -> uint32_t:
-    """What a loaded entry is stamped with. idle: seconds since its last access, freq: its LFU counter; -1: not known."""
+    """What stamps a loaded entry. idle: seconds since its last access, freq: its LFU counter; -1: not known."""
     clock: uint32_t = keyspace.access_clock
     if keyspace.lfu:
         return (clock & 0xFFFF00) | freq if freq >= 0 else clock

@@ -40,3 +40,9 @@ def test_replies(fuzz: ModuleType, seed: int) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_values(seed: int) -> None:
     sibling("values_fuzz").run(seed, 3_000)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rdb(seed: int) -> None:
+    accepted, refused = sibling("rdb_fuzz").run(seed, 1_500, 300)
+    assert accepted > 400 and refused > 400
