@@ -447,7 +447,6 @@ DIR_OF_TREE = ("the engines' directories are in it: stop shardd, move the whole 
 
 NOT_EXECUTED = "the command was not executed"
 """How errors end that promise it. What is joined of several must not repeat the promise of one."""
-LOADING = b"LOADING Redis is loading the dataset in memory"
 EXECUTED_IN_PART = b"ERR an engine is down, the command may have been executed in part"
 
 

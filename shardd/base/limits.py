@@ -215,6 +215,9 @@ waits for a disk, and what SIGKILL would cost is data."""
 STOP_TELL_MS: Final = 500
 """How long an engine has to hear whether it shall save before it stops."""
 
+NOTIFY_EXTEND_MS: Final = 60_000
+"""How long a service manager goes on waiting after each word of progress."""
+
 STOP_LOOK_MS: Final = 250
 """Pause between two looks at the files of an engine that stops: a stat() for each."""
 

@@ -38,7 +38,7 @@ from shardd.base.process import enter_directory, lock_directory
 from shardd.engine.build import build_registry
 from shardd.engine.loading import Loading, RdbFile
 from shardd.engine.server import Server
-from shardd.engine.snapshot import save_options
+from shardd.engine.snapshot import RDB, save_options
 from shardd.journal import manifest
 from shardd.journal.rdb_save import save_keyspace
 
@@ -122,7 +122,7 @@ class Converter:
         temporary = f"{path}.{os.getpid()}.tmp"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            keys, _ = save_keyspace(self._server.keyspace, fd, **save_options(self._config), aof_base=aof_base,
+            keys, _ = save_keyspace(self._server.keyspace, fd, **save_options(self._config, RDB), aof_base=aof_base,
                                     slots=slots)
             os.fsync(fd)
         finally:

@@ -66,6 +66,11 @@ class RdbFile:
         return self._loader.expired
 
     @property
+    def skipped(self) -> dict[str, int]:
+        """What was left out, by its kind (rdb-skip-unsupported)."""
+        return dict(self._loader.skipped)
+
+    @property
     def used_memory(self) -> int:
         """What the file says its writer used, bytes; 0 where it does not."""
         text = self._loader.aux.get(b"used-mem", b"0")

@@ -158,7 +158,6 @@ class Engine:
         self.loop.add_signal_handler(signal.SIGUSR1, self.log.reopen)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)    # the end of a terminal; a supervisor reads its file again
         reactor.linger_ms = 1
-        self._load()
         self.listen()
         self.loop.add_reader(reactor.fileno(), reactor.poll)
         self.cron.start()

@@ -6,7 +6,8 @@ child (child.py, watch.py), the sockets for clients (sockets.py), where the engi
 request (rolling.py), how the topology is stored (cluster/store.py). It never touches a client's byte and never imports
 the engine or the proxy.
 
-    check options, ports, dir -> lock dir -> read topology, settle the generations of data -> start engines
+    check options, ports, dir -> lock dir -> read topology, settle the generations of data
+        -> another number of engines than the data is of: it is laid out anew (relayout.py) -> start engines
         -> all engines up, or ENGINES_WAIT_MS over: first topology, pushed to all -> start proxies -> "Ready"
         -> run_cycle() at each event and at least every _TICK_MS, until SIGTERM, SIGINT or SHUTDOWN
         -> stop proxies, then engines; a second signal kills at once
@@ -46,10 +47,11 @@ from shardd.cluster.view import proxy_id
 from shardd.supervisor.child import ENGINE, PROXY, Child
 from shardd.supervisor.commands import Commands
 from shardd.supervisor.control import Server
-from shardd.supervisor.layout import Home, Layout
+from shardd.supervisor.layout import Layout
 from shardd.supervisor.logbook import Logbook
 from shardd.supervisor.notify import Notifier
 from shardd.supervisor.plan import Plan, pinning
+from shardd.supervisor.relayout import RelayoutError, Tools, lay_out, sources_of
 from shardd.supervisor.reload import Reloading
 from shardd.supervisor.rolling import Rolling
 from shardd.supervisor.shares import Shares
@@ -76,9 +78,9 @@ _LOG_CHECK_MS = 1_000
 class Supervisor:
     """One tree. `run()` returns the exit code."""
 
-    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None, home: Home,
-                 notifier: Notifier, read_config: Callable[[], Config]) -> None:
-        """home: where the data is that counts. read_config: reads the configuration anew; raises ConfigError."""
+    def __init__(self, plan: Plan, log: Log, store: FileStore, stored: Topology | None, layout: Layout,
+                 generation: int, notifier: Notifier, read_config: Callable[[], Config]) -> None:
+        """generation: which data counts. read_config: reads the configuration anew; raises ConfigError."""
         self.plan, self.config, self.log = plan, plan.config, log
         self.run_dir, self.user_conf = plan.run_dir, plan.config.path or ""
         self.started_ms = mono_ms()
@@ -95,12 +97,12 @@ class Supervisor:
         self.reloading = Reloading(self, read_config)
         self.shares = Shares(self)
         self.turns = Turns(len(plan.available), _tell_turn)
-        self.home = home
+        self.layout, self.home = layout, layout.home(generation)
         self.sentence = "It has just begun"
         """What the latest cycle that did anything did."""
         self.stopping = False
         self.exit_code = 0
-        self._store = store
+        self._store, self._stored = store, stored
         self._stored_epoch = stored.epoch if stored else 0
         self._store_retry_ms = 0
         self._store_error = ""
@@ -111,6 +113,7 @@ class Supervisor:
         self._announced = False
         self._stop_started_ms = 0
         self._save_at_stop: bool | None = None
+        self._extended_ms = -limits.NOTIFY_EXTEND_MS
         self._wake = asyncio.Event()
         self._engines_due_ms = 0
         self._noted: list[str] = []
@@ -124,9 +127,6 @@ class Supervisor:
 
     def _first_topology(self, stored: Topology | None) -> Topology:
         """The stored slots, nobody up yet; an even split where there is none, or for another number of engines."""
-        if (stored is None or len(stored.engines) != self.plan.engines) and (found := self.home.with_data()):
-            raise ConfigError(f"dir '{self.plan.directory}': there is data of {len(found)} engines in it, and engines "
-                              f"is {self.plan.engines}: another number of engines is not built yet")
         known = {engine.index: engine for engine in stored.engines} if stored else {}
         engines = []
         for index in range(self.plan.engines):
@@ -189,10 +189,10 @@ class Supervisor:
     # --- the cycle ------------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """The whole life. Raises ConfigError or OSError where the sockets in <dir>/run cannot be made."""
+        """The whole life. Raises ConfigError or OSError where the sockets in <dir>/run cannot be made, and RelayoutError,
+        StoreError or OSError where the data cannot be laid out anew."""
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
         self.run_dir.chmod(0o700)
-        self.home.make(self.plan.engines)
         await self._control.start()
         await self._start_exporter()
         loop = asyncio.get_running_loop()
@@ -201,7 +201,9 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_log)
         loop.add_signal_handler(signal.SIGHUP, self._reload_for_signal)
         try:
-            self._make_engines()
+            await self._settle_data()
+            if not self.stopping:
+                self._make_engines()
             while not (self.stopping and self._all_stopped()):
                 await self.run_cycle()
                 await self._pause()
@@ -211,6 +213,41 @@ class Supervisor:
             self.sockets.close()
             await self._control.stop()
         return self.exit_code
+
+    async def _settle_data(self) -> None:
+        """Before the first engine: its files are there, and have the keys of its slots."""
+        wanted = self.plan.engines
+        others = (self._stored is None or len(self._stored.engines) != wanted) and self.home.with_data()
+        if not others:
+            self.home.make(wanted)
+            return
+        self.log.notice(f"The data is in the files of engines {', '.join(map(str, others))}, and there are {wanted} "
+                        f"{'engine' if wanted == 1 else 'engines'} now: each gets what is its own")
+        self.work.under_way = "a new layout of the data"
+        task = asyncio.ensure_future(self._lay_out())
+        try:
+            while not task.done() and not self.stopping:
+                self._notifier.alive()
+                await asyncio.wait({task}, timeout=min(_TICK_MS, self._notifier.pause_ms or _TICK_MS) / 1000)
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self.work.under_way = ""
+
+    async def _lay_out(self) -> None:
+        """Has the engines' files made anew, and the topology stored that goes with them."""
+        topology = replace(self.topology, generation=self.home.generation + 1)
+        tools = Tools(lambda directory: self.plan.engine_conf(0, directory, 0), len(self.plan.available),
+                      lambda line: self.log.raw(line + b"\n"))
+        async for sentence in lay_out(self._store, self.layout, self._stored, topology,
+                                      sources_of(self.home, self._stored), tools):
+            self.log.notice(sentence)
+            self.sentence = sentence
+            self._notifier.starting(sentence)
+        self.topology, self._stored_epoch = topology, topology.epoch
+        self.home = self.layout.home(topology.generation)
 
     async def _start_exporter(self) -> None:
         """Serves metrics where metrics-port says so. Raises ConfigError."""
@@ -273,11 +310,21 @@ class Supervisor:
         state = self.state()
         if self._announced and not self.stopping:
             self._notifier.status(state)
+        self._ask_for_time(state)
         if noted:
             self.sentence = "; ".join(noted)
             self.log.debug(f"Cycle: {self.sentence}")
             return self.sentence
         return f"Nothing to do: {state}"
+
+    def _ask_for_time(self, state: str) -> None:
+        """While engines load at the start, or save at the end, the service manager hears that it goes on."""
+        waits_for = State.STOPPING if self.stopping else State.LOADING
+        now_ms = mono_ms()
+        if (self.stopping or not self._announced) and now_ms - self._extended_ms >= limits.NOTIFY_EXTEND_MS // 4 \
+                and any(engine.watch.state is waits_for for engine in self.engines):
+            self._extended_ms = now_ms
+            self._notifier.starting(state)
 
     def state(self) -> str:
         """What the tree is like, in a few words."""
@@ -532,9 +579,9 @@ def _count(number: int, one: str, many: str) -> str:
 async def _live(plan: Plan, log: Log, store: FileStore, argv: Sequence[str]) -> int:
     stored = store.read()
     layout = Layout(plan.directory, log.notice)
-    home = layout.home(layout.settle(stored.generation if stored else None))
+    generation = layout.settle(stored.generation if stored else None)
     notifier = Notifier(str(plan.config["supervised"]), log.warning)
-    return await Supervisor(plan, log, store, stored, home, notifier, lambda: _read_again(argv)).run()
+    return await Supervisor(plan, log, store, stored, layout, generation, notifier, lambda: _read_again(argv)).run()
 
 
 def _read_again(argv: Sequence[str]) -> Config:
@@ -557,7 +604,7 @@ def run(argv: Sequence[str]) -> int:
             code = uvloop.run(_live(plan, log, store, argv))
         log.warning("shardd is now ready to exit, bye bye...")
         return code
-    except (ConfigError, StoreError, OSError) as error:
+    except (ConfigError, StoreError, RelayoutError, OSError) as error:
         print(f"shardd: {error}", file=sys.stderr)
         return 1
 

@@ -9,6 +9,7 @@ NAME=value (sd_notify(3)):
     STATUS=...                      one line for `systemctl status`
     RELOADING=1, MONOTONIC_USEC=n   the configuration is read again; n is CLOCK_MONOTONIC in us
     STOPPING=1
+    EXTEND_TIMEOUT_USEC=n           the start, or the stop, goes on; for n us longer nothing need be heard
     WATCHDOG=1                      alive: at least every WATCHDOG_USEC, so twice as often is sent
 
 `supervised` as in Redis: no, systemd, upstart (SIGSTOP to oneself when ready, where UPSTART_JOB is set), or auto, which
@@ -23,6 +24,7 @@ import signal
 import socket
 from collections.abc import Callable, MutableMapping
 
+from shardd.base import limits
 from shardd.base.clock import mono_us
 
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "UPSTART_JOB")
@@ -72,6 +74,11 @@ class Notifier:
         if text != self._status:
             self._status = text
             self._send(f"STATUS={text}")
+
+    def starting(self, text: str) -> None:
+        """One line for people, while a start, or a stop, takes long and goes on: the manager waits for the next one."""
+        self._status = text
+        self._send(f"EXTEND_TIMEOUT_USEC={1000 * limits.NOTIFY_EXTEND_MS}\nSTATUS={text}")
 
     def reloading(self) -> None:
         """The configuration is read again; ready() follows."""
