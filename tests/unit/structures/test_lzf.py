@@ -57,3 +57,14 @@ def test_every_piece_of_it_is_refused():
     for cut in range(len(packed)):
         with pytest.raises(ValueError):
             decompress(packed[:cut], len(text))
+
+
+def test_places_begin_anew():
+    """What earlier inputs left in the compressor's table means nothing, also when its count of bytes starts again."""
+    rng = random.Random(3)
+    text = b"".join(rng.choice([b"one ", b"two ", b"three "]) for _ in range(500))
+    packed = compress(text)
+    for _ in range(34):             # more than 2^31 bytes
+        assert len(compress(bytes(1 << 26), 1 << 20)) < 1 << 20
+        assert compress(text) == packed and decompress(packed, len(text)) == text
+        assert compress(rng.randbytes(500)) is None
