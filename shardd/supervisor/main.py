@@ -42,7 +42,7 @@ from shardd.base.log import SUPERVISOR, Log
 from shardd.base.options import Config
 from shardd.base.process import pid_file
 from shardd.cluster.store import FileStore, StoreError
-from shardd.cluster.topology import DOWN, UP, EngineInfo, Topology, new_id
+from shardd.cluster.topology import DOWN, UP, Topology
 from shardd.cluster.view import proxy_id
 from shardd.supervisor.child import ENGINE, PROXY, Child
 from shardd.supervisor.commands import Commands
@@ -51,7 +51,7 @@ from shardd.supervisor.layout import Layout
 from shardd.supervisor.logbook import Logbook
 from shardd.supervisor.notify import Notifier
 from shardd.supervisor.plan import Plan, pinning
-from shardd.supervisor.relayout import RelayoutError, Tools, lay_out, sources_of
+from shardd.supervisor.relayout import RelayoutError, Tools, first_topology, lay_out, sources_of
 from shardd.supervisor.reload import Reloading
 from shardd.supervisor.rolling import Rolling
 from shardd.supervisor.shares import Shares
@@ -106,7 +106,10 @@ class Supervisor:
         self._stored_epoch = stored.epoch if stored else 0
         self._store_retry_ms = 0
         self._store_error = ""
-        self.topology = self._first_topology(stored)
+        self.topology = first_topology(plan, stored, generation)
+        if stored is not None and len(stored.engines) != plan.engines:
+            log.notice(f"There were {len(stored.engines)} engines and there are {plan.engines} now: the slots are split "
+                       "evenly again")
         self._pushed_json: str | None = None
         """The topology's JSON; None until the first one is handed out."""
         self._json_epoch = -1
@@ -124,22 +127,6 @@ class Supervisor:
         log.tee = lambda line: self.logbook.add("supervisor", line)
 
     # --- the topology ---------------------------------------------------------------------------------------------
-
-    def _first_topology(self, stored: Topology | None) -> Topology:
-        """The stored slots, nobody up yet; an even split where there is none, or for another number of engines."""
-        known = {engine.index: engine for engine in stored.engines} if stored else {}
-        engines = []
-        for index in range(self.plan.engines):
-            old = known.get(index) or EngineInfo(new_id(), new_id(), index)
-            engines.append(replace(old, **self.plan.announced(index), state=DOWN, loading=False,
-                                   unixsocket=str(self.run_dir / f"{ENGINE}-{index}.sock")))
-        if stored is None:
-            return replace(Topology.even(engines, epoch=1), generation=self.home.generation)
-        if len(stored.engines) == len(engines):
-            return stored.next(engines=tuple(engines))
-        self.log.notice(f"There were {len(stored.engines)} engines and there are {len(engines)} now: the slots are "
-                        "split evenly again")
-        return stored.resized(engines)
 
     def _reconcile(self) -> None:
         """Brings the topology into agreement with the engines' states and ports, and with what is announced of them."""
@@ -239,10 +226,8 @@ class Supervisor:
     async def _lay_out(self) -> None:
         """Has the engines' files made anew, and the topology stored that goes with them."""
         topology = replace(self.topology, generation=self.home.generation + 1)
-        tools = Tools(lambda directory: self.plan.engine_conf(0, directory, 0), len(self.plan.available),
-                      lambda line: self.log.raw(line + b"\n"))
         async for sentence in lay_out(self._store, self.layout, self._stored, topology,
-                                      sources_of(self.home, self._stored), tools):
+                                      sources_of(self.home, self._stored), Tools.of(self.plan, self.log)):
             self.log.notice(sentence)
             self.sentence = sentence
             self._notifier.starting(sentence)

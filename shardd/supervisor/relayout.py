@@ -33,14 +33,17 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shardd.base import limits
+from shardd.base.log import Log
 from shardd.cluster.store import FileStore
-from shardd.cluster.topology import SLOTS, Topology
-from shardd.supervisor.child import python_command, write_private
+from shardd.cluster.topology import DOWN, SLOTS, EngineInfo, Topology, new_id
+from shardd.supervisor.child import ENGINE, python_command, write_private
 from shardd.supervisor.layout import Home, Layout
+from shardd.supervisor.plan import Plan
 
 _CONVERT = "shardd.engine.convert"
 _TELL_S = 5.0
@@ -59,6 +62,20 @@ class Source(NamedTuple):
 
     path: Path
     slots: bytes | None = None
+
+
+def first_topology(plan: Plan, stored: Topology | None, generation: int) -> Topology:
+    """The topology to start from, nobody up yet: the stored slots; an even split where there is none, or for another
+    number of engines. generation: which data counts."""
+    known = {engine.index: engine for engine in stored.engines} if stored else {}
+    engines = []
+    for index in range(plan.engines):
+        old = known.get(index) or EngineInfo(new_id(), new_id(), index)
+        engines.append(replace(old, **plan.announced(index), state=DOWN, loading=False,
+                               unixsocket=str(plan.run_dir / f"{ENGINE}-{index}.sock")))
+    if stored is None:
+        return replace(Topology.even(engines, epoch=1), generation=generation)
+    return stored.next(engines=tuple(engines)) if len(stored.engines) == len(engines) else stored.resized(engines)
 
 
 def flags_of(topology: Topology, engine_id: str) -> bytes:
@@ -125,6 +142,12 @@ class Tools(NamedTuple):
     parallel: int
     printed: Callable[[bytes], object]
     options: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, plan: Plan, log: Log, options: dict[str, Any] | None = None) -> "Tools":
+        """Those of a tree: as many processes as it has cores, whose lines are in its log."""
+        return cls(lambda directory: plan.engine_conf(0, directory, 0), len(plan.available),
+                   lambda line: log.raw(line + b"\n"), options or {})
 
 
 async def fill(home: Home, sources: Sequence[Source], topology: Topology, tools: Tools) -> AsyncIterator[str]:
