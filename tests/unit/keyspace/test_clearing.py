@@ -16,6 +16,7 @@ def fill(engine: Engine, count: int) -> None:
 def test_memory_comes_back(count):
     engine = Engine("--databases", "2")
     keyspace = engine.server.keyspace
+    engine.settle()
     fill(engine, 1000)
     engine("FLUSHALL")
     empty = alloc.used_memory()
