@@ -6,6 +6,7 @@
 #   make debug      build/debug: every check that Cython can compile in
 #   make asan       build/asan: the same with AddressSanitizer
 #   make soak       a tree under load whose processes are killed at random, for ten minutes (SECONDS=600)
+#   make kill9      an engine under load is killed 200 times, and its append-only file brings back all (CYCLES=200)
 #   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000)
 #   make nightly    random commands beside the real Redis, an engine's and a proxy's (COMMANDS=1000000, SEED=the day)
 #   make bench      the benchmark (ARGS go to it)
@@ -17,6 +18,7 @@ PY := $(VENV)/bin/python
 VARIANT ?= release
 INPUTS ?= 10000000
 SECONDS ?= 600
+CYCLES ?= 200
 COMMANDS ?= 1000000
 SEED ?= $(shell date +%Y%m%d)
 JOBS ?= $(shell nproc)
@@ -25,7 +27,7 @@ SOURCES := $(shell find shardd proxy bench -name '*.py' -o -name '*.pxd' -o -nam
 VARIANT_STAMP := $(if $(filter release,$(VARIANT)),build/.release,build/.$(VARIANT))
 VARIANT_PATH := $(if $(filter release,$(VARIANT)),$(CURDIR),$(CURDIR)/build/$(VARIANT))
 
-.PHONY: all build venv run test debug asan soak fuzz nightly bench clean distclean
+.PHONY: all build venv run test debug asan soak kill9 fuzz nightly bench clean distclean
 .DELETE_ON_ERROR:
 
 all: build
@@ -70,6 +72,9 @@ test: $(VARIANT_STAMP)
 
 soak: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.run --seconds $(SECONDS) $(ARGS)
+
+kill9: $(VARIANT_STAMP)
+	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9 --cycles $(CYCLES) $(ARGS)
 
 fuzz: asan
 	$(PY) tests/fuzz/run.py --inputs $(INPUTS) --variant asan $(ARGS)

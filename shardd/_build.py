@@ -136,6 +136,7 @@ COMPILED = [
     "shardd.engine.transactions",
     "shardd.engine.session",
     "shardd.engine.replay",
+    "shardd.engine.waitaof",
     "shardd.engine.build",
     "proxy.replies",
     "proxy.latency",

@@ -69,6 +69,7 @@ class AppendOnly:
         self._rewrite_began_ms = 0          # monotonic; 0: none is under way
         self._rewrite_rdb = True            # the base that is made is an RDB file
         self._sync_failed = False
+        self._waiters: dict[Any, int] = {}  # clients in WAITAOF, and what they wait for
         self._delay_minutes = 0
         self._next_rewrite_ms = 0
         for name, apply in (("appendfsync", self._set_policy),
@@ -297,6 +298,9 @@ class AppendOnly:
         self._detach()
         self.state = OFF
         self.scheduled = False
+        for client in self._waiters:
+            self._server.dispatcher.blocking.answer(client, errors.WAITAOF_OFF)
+        self._waiters.clear()
         if self._server.snapshots.active == AOF:
             self._log.notice(f"Killing running AOF rewrite child: {self._server.snapshots.pid}")
             self._server.snapshots.stop()
@@ -459,6 +463,8 @@ class AppendOnly:
         if self.state != OFF:
             writer.flush()
             self._look_at_syncs()
+            if self._waiters and self.state == ON:
+                self._wake()
         if active:
             return
         if self.scheduled and not self._is_limited():
@@ -501,6 +507,22 @@ class AppendOnly:
 
     def _check_writes(self) -> None:
         self.on_status()
+
+    def acknowledged(self, offset: int) -> list[int]:
+        """What WAITAOF replies: whether the journal is on disk up to this offset, and on how many replicas'."""
+        return [int(self.state == ON and self.writer.synced >= offset), 0]
+
+    def wait_for(self, client: Any, offset: int) -> None:
+        """A client waits (engine.blocking) until the journal is on disk up to this offset."""
+        self._waiters[client] = offset
+
+    def _wake(self) -> None:
+        """End the wait of those for whom the disk has all."""
+        blocking, synced = self._server.dispatcher.blocking, self.writer.synced
+        done = [client for client, offset in self._waiters.items() if offset <= synced]
+        for client in done:
+            del self._waiters[client]
+            blocking.answer(client)
 
     def facts(self) -> dict[str, Any]:
         """INFO persistence, the part that is always there."""

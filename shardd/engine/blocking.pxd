@@ -15,7 +15,8 @@ cdef class Waiter:
     cdef int64_t deadline_ms    # monotonic, 0: none
     cdef Kept kept              # its command
     cdef uint64_t ticks         # what that has taken so far
-    cdef bytes error            # what it is told at the end, None: a null array
+    cdef bytes error            # what it is told at the end, None: the answer
+    cdef object answer          # callable: what it is told where it was not served; None: a null array
 
 cdef class Blocking(Waits):
     cdef Keyspace keyspace

@@ -193,6 +193,15 @@ class Blocking(Waits):
         self.end(waiter, errors.UNBLOCKED if failing else None)
         return True
 
+    def answer(self, client: Client, error: bytes | None = None) -> bool:
+        """End the wait of a client that waits for no key, but for an answer (Waiter.answer), or has it told an error;
+        whether it did wait so."""
+        waiter: Waiter = self.by_client.get(client)
+        if waiter is None or waiter.answer is None or client.transport.closing:
+            return False
+        self.end(waiter, error)
+        return True
+
     def slots_gone(self, owned: bytes, error_of: object) -> None:
         """Who waits for a key of a slot that is no longer ours is told where it is. owned: 16,384 bytes of 0 or 1;
         error_of: callable(client, slot) -> the error."""

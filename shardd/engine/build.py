@@ -23,6 +23,7 @@ from cython.cimports.shardd.engine.guests import register_guests
 from cython.cimports.shardd.engine.patterns import register_patterns
 from cython.cimports.shardd.engine.slot_stats import register_slot_stats
 from cython.cimports.shardd.engine.transactions import register_transactions
+from cython.cimports.shardd.engine.waitaof import register_waitaof
 
 from shardd.commands import (
     acl, append_only, cluster, connection, debug, facts, introspect, latency, memory, persistence)
@@ -52,6 +53,7 @@ def build_registry(server: Any) -> None:
     register_pubsub(registry)
     register_slot_stats(registry)
     register_transactions(registry)
+    register_waitaof(registry)
     for family in (connection, introspect, server_commands, facts, memory, latency, debug, cluster, acl,
                    append_only, persistence):
         for name, handler in family.HANDLERS.items():

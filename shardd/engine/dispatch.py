@@ -48,7 +48,7 @@ from cython.cimports.shardd.wire.request import Arg, Request, RequestParser
 from shardd.base import errors, limits
 from shardd.commands import table
 from shardd.net import pause
-from shardd.wire.values import NO_REPLY
+from shardd.wire.values import NO_REPLY, NULL_ARRAY
 
 command_p = cython.typedef(cython.pointer(Command))
 planned_p = cython.typedef(cython.pointer(Planned))
@@ -482,9 +482,8 @@ class Dispatcher(Gates):
         last: cython.int = c.last_key if c.last_key >= 0 else argc + c.last_key
         slot: uint32_t
         self.first_slot = -1
-        if c.flags & CMD_PUBSUB and self.channels_when_down:
-            pass
-        elif self.down and not client.flags & ClientFlag.INTERNAL and (self.down == 1 or c.flags & CMD_WRITE):
+        if self.down and not client.flags & ClientFlag.INTERNAL and (self.down == 1 or c.flags & CMD_WRITE) \
+                and not (c.flags & CMD_PUBSUB and self.channels_when_down):
             self.wrong = errors.CLUSTERDOWN if self.down == 1 else errors.CLUSTERDOWN_READ_ONLY
             return True
         if not c.flags & CMD_MOVABLE:
@@ -773,7 +772,7 @@ class Dispatcher(Gates):
         if self.stats.tracking:
             count_latency(c, self.stats.ns(waiter.ticks))
         if waiter.error is None:
-            self.reply.null_array()
+            self.reply.value(NULL_ARRAY if waiter.answer is None else waiter.answer())
         else:
             c.failed += 1
             self.reply.error(waiter.error)

@@ -1,0 +1,3 @@
+from shardd.commands.registry cimport Registry
+
+cdef int register_waitaof(Registry registry) except -1

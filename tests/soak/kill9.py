@@ -1,0 +1,147 @@
+"""kill -9 of an engine under load, again and again: what its append-only file brings back.
+
+    python -m tests.soak.kill9 [--cycles 200] [--appendfsync always|everysec|no] [--seed 1] [--clients 8]
+
+Each client has a ledger: what it has sent, and what was acknowledged, and when. A step of a client is a transaction
+that sets two keys and counts in a third, and a plain command; several steps are on their way at once. In the middle of
+that, often while the log is being rewritten, the engine is killed. What the next one has loaded must be
+
+- whole:    the two keys and the count of a transaction are of the same step (no part of a unit, nothing twice),
+- honest:   no step that was never sent,
+- complete: with `always` every step that was acknowledged; with `everysec` all but those of the last two seconds.
+"""
+import argparse
+import contextlib
+import random
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness import Closed, Error, encode  # noqa: E402
+from harness.conn import Conn  # noqa: E402
+from harness.servers import Server  # noqa: E402
+
+DEPTH = 4
+"""Steps of a client that are on their way at once."""
+AT_RISK_S = {"always": 0.0, "everysec": 2.0, "no": 60.0}
+"""How old an acknowledged step may be that is lost."""
+RUN_S = (0.1, 0.7)
+"""How long an engine lives under load."""
+PAD = "x" * 400
+"""Makes the log grow, so that it is rewritten all the while."""
+
+
+class Client(threading.Thread):
+    """One connection's life. done: the last step that was acknowledged; sent: the last one that was sent."""
+
+    def __init__(self, port: int, number: int, start: int) -> None:
+        super().__init__(daemon=True)
+        self.port, self.number = port, number
+        self.done = self.sent = start
+        self.acknowledged: deque[tuple[float, int]] = deque([(0.0, start)])
+        self.wrong: str | None = None
+
+    def step(self, n: int) -> bytes:
+        me = self.number
+        return b"".join(encode(*words) for words in (
+            ("MULTI",), ("SET", f"a{me}", n), ("INCR", f"count{me}"), ("SET", f"b{me}", f"{n} {PAD}"), ("EXEC",),
+            ("SET", f"plain{me}", n)))
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, Closed, EOFError):
+            conn = Conn(self.port)
+            while True:
+                while self.sent < self.done + DEPTH:
+                    conn.send(self.step(self.sent + 1))
+                    self.sent += 1
+                replies = [conn.read() for _ in range(6)]
+                if any(isinstance(reply, Error) for reply in replies) or replies[4][1] != self.done + 1:
+                    self.wrong = f"client {self.number}, step {self.done + 1}: {replies}"
+                    return
+                self.done += 1
+                self.acknowledged.append((time.monotonic(), self.done))
+
+    def safe(self, killed_at: float, at_risk_s: float) -> int:
+        """The last step that must be there."""
+        return max(n for when, n in self.acknowledged if when <= killed_at - at_risk_s or n == self.acknowledged[0][1])
+
+
+class Kill9:
+    """The cycles. steps: acknowledged in all; lost: of them, within what the policy allows; rewrites: that were begun."""
+
+    def __init__(self, policy: str, clients: int, seed: int) -> None:
+        self.policy, self.rng, self.clients = policy, random.Random(seed), clients
+        self.steps = self.lost = self.rewrites = 0
+        self.server = Server("engine", appendonly="yes", appendfsync=policy, auto_aof_rewrite_min_size="200kb",
+                             auto_aof_rewrite_percentage="30", aof_use_rdb_preamble=self.rng.choice(["yes", "no"]),
+                             hz="50")
+        self.state = dict.fromkeys(range(clients), 0)
+
+    def run(self, cycles: int) -> None:
+        """All of them; AssertionError at the first lie."""
+        try:
+            self.server.start()
+            for cycle in range(cycles):
+                self.cycle(cycle)
+        finally:
+            self.server.stop()
+
+    def cycle(self, cycle: int) -> None:
+        clients = [Client(self.server.port, number, self.state[number]) for number in range(self.clients)]
+        for client in clients:
+            client.start()
+        end = time.monotonic() + self.rng.uniform(*RUN_S)
+        with self.server.conn() as c:
+            while (left := end - time.monotonic()) > 0:
+                time.sleep(min(left, self.rng.uniform(0, 0.3)))
+                c("BGREWRITEAOF")
+        self.server.process.kill()
+        killed_at = time.monotonic()
+        self.server.wait()
+        for client in clients:
+            client.join(30)
+        self.server.start()
+        for client in clients:
+            assert client.wrong is None, client.wrong
+            assert not client.is_alive()
+            self.judge(cycle, client, killed_at)
+        with self.server.conn() as c:
+            assert c.must("DEBUG CHECK") is not None
+
+    def judge(self, cycle: int, client: Client, killed_at: float) -> None:
+        """Compare what is there with the ledger."""
+        me = client.number
+        with self.server.conn() as c:
+            a, count, b, plain = (int((value or b"0").split()[0]) for value in c.must(
+                "MGET", f"a{me}", f"count{me}", f"b{me}", f"plain{me}"))
+        what = f"cycle {cycle}, client {me}: a={a} count={count} b={b} plain={plain}, sent {client.sent}, done {client.done}"
+        assert a == b == count and plain in (a, a - 1), f"not whole: {what}"
+        assert a <= client.sent, f"never sent: {what}"
+        assert plain >= client.safe(killed_at, AT_RISK_S[self.policy]), f"lost: {what}"
+        self.steps += client.done - self.state[me]
+        self.lost += max(0, client.done - plain)
+        if plain < a:       # its plain command was cut off: the next step goes on from here
+            with self.server.conn() as c:
+                c.must("SET", f"plain{me}", a)
+        self.state[me] = a
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cycles", type=int, default=200)
+    parser.add_argument("--appendfsync", choices=AT_RISK_S, default="always")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--clients", type=int, default=8)
+    options = parser.parse_args()
+    kills = Kill9(options.appendfsync, options.clients, options.seed)
+    kills.run(options.cycles)
+    print(f"{options.cycles} times killed with appendfsync {options.appendfsync}: {kills.steps} steps acknowledged, "
+          f"{kills.lost} of them lost")
+
+
+if __name__ == "__main__":
+    main()
