@@ -94,6 +94,7 @@ COMPILED = [
     "shardd.journal.rdb_load_value",
     "shardd.journal.rdb_load_skip",
     "shardd.journal.rdb_load",
+    "shardd.journal.rdb_cut",
     "shardd.commands.context",
     "shardd.commands.registry",
     "shardd.commands.pubsub",

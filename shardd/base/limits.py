@@ -511,3 +511,8 @@ anew every second, so this ends only when it has gone."""
 BACKUP_WAIT_S: Final = 600
 """How long a backup waits for saves and rewrites that are under way: what takes longer has a disk that is stuck, and
 who wants a backup should know."""
+
+IMPORT_KEYS: Final = 256
+IMPORT_BYTES: Final = 256 * KIB
+"""What an import sends at once to all engines together: some hundred microseconds of an engine, unless one value alone is
+larger."""

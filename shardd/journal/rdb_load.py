@@ -52,10 +52,9 @@ KEY_BYTES = cython.declare(int64_t, 3)          # the least that a key takes in 
 SECONDS_MAX = cython.declare(int64_t, INT64_MAX // 1000)
 
 
-@cython.final
 @cython.cclass
 class RdbLoader:
-    """The loading of one file."""
+    """The loading of one file. journal/rdb_cut.py does something else with each key."""
 
     def __init__(self, keyspace: Keyspace, source: RdbSource, thresholds: Thresholds, *, slots: bytes | None = None,
                  keep_expired: bool = False, skip_unsupported: bool = False, replace: bool = False) -> None:
