@@ -221,7 +221,7 @@ class Importer:
                 elif self._existing == SKIP and reply.text.startswith(b"BUSYKEY"):
                     self.counts["kept"] += 1
                 else:
-                    refused = refused or f"{engine.name} does not take the key {_shown(key)}: {reply}"
+                    refused = refused or f"{engine.name} does not take the key {_shown(key)}: {str(reply).rstrip('.')}"
             if refused is not None:
                 raise ImportFailed(refused + self._so_far())
             self._tell(cutter, "imported")
