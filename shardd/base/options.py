@@ -150,6 +150,8 @@ class _Loader:
         option = BY_NAME.get(name)
         if option is None:
             raise ConfigError(f"{where}: {dashes}{_shown(name)}: " + UNSUPPORTED.get(name, "unknown option"))
+        if option.kind.many_words and len(words) == 1:
+            words = words[0].split(" ")         # in quotes, as Redis takes it: --save "900 1 300 10"
         try:
             value = parse_value(option, words)
         except ConfigError as error:

@@ -185,6 +185,7 @@ def test_options_win_over_standard_input_and_that_over_the_file(tmp_path, monkey
     (["--requirepass", "a b\"c"], "requirepass", "a b\"c"),
     (["--save", "--port", "1"], "port", 1),
     (["--save", ""], "save", ()),
+    (["--save", "900 1 300 10"], "save", ((900, 1), (300, 10))),
     (["--save"], "save", ()),
     (["--slave-priority", "3"], "replica-priority", 3),
 ])
