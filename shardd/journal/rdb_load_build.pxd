@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t, int64_t
+from libc.stdint cimport uint8_t, uint32_t, int64_t
 from shardd.base.native cimport bytep
 from shardd.keyspace.entry cimport View
 
@@ -35,3 +35,5 @@ cdef int build_table(Build* b, int64_t count) except -1                     # ta
 cdef int build_become(Build* b, uint32_t encoding, void* body) except -1    # take another one of the same content
 cdef int build_keep(Build* b, bytep lp) except -1                           # a listpack's new address
 cdef bint build_seen(Build* b, View* v) except -1                           # before it is added to a listpack
+cdef bint build_adopt(Build* b, View* block, int64_t count) except -1       # take a sound listpack as it is
+cdef bint is_shortest(const uint8_t* p) noexcept nogil                      # of a listpack's element

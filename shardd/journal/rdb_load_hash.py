@@ -10,8 +10,8 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb import RDB_TYPE_HASH, RDB_TYPE_HASH_2, RDB_TYPE_HASH_METADATA
 from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, HOLD_VALUE, RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
-    BUILD_ROOM, Build, Thresholds, build_become, build_begin, build_keep, build_lp, build_seen, build_table)
-from cython.cimports.shardd.journal.rdb_load_packed import Items, items_next, items_open
+    BUILD_ROOM, Build, Thresholds, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen, build_table)
+from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, Items, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_LISTPACK_EX, ENC_TABLE, TYPE_HASH, View
 from cython.cimports.shardd.keyspace.values import value_dispose
 from cython.cimports.shardd.structures.listpack import (
@@ -31,12 +31,19 @@ EXPIRY_MAX = cython.declare(uint64_t, (1 << 48) - 2)        # of a field, ms: Re
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def _hash_limits(b: build_p, t: Thresholds) -> cython.void:
+    b.type = TYPE_HASH
+    b.width = 2
+    b.max_entries = t.hash_max_entries
+    b.max_value = t.hash_max_value
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _hash_open(b: build_p, t: Thresholds, count: int64_t, expires: cython.bint) -> cython.int:
     """Begin a hash of so many fields. expires: of a kind that has room for their expiries, even if none has one."""
-    b.type = TYPE_HASH
-    b.max_entries = t.hash_max_entries
-    b.max_value = t.hash_max_value
+    _hash_limits(b, t)
     if count > b.max_entries:
         return build_table(b, count)
     b.width = 3 if expires else 2
@@ -180,6 +187,10 @@ def hash_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, width
     items_open(s, kind, block.p, block.n, cython.address(items))
     if items.count % width != 0:
         s.fail("a packed hash has a field without its value")
+    if kind == ITEMS_LISTPACK and width == 2:
+        _hash_limits(b, t)
+        if build_adopt(b, block, items.count // 2):
+            return 0
     _hash_open(b, t, items.count // width, width == 3)
     while items_next(cython.address(items), cython.address(field)):
         items_next(cython.address(items), cython.address(value))

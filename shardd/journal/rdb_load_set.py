@@ -9,7 +9,7 @@ from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb_in import RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
-    BUILD_ROOM, Build, Thresholds, build_become, build_begin, build_keep, build_lp, build_seen, build_table)
+    BUILD_ROOM, Build, Thresholds, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen, build_table)
 from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, Items, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_INTSET, ENC_LISTPACK, ENC_TABLE, TYPE_SET, View
 from cython.cimports.shardd.keyspace.values import value_dispose
@@ -30,13 +30,19 @@ LISTPACK_MAX = cython.declare(int64_t, limits.LISTPACK_BYTES_MAX)
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def _set_limits(b: build_p, t: Thresholds) -> cython.void:
+    b.type = TYPE_SET
+    b.width = 1
+    b.max_entries = t.set_max_entries
+    b.max_value = t.set_max_value
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _set_open(b: build_p, t: Thresholds, count: int64_t, integers: cython.bint) -> cython.int:
     """Begin a set of so many members. integers: an intset as long as all are integers."""
-    b.type = TYPE_SET
-    b.max_entries = t.set_max_entries
-    b.max_value = t.set_max_value
-    b.width = 1
+    _set_limits(b, t)
     if integers and count <= t.set_max_intset:
         return build_begin(b, ENC_INTSET, intset_new())
     if count <= b.max_entries:
@@ -149,6 +155,9 @@ def set_packed(s: RdbSource, b: build_p, t: Thresholds, block: view_p) -> cython
     items: Items
     v: View
     items_open(s, ITEMS_LISTPACK, block.p, block.n, cython.address(items))
+    _set_limits(b, t)
+    if build_adopt(b, block, items.count):
+        return 0
     _set_open(b, t, items.count, False)
     while items_next(cython.address(items), cython.address(v)):
         _set_put(s, b, cython.address(v))

@@ -15,7 +15,7 @@ How a body is made of its elements is in rdb_load_build, _hash, _set and _zset; 
 Invariant: whatever is raised, what was made until then is freed.
 """
 import cython
-from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t, uint8_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.shardd.base.native import bytep, load16, load64, store64
@@ -27,7 +27,7 @@ from cython.cimports.shardd.journal.rdb import (
     RDB_TYPE_ZSET_LISTPACK, RDB_TYPE_ZSET_ZIPLIST, RDB_VERSION_REDIS_MAX, RDB_VERSION_VALKEY_MAX,
     RDB_VERSION_VALKEY_MIN)
 from cython.cimports.shardd.journal.rdb_in import RdbSource
-from cython.cimports.shardd.journal.rdb_load_build import Build, Thresholds, build_begin
+from cython.cimports.shardd.journal.rdb_load_build import Build, Thresholds, build_begin, is_shortest
 from cython.cimports.shardd.journal.rdb_load_hash import hash_packed, hash_stream
 from cython.cimports.shardd.journal.rdb_load_packed import (
     ITEMS_LISTPACK, ITEMS_ZIPLIST, ITEMS_ZIPMAP, Items, items_next, items_open)
@@ -40,10 +40,12 @@ from cython.cimports.shardd.keyspace.entry import (
     entry_set_body, entry_value)
 from cython.cimports.shardd.keyspace.values import value_dispose
 from cython.cimports.shardd.structures.crc64 import crc64
-from cython.cimports.shardd.structures.list_nodes import Quicklist, ql_limits
+from cython.cimports.shardd.structures.list_nodes import Quicklist, ln_is_large, ql_exceeds, ql_limits
+from cython.cimports.shardd.structures.listpack import lp_skip
 from cython.cimports.shardd.structures.number import parse_int64
-from cython.cimports.shardd.structures.packed import PK_FRAME, Packed, pk_trim
-from cython.cimports.shardd.structures.quicklist import ql_free_shell, ql_new, ql_push, ql_single
+from cython.cimports.shardd.structures.packed import (
+    PK_ELEMENTS_MAX, PK_FRAME, Packed, pk_begin, pk_free, pk_new, pk_trim)
+from cython.cimports.shardd.structures.quicklist import ql_adopt, ql_free_shell, ql_new, ql_push, ql_single
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 build_p = cython.typedef(cython.pointer(Build))
@@ -72,9 +74,38 @@ def _list_block(s: RdbSource, b: build_p, kind: cython.int, block: view_p) -> cy
     items: Items
     v: View
     items_open(s, kind, block.p, block.n, cython.address(items))
+    if kind == ITEMS_LISTPACK and items.count > 0 and _list_adopt(b, cython.address(items)):
+        return 0
     while items_next(cython.address(items), cython.address(v)):
         _list_put(b, cython.address(v))
     return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _list_adopt(b: build_p, items: cython.pointer(Items)) -> cython.bint:
+    """Make a copy of a listpack's elements the next node, where they are in our form and a node may hold them."""
+    node: packed_p
+    q: quicklist_p = cython.cast(quicklist_p, b.body)
+    size: cython.size_t = items.end - items.p
+    p: const_bytes = items.p
+    if size > PK_ELEMENTS_MAX or ql_exceeds(q.fill, size + PK_FRAME, items.count) or ln_is_large(q, size):
+        return False
+    while p != items.end:
+        if not is_shortest(p):
+            return False
+        p = lp_skip(p)
+    node = pk_new(size, False)
+    if node == cython.NULL:
+        raise MemoryError
+    memcpy(pk_begin(node), items.p, size)
+    node.size = cython.cast(uint16_t, size)
+    node.count = cython.cast(uint16_t, items.count)
+    if not ql_adopt(q, node):
+        pk_free(node)
+        raise MemoryError
+    b.count += items.count
+    return True
 
 
 @cython.cfunc

@@ -14,8 +14,8 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb import RDB_SCORE_INF, RDB_SCORE_NAN, RDB_SCORE_NEGATIVE_INF
 from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
-    BUILD_ROOM, Build, Thresholds, build_become, build_begin, build_keep, build_lp, build_seen)
-from cython.cimports.shardd.journal.rdb_load_packed import Items, items_next, items_open
+    BUILD_ROOM, Build, Thresholds, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen)
+from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, Items, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View
 from cython.cimports.shardd.keyspace.values import value_dispose
 from cython.cimports.shardd.structures.keyhash import hash_key
@@ -36,12 +36,18 @@ LISTPACK_MAX = cython.declare(int64_t, limits.LISTPACK_BYTES_MAX)
 
 
 @cython.cfunc
-@cython.exceptval(-1, check=False)
-def _zset_open(b: build_p, t: Thresholds, count: int64_t) -> cython.int:
+@cython.exceptval(check=False)
+def _zset_limits(b: build_p, t: Thresholds) -> cython.void:
     b.type = TYPE_ZSET
+    b.width = 2
     b.max_entries = t.zset_max_entries
     b.max_value = t.zset_max_value
-    b.width = 2
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _zset_open(b: build_p, t: Thresholds, count: int64_t) -> cython.int:
+    _zset_limits(b, t)
     if count > b.max_entries:
         build_begin(b, ENC_ORDERED, ordered_new())
         if not table_reserve(cython.address(cython.cast(ordered_p, b.body).t), count):
@@ -226,6 +232,39 @@ def zset_stream(s: RdbSource, b: build_p, t: Thresholds, binary: cython.bint) ->
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
+def _in_order(lp: bytep) -> cython.bint:
+    """Whether a listpack of members and scores has the order, and the scores, that a small one has."""
+    v: View
+    last: View
+    text: LpValue
+    order: cython.int
+    score: cython.double = 0
+    before: cython.double = -INFINITY
+    p: bytep = lp_first(lp)
+    last.n = -1
+    while p != cython.NULL:
+        v.n = lp_text(p, v.digits, cython.address(v.p))
+        p = lp_next(lp, p)
+        lp_get(p, cython.address(text))
+        score = cython.cast(cython.double, text.number)
+        if text.p != cython.NULL and (not parse_double(text.p, text.n, cython.address(score)) or score == 0):
+            return False        # zero is an integer here, and has no sign
+        if score < before:
+            return False
+        if score == before and last.n >= 0:
+            order = memcmp(last.p, v.p, last.n if last.n < v.n else v.n)
+            if order > 0 or (order == 0 and last.n >= v.n):
+                return False
+        before = score
+        last = v
+        if v.p == v.digits:
+            last.p = last.digits
+        p = lp_next(lp, p)
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
 def zset_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, block: view_p) -> cython.int:
     items: Items
     v: View
@@ -234,6 +273,10 @@ def zset_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, block
     items_open(s, kind, block.p, block.n, cython.address(items))
     if items.count % 2 != 0:
         s.fail("a packed sorted set has a member without its score")
+    if kind == ITEMS_LISTPACK and _in_order(cython.cast(bytep, block.p)):
+        _zset_limits(b, t)
+        if build_adopt(b, block, items.count // 2):
+            return 0
     _zset_open(b, t, items.count // 2)
     while items_next(cython.address(items), cython.address(v)):
         items_next(cython.address(items), cython.address(text))

@@ -19,7 +19,7 @@ ctypedef struct QlIter:
 
 # What returns a bint is False without memory, and nothing is changed then, unless said otherwise.
 cdef Quicklist* ql_new(int fill, uint32_t depth) noexcept nogil
-cdef bint ql_adopt(Quicklist* q, Packed* b) noexcept nogil                      # the first node of an empty list
+cdef bint ql_adopt(Quicklist* q, Packed* b) noexcept nogil                      # as its last node
 cdef Packed* ql_single(Quicklist* q) noexcept nogil                             # its only node's elements, or NULL
 cdef void ql_free_shell(Quicklist* q) noexcept nogil                            # without that node's elements
 cdef bint ql_push(Quicklist* q, bint front, const uint8_t* text, Py_ssize_t n) noexcept nogil

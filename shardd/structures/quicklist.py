@@ -57,13 +57,16 @@ def ql_new(fill: cython.int, depth: uint32_t) -> quicklist_p:
 @cython.nogil
 @cython.exceptval(check=False)
 def ql_adopt(q: quicklist_p, b: packed_p) -> cython.bint:
-    """Make a block with elements the first node of an empty list, whose it is then."""
-    seg: segment_p = cython.NULL
+    """Make a block with elements, no more than list-max-listpack-size allows, the last node of a list."""
+    seg: segment_p = q.tail
     i: cython.int = 0
+    if seg != cython.NULL:
+        i = seg.used
     if not ln_place(q, cython.address(seg), cython.address(i)):
         return False
     ln_node(seg, i).p = b
     ln_add_count(q, seg, ln_node(seg, i), b.count)
+    ln_settle(q)
     return True
 
 
