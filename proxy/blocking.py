@@ -86,7 +86,7 @@ class _Place(Batch):
     def on_last(self, raw: bytes) -> None:
         self.answered = True
         if self.wait is not None:
-            self.wait.end(TIMEOUT)      # nobody waits anywhere else for what is served
+            self.wait.served(raw)
 
     def end(self, reason: bytes) -> None:
         """Have the engine end the wait, TIMEOUT or ERROR, once it knows of it."""
@@ -137,6 +137,10 @@ class Wait:
         """All places are left, TIMEOUT or ERROR."""
         for place in self._places:
             place.end(reason)
+
+    def served(self, raw: bytes) -> None:
+        """One place has answered: nobody waits anywhere else for what is served."""
+        self.end(TIMEOUT)
 
     def leave(self) -> None:
         """All places have answered."""

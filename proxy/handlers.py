@@ -177,7 +177,7 @@ async def getkeysinslot(server: Any, client: Any, args: list[bytes]) -> Any:
 
 SHARED: Final = connection.HANDLERS | introspect.HANDLERS | cluster.HANDLERS | acl.HANDLERS | {
     name: handler for name, handler in shared.HANDLERS.items()
-    if name in ("time", "role", "replicaof", "slaveof", "shutdown", "lolwut", "config|help", "config|rewrite",
+    if name in ("time", "role", "replicaof", "slaveof", "lolwut", "config|help", "config|rewrite",
                 "slowlog|help")} | {"latency|help": latency.latency_help}
 """What the proxy answers by the same code as an engine."""
 

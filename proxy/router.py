@@ -7,7 +7,7 @@ that are answered here (commands.connection, commands.introspect, proxy.handlers
     a handler is registered      LOCAL, or TASK where it is a coroutine function
     has subcommands              CONTAINER (no reply of its own but "unknown subcommand")
     MULTI, EXEC ...              TRANSACTION: the proxy queues by itself (transactions)
-    may block, has a handler     BLOCK: on a link of its own (blocking)
+    may block, has a handler     BLOCK: on links of its own (blocking); so is WAITAOF, which is not flagged so
     may block else; pub/sub      REFUSED: they belong to one connection, and links are shared
     keys, tip multi_shard        SPLIT
     keys, one at a fixed place   KEY
@@ -70,7 +70,7 @@ def classify(row: Row, handler: Callable | None) -> tuple[str, int]:
     """The class of a row (a value of KINDS) and its JOIN_ number. handler: what is registered for it here, or None."""
     if row.group == "transactions":
         return "transaction", JOIN_NONE
-    if handler is not None and "blocking" in row.flags and row.key_specs:
+    if handler is not None and (row.name == "waitaof" or ("blocking" in row.flags and row.key_specs)):
         return "block", JOIN_NONE
     if handler is not None:
         return "task" if inspect.iscoroutinefunction(handler) else "local", JOIN_NONE

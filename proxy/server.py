@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from proxy import aggregate, blocking, clients, handlers, info, joint, observe
+from proxy import aggregate, blocking, clients, handlers, info, joint, observe, persistence
 from proxy.backend import Backends, Engine
 from proxy.merge import Ask, run_alone
 from proxy.peers import Peers
@@ -106,7 +106,8 @@ class ProxyServer:
         self.backends.on_warning = log.warning
         self.backends.password = config["requirepass"]
         self.router = Router(handlers.SHARED | handlers.HANDLERS | clients.HANDLERS | aggregate.HANDLERS
-                             | observe.HANDLERS | blocking.HANDLERS | joint.TASKS, joint.HANDLERS)
+                             | observe.HANDLERS | blocking.HANDLERS | persistence.HANDLERS | joint.TASKS,
+                             joint.HANDLERS)
         self.parser = RequestParser(config["proto-max-bulk-len"])
         self.shared = Shared(self.reactor, self.outbox, self.backends, self.router, self.parser, self, self.limits)
         self.reactor.after_batch = self.shared.flush

@@ -7,6 +7,7 @@ ask (proxy.info, supervisor.exporter), or figures that only a proxy has. Pure fu
     counters, sizes           the sum                       used_memory, keyspace_hits, expired_keys ...
     flags, lengths of time    the highest                   loading, rdb_last_bgsave_time_sec, latest_fork_usec ...
     rdb_last_save_time        the lowest: since then all have saved
+    aof_enabled               the lowest: of the whole server only what all have is true
     *_status                  ok where all say so           rdb_last_bgsave_status ...
     text, and what is alike   the first server's            maxmemory_policy, role ...
     *_human, *_perc, *_ratio  computed anew from the sums
@@ -32,11 +33,11 @@ FIRST: Final = frozenset(("total_system_memory",))
 
 HIGHEST: Final = frozenset((
     # flags: one is enough
-    "loading", "async_loading", "rdb_bgsave_in_progress", "aof_enabled", "aof_rewrite_in_progress",
-    "aof_rewrite_scheduled", "module_fork_in_progress", "active_defrag_running", "repl_backlog_active",
+    "loading", "async_loading", "rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled",
+    "aof_pending_rewrite", "module_fork_in_progress", "active_defrag_running", "repl_backlog_active",
     # lengths of time, and parts of a whole
     "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec", "aof_last_rewrite_time_sec",
-    "aof_current_rewrite_time_sec", "current_cow_size_age", "current_fork_perc", "latest_fork_usec",
+    "aof_current_rewrite_time_sec", "current_cow_size_age", "latest_fork_usec", "loading_eta_seconds",
     "expired_stale_perc", "current_eviction_exceeded_time", "instantaneous_eventloop_duration_usec",
     "eventloop_longest_batch_usec", "eventloop_longest_batch_cpu_usec", "eventloop_longest_step_usec",
     "eventloop_longest_step_cpu_usec",
@@ -45,7 +46,7 @@ HIGHEST: Final = frozenset((
     # every engine has all of them
     "number_of_cached_scripts", "number_of_functions", "number_of_libraries"))
 
-LOWEST: Final = frozenset(("rdb_last_save_time",))
+LOWEST: Final = frozenset(("rdb_last_save_time", "aof_enabled", "loading_start_time"))
 
 STATUS: Final = frozenset(("rdb_last_bgsave_status", "aof_last_bgrewrite_status", "aof_last_write_status"))
 """ok, or what is wrong."""
@@ -168,6 +169,12 @@ def combine(parts: list[Sections]) -> Sections:
     for name, above, below in _RATIOS:
         _ratio(memory, name, above, below)
     _percent(memory, "used_memory_peak_perc", "used_memory", "used_memory_peak")
+    persistence = combined.get("Persistence", {})
+    for name, above, below in (("current_fork_perc", "current_save_keys_processed", "current_save_keys_total"),
+                               ("loading_loaded_perc", "loading_loaded_bytes", "loading_total_bytes")):
+        _percent(persistence, name, above, below)
+        if name in persistence:
+            persistence[name] = persistence[name].removesuffix("%")
     if {"used_memory", "used_memory_startup", "used_memory_dataset", "used_memory_dataset_perc"} <= set(memory):
         net = int(memory["used_memory"]) - int(memory["used_memory_startup"])
         memory["used_memory_dataset_perc"] = percent(int(memory["used_memory_dataset"]), net)

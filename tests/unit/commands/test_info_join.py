@@ -73,7 +73,7 @@ ALIKE = set("""maxmemory_policy mem_allocator role master_failover_state master_
     second_repl_offset repl_backlog_first_byte_offset cluster_enabled total_system_memory
     total_system_memory_human""".split())
 
-COMPUTED = {name for name, *_ in _RATIOS} | {"used_memory_peak_perc", "used_memory_dataset_perc"}
+COMPUTED = {name for name, *_ in _RATIOS} | {"used_memory_peak_perc", "used_memory_dataset_perc", "current_fork_perc"}
 
 
 def test_every_field_of_an_engine_has_its_rule():
@@ -115,3 +115,23 @@ def test_the_datasets_part_is_of_the_sums():
     two = parse("# Memory\r\nused_memory:400\r\nused_memory_startup:100\r\nused_memory_dataset:290\r\n"
                 "used_memory_dataset_perc:96.67%\r\n")
     assert combine([one, two])["Memory"]["used_memory_dataset_perc"] == "75.00%"
+
+
+def test_persistence_of_several_is_what_the_worst_of_them_has():
+    one = {"loading": "0", "aof_enabled": "1", "rdb_bgsave_in_progress": "0", "rdb_last_save_time": "500",
+           "rdb_last_bgsave_status": "ok", "aof_last_write_status": "ok", "rdb_changes_since_last_save": "3",
+           "aof_current_size": "100", "current_save_keys_processed": "10", "current_save_keys_total": "10",
+           "current_fork_perc": "100.00"}
+    other = one | {"loading": "1", "aof_enabled": "0", "rdb_bgsave_in_progress": "1", "rdb_last_save_time": "400",
+                   "rdb_last_bgsave_status": "err", "current_save_keys_processed": "0", "current_save_keys_total": "30",
+                   "current_fork_perc": "0.00", "loading_start_time": "7", "loading_total_bytes": "1000",
+                   "loading_loaded_bytes": "250", "loading_loaded_perc": "25.00", "loading_eta_seconds": "9"}
+    third = other | {"loading_start_time": "5", "loading_total_bytes": "3000", "loading_loaded_bytes": "750",
+                     "loading_eta_seconds": "4"}
+    found = combine([{"Persistence": part} for part in (one, other, third)])["Persistence"]
+    assert found == {
+        "loading": "1", "aof_enabled": "0", "rdb_bgsave_in_progress": "1", "rdb_last_save_time": "400",
+        "rdb_last_bgsave_status": "err", "aof_last_write_status": "ok", "rdb_changes_since_last_save": "9",
+        "aof_current_size": "300", "current_save_keys_processed": "10", "current_save_keys_total": "70",
+        "current_fork_perc": "14.29", "loading_start_time": "5", "loading_total_bytes": "4000",
+        "loading_loaded_bytes": "1000", "loading_loaded_perc": "25.00", "loading_eta_seconds": "9"}

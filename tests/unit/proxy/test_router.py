@@ -1,11 +1,12 @@
 """Every row of the command table has a class, and the right one."""
 import pytest
 
-from proxy import aggregate, blocking, handlers, joint
+from proxy import aggregate, blocking, handlers, joint, persistence
 from proxy.router import KINDS, Router, all_rows, classify
 from shardd.commands import table
 
-HANDLERS = handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS | blocking.HANDLERS | joint.TASKS
+HANDLERS = (handlers.SHARED | handlers.HANDLERS | aggregate.HANDLERS | blocking.HANDLERS | persistence.HANDLERS
+            | joint.TASKS)
 ROWS = list(all_rows())
 
 
@@ -48,9 +49,10 @@ def test_the_split_commands_are_those_with_the_tip(router):
     ("keys", "every"), ("scan", "task"), ("randomkey", "task"), ("swapdb", "task"), ("info", "task"),
     ("config|set", "task"), ("slowlog|len", "every"), ("slowlog|reset", "every"), ("ping", "local"),
     ("hello", "local"), ("client|list", "local"), ("command|docs", "local"), ("cluster|slots", "local"),
-    ("cluster|countkeysinslot", "task"), ("shutdown", "local"), ("object|help", "any"), ("client", "container"),
+    ("cluster|countkeysinslot", "task"), ("shutdown", "task"), ("bgsave", "task"), ("waitaof", "block"),
+    ("object|help", "any"), ("client", "container"),
     ("multi", "transaction"), ("subscribe", "refused"), ("blpop", "block"), ("monitor", "refused"),
-    ("psync", "refused"), ("wait", "refused"), ("save", "refused"), ("memory|stats", "task"),
+    ("psync", "refused"), ("wait", "refused"), ("save", "task"), ("memory|stats", "task"),
     ("replicaof", "local"),
 ])
 def test_some_by_name(router, name, kind):
