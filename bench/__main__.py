@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import collections, compare, cost, pauses, save
+from bench import collections, compare, cost, pauses, save, snapshots
 from bench.load.control import LoadError
 from bench.servers import BenchError
 
@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
     "collections": ("CPU time per command on collections and memory per element, beside another server",
                     collections.options, collections.run),
     "save": ("how fast keys are written to dump.rdb and loaded from it, beside another server", save.options, save.run),
+    "snapshots": ("how long clients wait during a BGSAVE under writes, and what memory it takes, beside another server",
+                  snapshots.options, snapshots.run),
     "pauses": ("the longest pause of an engine's event loop", pauses.options, pauses.run),
 }
 

@@ -61,6 +61,10 @@ SAVED_KEYS: Final = 5_000_000
 SAVE_SPEED: Final = 1.5
 """Keys per second of SAVE, and of a start with its file, over redis-server 7.0's, at least; with so many keys."""
 
+SNAPSHOT_PAUSE_US: Final = 20_000
+"""The longest that an event loop may stand still while a snapshot of SAVED_KEYS is written under writes, but for the
+fork; and the extra memory is at most the peer's."""
+
 PAUSE_US: Final = 5_000
 """The longest that an event loop may stand still."""
 
