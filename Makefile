@@ -7,7 +7,7 @@
 #   make asan       build/asan: the same with AddressSanitizer
 #   make soak       a tree under load whose processes are killed at random, for ten minutes (SECONDS=600)
 #   make kill9      an engine under load is killed 200 times, and its append-only file brings back all (CYCLES=200)
-#   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000)
+#   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000 RDB_INPUTS=100000)
 #   make nightly    random commands beside the real Redis, an engine's and a proxy's (COMMANDS=1000000, SEED=the day)
 #   make bench      the benchmark (ARGS go to it)
 #   make clean      removes what make made, but for .venv; make distclean removes that too
@@ -17,6 +17,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 VARIANT ?= release
 INPUTS ?= 10000000
+RDB_INPUTS ?= 100000
 SECONDS ?= 600
 CYCLES ?= 200
 COMMANDS ?= 1000000
@@ -78,6 +79,7 @@ kill9: $(VARIANT_STAMP)
 
 fuzz: asan
 	$(PY) tests/fuzz/run.py --inputs $(INPUTS) --variant asan $(ARGS)
+	$(PY) tests/fuzz/run.py --kind rdb --inputs $(RDB_INPUTS) --variant asan $(ARGS)
 
 nightly: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.differential.run \
