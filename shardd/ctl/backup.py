@@ -24,17 +24,17 @@ from shardd.base.files import sync_directory
 from shardd.ctl import rdb_join
 from shardd.ctl.command import App, Command
 from shardd.ctl.human import human_bytes, plural
-from shardd.ctl.link import EXIT_BAD, EXIT_OK, CtlError
+from shardd.ctl.link import EXIT_BAD, EXIT_OK, Connection, CtlError
 from shardd.ctl.progress import Progress
 from shardd.ctl.tree import stream
 
 _TELL_MS: Final = 500
 
-_STEP_FIELDS: Final = {
+STEP_FIELDS: Final = {
     "ok": "whether it was done to the end", "steps": "what was said on the way: sentences, in order",
     "error": "why it was refused or stopped; null where it was not"}
 
-_FACT_FIELDS: Final = {
+FACT_FIELDS: Final = {
     "path": "what was written, an absolute path", "time": "the instant of which the data is: ISO 8601, UTC",
     "keys": "how many keys are in it", "file_bytes": "size of all files",
     "barrier_us": "how long all engines were held for that instant, microseconds",
@@ -52,10 +52,10 @@ def facts_of(manifest: Manifest | None, path: Path) -> dict[str, Any]:
                          "fork_us": part.fork_us} for part in manifest.engines]}
 
 
-def run_verb(app: App, progress: Progress, *words: str) -> str | None:
+def run_verb(supervisor: Connection, progress: Progress, *words: str) -> str | None:
     """Has the supervisor do something and shows what it says; what it complains of at its end, None for nothing."""
     try:
-        for line in stream(app.source.control(), *words):
+        for line in stream(supervisor, *words):
             progress.say(line)
     except CommandError as error:
         if "unknown" in str(error):
@@ -66,7 +66,7 @@ def run_verb(app: App, progress: Progress, *words: str) -> str | None:
 
 def _backup_to(app: App, progress: Progress, directory: Path) -> Manifest:
     """Raises CtlError."""
-    if (error := run_verb(app, progress, "SHARDD", "BACKUP", os.fspath(directory))) is not None:
+    if (error := run_verb(app.source.control(), progress, "SHARDD", "BACKUP", os.fspath(directory))) is not None:
         raise CtlError(error)
     try:
         return Manifest.read(directory)
@@ -76,17 +76,18 @@ def _backup_to(app: App, progress: Progress, directory: Path) -> Manifest:
 
 def backup(app: App) -> int:
     """SHARDD BACKUP."""
-    directory = _absolute(app.options.directory)
+    directory = absolute(app.options.directory)
     manifest, error = None, None
     with Progress(app.screen) as progress:
         try:
             manifest = _backup_to(app, progress, directory)
         except CtlError as failure:
             error = failure
-    return _end(app, progress, facts_of(manifest, directory), error)
+    return end(app, progress, facts_of(manifest, directory), error)
 
 
-def _end(app: App, progress: Progress, facts: dict[str, Any], error: CtlError | None) -> int:
+def end(app: App, progress: Progress, facts: dict[str, Any], error: CtlError | None) -> int:
+    """The last words: JSON, or the error. Returns the exit code; raises CtlError."""
     if app.as_json:
         app.screen.json({"ok": error is None, "steps": progress.steps, "error": str(error) if error else None, **facts})
         return EXIT_OK if error is None else EXIT_BAD
@@ -95,7 +96,7 @@ def _end(app: App, progress: Progress, facts: dict[str, Any], error: CtlError | 
     return EXIT_OK
 
 
-def _absolute(path: str) -> Path:
+def absolute(path: str) -> Path:
     """Below our working directory, which is not the supervisor's; a link at its end stays one."""
     return Path(os.path.abspath(path))
 
@@ -104,14 +105,14 @@ def _absolute(path: str) -> Path:
 
 def export(app: App) -> int:
     """A backup, made into one file."""
-    target = _absolute(app.options.file)
+    target = absolute(app.options.file)
     manifest, error = None, None
     with Progress(app.screen) as progress:
         try:
             manifest = _export(app, progress, target)
         except CtlError as failure:
             error = failure
-    return _end(app, progress, facts_of(manifest, target), error)
+    return end(app, progress, facts_of(manifest, target), error)
 
 
 def _export(app: App, progress: Progress, target: Path) -> Manifest:
@@ -175,10 +176,10 @@ COMMANDS: Final = (
             "Writes what all engines hold at one instant into a directory: an RDB file of each engine, and a manifest "
             "with checksums, without which it is no backup. Clients wait for the few milliseconds in which the engines "
             "fork; how many is told. It goes on to its end also where shardctl is ended. Exit code 1 where it failed: "
-            "then nothing is left of it.", backup, _STEP_FIELDS | _FACT_FIELDS, _backup_arguments,
+            "then nothing is left of it.", backup, STEP_FIELDS | FACT_FIELDS, _backup_arguments,
             examples=("backup /var/backups/shardd/monday", "backup /tmp/b --json")),
     Command("export", "write one dump.rdb that a single Redis loads",
             "Writes what all engines hold at one instant into one RDB file, which a single Redis (7.0 or later) or "
             "Valkey loads. While it is made the parts are beside it, in FILE.parts.", export,
-            _STEP_FIELDS | _FACT_FIELDS, _export_arguments, examples=("export dump.rdb",)),
+            STEP_FIELDS | FACT_FIELDS, _export_arguments, examples=("export dump.rdb",)),
 )

@@ -35,7 +35,8 @@ class Command:
 
     help: one line for the list; about: a paragraph for its own help. fields: the JSON fields, name (with dots and []
     for what is inside) -> meaning: they are a promise, a test compares them with what is printed. asks_server: a server
-    that is named on the command line is asked itself, even where its supervisor is within reach.
+    that is named on the command line is asked itself, even where its supervisor is within reach. late: whom to ask is
+    found out when somebody is asked: it may be nobody.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Command:
     arguments: Callable[[argparse.ArgumentParser], None] = no_arguments
     examples: tuple[str, ...] = field(default=())
     asks_server: bool = False
+    late: bool = False
 
 
 def field_names(value: Any, prefix: str = "") -> set[str]:

@@ -20,14 +20,14 @@ from urllib.parse import unquote, urlsplit
 
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import TopologyError
-from shardd.ctl import backup, clients, config, doctor, importing, latency, slots, status, top, tree
+from shardd.ctl import backup, clients, config, doctor, importing, latency, restore, slots, status, top, tree
 from shardd.ctl.command import App, Command
 from shardd.ctl.link import EXIT_BAD, EXIT_OK, CtlError, Login, UsageError
 from shardd.ctl.show import Screen
-from shardd.ctl.source import Source, open_source
+from shardd.ctl.source import Late, Source, open_source
 
 COMMANDS: Final[dict[str, Command]] = {
-    command.name: command for part in (status, slots, clients, top, latency, doctor, config, tree, backup, importing)
+    command.name: command for part in (status, slots, clients, top, latency, doctor, config, tree, backup, restore, importing)
     for command in part.COMMANDS}
 """Every subcommand, in the order of the help."""
 
@@ -110,7 +110,7 @@ def run(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     command = COMMANDS[options.command]
     try:
-        with _source(options, command) as source:
+        with Late(lambda: _source(options, command)) if command.late else _source(options, command) as source:
             code = command.run(App(options, Screen(options.json), source))
         sys.stdout.flush()
         return code

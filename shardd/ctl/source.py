@@ -18,6 +18,7 @@ None, "children": [{"kind", "index", "state", ...}]}; what a source does not kno
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,36 @@ def _facts_of(info: Info, kind: str) -> dict[str, Any]:
         if (used := info.integer("used_memory")) is not None:
             facts["used_memory_bytes"] = used
     return facts
+
+
+class Late(Source):
+    """One that is opened when it is first asked. opens: raises CtlError."""
+
+    is_local = True
+
+    def __init__(self, opens: Callable[[], Source]) -> None:
+        self.where, self.nodes = "", []
+        self._opens = opens
+        self._source: Source | None = None
+
+    def _open(self) -> Source:
+        if self._source is None:
+            self._source = self._opens()
+            self.where, self.nodes, self.is_local = self._source.where, self._source.nodes, self._source.is_local
+        return self._source
+
+    def status(self) -> dict[str, Any]:
+        return self._open().status()
+
+    def topology(self) -> Topology:
+        return self._open().topology()
+
+    def control(self) -> Connection:
+        return self._open().control()
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
 
 
 # --- finding ------------------------------------------------------------------------------------------------------

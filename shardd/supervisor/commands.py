@@ -26,6 +26,7 @@ from shardd.base.errors import SYNTAX, CommandError
 from shardd.supervisor.backup import Backup
 from shardd.supervisor.child import ENGINE
 from shardd.supervisor.control import json_bulk, reject
+from shardd.supervisor.restore import restore
 from shardd.supervisor.rolling import Wish
 from shardd.wire.values import OK, Simple
 
@@ -58,6 +59,8 @@ class Commands:
             return supervisor.reload()
         if verb[:2] == ["SHARDD", "BACKUP"] and len(words) == 3:
             return supervisor.work.begin("a backup", Backup(supervisor).run(Path(os.fsdecode(words[2]))))
+        if verb[:2] == ["SHARDD", "RESTORE"] and (len(words) == 3 or verb[3:] == ["REPLACE"]):
+            return supervisor.work.begin("a restore", restore(supervisor, Path(os.fsdecode(words[2])), len(words) == 4))
         if verb[:2] == ["SHARDD", "RESTART"]:
             return supervisor.work.begin(f"a restart of {' '.join(verb[2:]).lower()}",
                                          supervisor.rolling.run(Wish.parse(verb[2:])))

@@ -53,6 +53,8 @@ Commands on supervisor.sock:
     SHARDD RESTART <what> [LOSE-DATA]
                                 stream: engines, proxies, all, engine <n> or proxy <n>, one after the other (rolling.py)
     SHARDD BACKUP <directory>   stream: a backup of all engines at one instant; a sentence "n% ..." is progress (backup.py)
+    SHARDD RESTORE <directory> [REPLACE]
+                                stream: a backup becomes the data; REPLACE where there are keys (restore.py)
     SHARDD LOGS [<who>] [COUNT <n>] [FOLLOW]
                                 stream: the latest lines of engine <n>, proxy <n>, supervisor or all (default),
                                 and, with FOLLOW, all that come until the caller closes the connection

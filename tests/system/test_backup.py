@@ -1,6 +1,7 @@
 """Backups of a whole tree under load: one instant, whole or not there at all, and loaded by others."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import signal
@@ -107,7 +108,7 @@ def fill(conn: Conn) -> None:
     """Some of everything, in two databases."""
     for db in (0, 5):
         conn.must("SELECT", db)
-        for number in range(300):
+        for number in range(60):
             conn.must("SET", f"string:{number}", "x" * number)
             conn.must("RPUSH", f"list:{number}", *range(1 + number % 150))
             conn.must("HSET", f"hash:{number}", "field", number, "other", "y" * (number % 90))
@@ -172,6 +173,96 @@ def test_a_single_redis_loads_an_export(tree, tmp_path):
         assert conn.must("DEBUG", "DIGEST") == digest and conn.must("DBSIZE") == keys
         conn.must("SELECT", 5)
         assert conn.must("DBSIZE") + keys == found["keys"] and 0 < conn.must("PTTL", "timed") <= 10_000_000
+
+
+# --- restore ------------------------------------------------------------------------------------------------------
+
+def slot_digests(server: Server) -> dict[tuple[int, int], bytes]:
+    """Database and slot -> digest of all its keys and values: those of the keys, xored."""
+    found: dict[tuple[int, int], bytes] = {}
+    with server.conn() as conn:
+        for db in (0, 5):
+            conn.must("SELECT", db)
+            keys = sorted(conn.must("KEYS", "*"))
+            values = conn.many(*(["DEBUG", "DIGEST-VALUE", key] for key in keys))
+            for key, [value] in zip(keys, values, strict=True):
+                name = hashlib.sha1(key + str(value).encode()).digest()
+                place = (db, slot_of(key))
+                found[place] = bytes(one ^ other for one, other in zip(found.get(place, bytes(20)), name, strict=True))
+    return found
+
+
+@pytest.fixture(scope="module")
+def backup(tree, tmp_path_factory) -> tuple[Path, dict[tuple[int, int], bytes]]:
+    """A backup of a tree that nobody changes, and its digests."""
+    directory = tmp_path_factory.mktemp("backup") / "b"
+    digests = slot_digests(tree)
+    answer("backup", directory, tree=tree)
+    return directory, digests
+
+
+def offline(*words: object, code: int = 0) -> Any:
+    """shardctl with words that name the tree themselves; what --json prints."""
+    words = ("--json", *words)
+    done = subprocess.run([sys.executable, "-m", "shardd.ctl.main", *map(str, words)], capture_output=True, text=True,
+                          env=build.environment(), timeout=60, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_backup_is_restored_to_a_running_tree(tree, backup):
+    directory, digests = backup
+    with tree.conn() as conn:
+        conn.must("SET", "more", "1")
+        found = answer("restore", directory, tree=tree, code=1)
+        assert "holds" in found["error"] and "--replace" in found["error"] and conn.must("EXISTS", "more") == 1
+        conn.must("FLUSHALL")
+    assert answer("restore", directory, tree=tree)["ok"]
+    assert slot_digests(tree) == digests
+    with tree.conn() as conn:
+        conn.must("SET", "more", "1")
+    assert answer("restore", directory, "--replace", tree=tree)["ok"]
+    assert slot_digests(tree) == digests
+
+
+@pytest.mark.parametrize("engines, appendonly", [(1, "yes"), (2, "no"), (3, "yes")])
+def test_a_backup_is_restored_to_any_number_of_engines(backup, engines, appendonly):
+    directory, digests = backup
+    tree = Server("tree", engines=engines, appendonly=appendonly)
+    words = ["--shardd", "--dir", tree.dir, "--engines", engines, "--appendonly", appendonly]
+    try:
+        found = offline("restore", directory, *words)
+        assert found["ok"] and found["steps"][-1] == \
+            f"shardd will start with it: {engines} engines, appendonly {appendonly}"
+        refused = offline("restore", directory, *words, code=1)
+        assert "there is data of" in refused["error"] and "say --replace" in refused["error"]
+        tree.start()
+        assert slot_digests(tree) == digests
+        with tree.conn() as conn:
+            conn.must("DEBUG", "LOADAOF" if appendonly == "yes" else "RELOAD")
+        assert slot_digests(tree) == digests
+    finally:
+        tree.stop()
+
+
+@pytest.mark.parametrize("name", ["engine-1.rdb", "backup.json"])
+def test_a_damaged_backup_is_refused(tree, backup, tmp_path, name):
+    directory, digests = backup
+    damaged = tmp_path / "b"
+    shutil.copytree(directory, damaged)
+    data = bytearray((damaged / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (damaged / name).write_bytes(data)
+    assert f"{name} is damaged" in offline("restore", damaged, "--verify-only", code=1)["error"]
+    assert f"{name} is damaged" in answer("restore", damaged, "--replace", tree=tree, code=1)["error"]
+    other = tmp_path / "other"
+    other.mkdir()
+    assert f"{name} is damaged" in offline("restore", damaged, "--dir", other, code=1)["error"]
+    assert not list(other.glob("data-*/engine-*/*"))
+    assert slot_digests(tree) == digests
+    (damaged / name).unlink()
+    assert offline("restore", damaged, "--verify-only", code=1)["error"]
+    assert offline("restore", directory, "--verify-only")["ok"]
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------------

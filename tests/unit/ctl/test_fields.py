@@ -57,6 +57,7 @@ def source(tmp_path, monkeypatch):
                               f"SHARDD BACKUP {tmp_path}/b".upper(): [b"step", OK],
                               f"SHARDD BACKUP {tmp_path}/f.parts".upper(): [b"step", OK]}
     one.connection.does["SHARDD BACKUP"] = lambda shardd, verb, directory: make_backup(Path(directory))
+    make_backup(tmp_path / "restored")
     monkeypatch.setattr(importing, "follow", lambda job, progress: {"error": None, "keys": 1, "unsupported": {}})
     monkeypatch.chdir(tmp_path)
     return one
@@ -67,7 +68,7 @@ RUNS = {
     "top": [["--once", "-i", "0.1"]], "latency": [["show"], ["probe", "-c", "2"], ["slow"], ["doctor"]],
     "doctor": [[]], "config": [["get"], ["set", "hz", "10", "--rewrite"], ["rewrite"], ["diff"]],
     "restart": [["all"]], "reload": [[]], "logs": [[]], "backup": [["b"]], "export": [["f"]],
-    "import": [["f"]],
+    "import": [["f"]], "restore": [["restored", "--verify-only"]],
 }
 OTHERS = {"status": ("supervisor.", "processes[].id", "processes[].known_epoch", "processes[].socket")}
 """What the supervisor adds is passed on."""
