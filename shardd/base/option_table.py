@@ -441,8 +441,9 @@ def _host() -> list[Option]:
     def for_tests(name: str, kind: Kind, default: str) -> Option:
         return Option(name, kind, default, "For Redis's own tests; no effect.", section, ENGINE, idle=True, hidden=True)
 
-    delay = Option("rdb-key-save-delay", Int(-INT_MAX - 1, INT_MAX), "0", "For tests: microseconds of rest behind each "
-                   "key that is saved; -n: one behind every n-th.", section, ENGINE, hidden=True)
+    def delay(name: str, what: str) -> Option:
+        return Option(name, Int(-INT_MAX - 1, INT_MAX), "0", f"For tests: microseconds of rest behind each key that is "
+                      f"{what}; -n: one behind every n-th.", section, ENGINE, hidden=True)
 
     return [
         Option("oom-score-adj", Enum("no", "yes", "relative", "absolute"), "no", "Adjust the kernel's out-of-memory "
@@ -460,8 +461,7 @@ def _host() -> list[Option]:
                  aliases=(f"{who.replace('_', '-')}-cpulist",))
           for who in ("server", "bio", "aof_rewrite", "bgsave")),
         for_tests("watchdog-period", Int(0, INT_MAX), "0"),
-        delay,
-        for_tests("key-load-delay", Int(-INT_MAX - 1, INT_MAX), "0"),
+        delay("rdb-key-save-delay", "saved"), delay("key-load-delay", "loaded"),
         for_tests("loading-process-events-interval-bytes", Int(1024, INT_MAX), "2097152"),
         for_tests("use-exit-on-panic", Bool(), "no"),
     ]

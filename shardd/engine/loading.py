@@ -13,6 +13,7 @@ a Redis expects its data.
 """
 import contextlib
 import os
+import time
 from typing import Any
 
 from shardd.base import limits
@@ -126,6 +127,8 @@ class Loading:
         self.started_s = now_ms() // 1000
         self._start_us = mono_us()
         self._told_ms = mono_ms()
+        delay = server.config["key-load-delay"]
+        self._delay_us: float = delay if delay >= 0 else -1 / delay
         self.part: Any = server.aof.load()
         self.from_aof = self.part is not None
         if self.part is None and os.path.exists(server.config["dbfilename"]):
@@ -140,7 +143,7 @@ class Loading:
         """Load until the monotonic clock says so; whether all is done. Raises LoadError."""
         if self.part is None:
             return True
-        if not self.part.step(deadline_us):
+        if not (self._slow_step() if self._delay_us else self.part.step(deadline_us)):
             if mono_ms() - self._told_ms >= limits.LOAD_LOG_MS:
                 self._told_ms = mono_ms()
                 self._server.log.notice(f"Loading: {self._percent():.1f}% of {self.part.total >> 20} MB, "
@@ -150,6 +153,13 @@ class Loading:
         source = "append only file" if self.from_aof else "disk"
         self._server.log.notice(f"DB loaded from {source}: {seconds:.3f} seconds")
         return True
+
+    def _slow_step(self) -> bool:
+        """A few keys, and the rest that key-load-delay wants behind them."""
+        before = self.part.keys
+        done = bool(self.part.step(0))
+        time.sleep(min(self._delay_us * (self.part.keys - before), limits.LOAD_STEP_US) / 1e6)
+        return done
 
     def _percent(self) -> float:
         return 100 * self.part.position / (self.part.total + 1)
