@@ -23,6 +23,7 @@ from typing import Protocol as TypingProtocol
 
 import cython
 from cython.cimports.libc.stdint import uint8_t
+from cython.cimports.shardd.base.native import bytep, load16
 from cython.cimports.shardd.keyspace.events import EffectSink
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg
@@ -33,6 +34,7 @@ const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 EXTRA_ITEMS = cython.declare(cython.Py_ssize_t, 8)
 MULTI = cython.declare(bytes, b"*1\r\n$5\r\nMULTI\r\n")
 EXEC = cython.declare(bytes, b"*1\r\n$4\r\nEXEC\r\n")
+CRLF = cython.declare(cython.int, 0x0A0D)           # as load16 sees it
 ITEM_BYTES_MAX = cython.declare(cython.Py_ssize_t, 40)  # of an item beside its bytes: more than Reply.bulk asks for
 
 
@@ -41,6 +43,44 @@ class Reader(TypingProtocol):
 
     def feed(self, data: bytes) -> None:
         """Take the effects since the last call, as RESP commands."""
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _digits(n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """How many a number of up to four has; 9 for more."""
+    return 1 if n < 10 else 2 if n < 100 else 3 if n < 1000 else 4 if n < 10000 else 9
+
+
+@cython.cfunc
+@cython.overflowcheck(False)        # pointers are subtracted
+@cython.exceptval(check=False)
+def _as_it_came(argv: cython.pointer(Arg), argc: cython.int, size: cython.pointer(cython.Py_ssize_t)) -> bytep:
+    """Where a command lies in the read buffer, just as we would write it; NULL where it does not.
+
+    The distances of its words say so, with the bytes between them: a request's headers are read and not compared, and
+    words can come from elsewhere (an inline command, a transaction's queue, whose words are closer to each other).
+    """
+    i: cython.int
+    end: bytep
+    start: bytep
+    digits: cython.Py_ssize_t
+    if argc < 2 or argc > 9999 or argv[0].n > 9999:
+        return cython.NULL
+    end = argv[0].p + argv[0].n
+    for i in range(1, argc):
+        digits = _digits(argv[i].n)
+        if (argv[i].p - end != digits + 5 or load16(end) != CRLF or end[2] != 36
+                or load16(argv[i].p - 2) != CRLF):
+            return cython.NULL
+        end = argv[i].p + argv[i].n
+    start = argv[0].p - _digits(argv[0].n) - _digits(argc) - 6
+    if (load16(end) != CRLF or load16(argv[0].p - 2) != CRLF or start[0] != 42
+            or load16(start + 1 + _digits(argc)) != CRLF or start[3 + _digits(argc)] != 36):
+        return cython.NULL
+    size[0] = end + 2 - start
+    return start
 
 
 @cython.cclass
@@ -159,8 +199,14 @@ class Stream(EffectSink):
         """An effect that is the command as it came."""
         i: cython.int
         size: cython.Py_ssize_t = 0
+        request: bytep
         if not self.active:
             return 0
+        request = _as_it_came(argv, argc, cython.address(size))
+        if request != cython.NULL:
+            self.reserve(0, size)
+            self.select(db)
+            return self.buffer.raw(request, size)
         for i in range(argc):
             size += argv[i].n
         self.reserve(argc, size)

@@ -26,3 +26,9 @@ def test_the_files_that_it_binds():
     """Every file of RDB data is named, and there is no other."""
     named = set(re.findall(r"`(rdb\w*)`", FORMAT.split("Bound by it:")[1].split("\n\n")[0]))
     assert named == {path.stem for path in JOURNAL.glob("rdb_*.py")}
+
+
+def test_the_files_of_the_append_only_file():
+    """Every other file of the journal is named, too."""
+    named = set(re.findall(r"`(\w+)`", FORMAT.split("## AOF")[1]))
+    assert {path.stem for path in JOURNAL.glob("*.py") if not path.stem.startswith("rdb_")} - {"__init__"} <= named

@@ -127,6 +127,26 @@ def test_a_reader_may_leave_when_it_is_fed(engine):
     assert stayer.data == leaver.data + encode("SET", "b", "2")
 
 
+@pytest.mark.parametrize("sent, told", [
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nab\r\n", None), (b"*3\r\n$3\r\nset\r\n$10\r\n0123456789\r\n$0\r\n\r\n", None),
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1234\r\n" + b"v" * 1234 + b"\r\n", None),
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12345\r\n" + b"v" * 12345 + b"\r\n", None),
+    # what follows a CR and a bulk is read as it comes
+    (b"*3\rX$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n", "SET k v"), (b"*3\r\n$3\rXSET\r\n$1\r\nk\r\n$1\r\nv\r\n", "SET k v"),
+    (b"*3\r\n$3\r\nSETXY$1\r\nk\r\n$1\r\nv\r\n", "SET k v"), (b"*3\r\n$3\r\nSET\r\n$1\rXk\r\n$1\r\nv\r\n", "SET k v"),
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nkXY$1\r\nv\r\n", "SET k v"), (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nvXY", "SET k v"),
+    (b"SET      k      v\r\n", "SET k v"), (b'SET "\\r\\n$1\\r\\nk" v\r\n', None), (b"  SET k     \"v\"  \n", "SET k v")])
+def test_requests_are_told_as_they_came_or_as_they_should_have(engine, sent, told):
+    caller = Raw(engine)
+    engine.follow()
+    reply = caller(sent)
+    if told is None and sent.startswith(b"SET"):
+        told = ("SET", b"\r\n$1\r\nk", "v")
+    data = engine.journal()
+    assert (reply, data) == (b"+OK\r\n", encode("SELECT", 0) + (sent if told is None else encode(
+        *(told.split() if isinstance(told, str) else told))))
+
+
 def test_large_effects(engine):
     engine.follow()
     value = bytes(range(256)) * 8000
