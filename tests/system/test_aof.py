@@ -1,13 +1,15 @@
 """The append-only file of an engine: what a restart finds, both ways with the real Redis, and its tools."""
 import os
 import random
+import resource
 import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from harness import Error
+from harness import Closed, Error
 from harness.servers import Server
 
 FAR = 4_000_000_000_000
@@ -29,7 +31,7 @@ def check_aof(path: Path) -> str:
     return done.stdout
 
 
-def fill(c, seed: int = 1, keys: int = 40) -> None:
+def fill(c, seed: int = 1, keys: int = 15) -> None:
     """Values of every type and form, some with expiries, in two databases."""
     rng = random.Random(seed)
     for db in (0, 3):
@@ -52,7 +54,7 @@ def digest(server: Server) -> list[bytes]:
         for db in (0, 3):
             c.must("SELECT", db)
             found.append(c.must("DBSIZE"))
-            found.append([c.must("PEXPIRETIME", key) for key in sorted(c.must("KEYS", "*"))])
+            found.append(c.many(*[("PEXPIRETIME", key) for key in sorted(c.must("KEYS", "*"))]))
         return found
 
 
@@ -105,3 +107,116 @@ def test_a_log_of_redis_is_loaded(preamble):
         oracle.wait()
         with Server("engine", dir=oracle.dir, appendonly="yes") as server:
             assert digest(server) == before
+
+
+def limit(server: Server, size: int) -> None:
+    """From now on no file of the server may be larger: a write ends there, and the next one fails."""
+    psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def last_file(server: Server) -> Path:
+    return server.dir / "appendonlydir" / manifest(server).read_text().split("\n")[-2].split()[1]
+
+
+def until(condition, what: str = "") -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_a_disk_that_is_full_refuses_writes_until_it_is_not():
+    with Server("engine", appendonly="yes") as server, server.conn() as c:
+        c.must("SET", "a", "x" * 1000)
+        until(lambda: last_file(server).stat().st_size > 1000)
+        whole = last_file(server).stat().st_size
+        limit(server, whole + 500)
+        c.must("SET", "b", "x" * 1000)
+        until(lambda: info(c)["aof_last_write_status"] == "err")
+        refused = Error("MISCONF Errors writing to the AOF file: File too large")
+        assert c("SET d 1") == refused and c("GET a") == b"x" * 1000
+        assert last_file(server).stat().st_size == whole        # the part that was written is gone again
+        assert int(info(c)["aof_buffer_length"]) > 1000
+        limit(server, resource.RLIM_INFINITY)
+        until(lambda: info(c)["aof_last_write_status"] == "ok")
+        c.must("SET c 1")
+        before = digest(server)
+        restart(server)
+        assert digest(server) == before and "AOF write error looks solved" in server.log()
+
+
+def test_always_ends_before_it_acknowledges_what_it_cannot_store():
+    with Server("engine", appendonly="yes", appendfsync="always") as server:
+        with server.conn() as c:
+            c.must("SET", "longer than the server's log", "x" * 10_000), c.must("SET a 1")
+            limit(server, last_file(server).stat().st_size + 5)
+            with pytest.raises((Closed, OSError)):
+                c("SET a 2")
+        assert server.wait() == 1
+        assert "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting..." in server.log()
+        server.start()
+        with server.conn() as c:
+            assert c.must("GET a") == b"1" and "short read" not in server.log()
+
+
+def test_a_full_tmpfs(tmp_path):
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("nothing may be mounted here; the limit on a file's size shows the same")
+    try:
+        with Server("engine", dir=place, appendonly="yes", appendfsync="everysec") as server, server.conn() as c:
+            ballast = place / "ballast"
+            ballast.write_bytes(b"x" * 150_000)
+            while not isinstance(c("SET", f"k{random.random()}", "x" * 10_000), Error):
+                time.sleep(0.01)
+            assert c("SET a 1") == Error("MISCONF Errors writing to the AOF file: No space left on device")
+            ballast.unlink()
+            until(lambda: c("SET a 1") == b"OK" or info(c)["aof_last_write_status"] == "ok")
+            before = digest(server)
+            restart(server)
+            assert digest(server) == before
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_loading_again_and_a_log_that_does_not_hold():
+    with Server("engine", appendonly="yes") as server:
+        with server.conn() as c:
+            fill(c, 4, 5)
+            before = digest(server)
+            c.must("DEBUG LOADAOF")
+            assert digest(server) == before
+            c.must("SELECT 0"), c.must("SET behind 1")
+            before = digest(server)
+            restart(server)
+        assert digest(server) == before
+        server.process.terminate()
+        server.wait()
+        path = last_file(server)
+        path.write_bytes(path.read_bytes().replace(b"behind", b"beh\r\n*", 1)[:-3] + b"garbage")
+        server.start(ready=False)
+        assert server.wait() == 1
+        assert f"Bad file format reading the append only file {path.name}: make a backup" in server.log()
+
+
+def test_on_and_off_at_run_time():
+    with Server("engine") as server:
+        with server.conn() as c:
+            fill(c, 5, 10)
+            c.must("CONFIG SET appendonly yes")
+            c.must("SELECT 0"), c.must("INCR n")
+            until(lambda: info(c)["aof_rewrite_in_progress"] == "0")
+            c.must("INCR n"), c.must("WAITAOF", 1, 0, 0)
+        before = digest(server)
+        server.process.kill()
+        server.wait()
+        server.options["appendonly"] = "yes"
+        server.start()
+        assert digest(server) == before
+        with server.conn() as c:
+            c.must("CONFIG SET appendonly no")
+            assert info(c)["aof_enabled"] == "0"
+            c.must("INCR n")
+        restart(server)
+        assert digest(server) == before
