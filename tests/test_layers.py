@@ -25,8 +25,8 @@ PEERS = {("shardd.net", "shardd.wire"), ("shardd.wire", "shardd.structures"), ("
 # what stands beside the engine and talks to it over sockets
 OUTSIDE = ("shardd.supervisor", "shardd.ctl", "proxy", "bench")
 OUTSIDE_SEES = ("shardd.base", "shardd.wire", "shardd.net", "shardd.structures.slots", "shardd.structures.glob",
-                "shardd.structures.names", "shardd.structures.histogram", "shardd.structures.crc64", "shardd.cluster.topology",
-                "shardd.cluster.store", "shardd.cluster.view")
+                "shardd.structures.names", "shardd.structures.histogram", "shardd.structures.crc64",
+                "shardd.cluster.topology", "shardd.cluster.store", "shardd.cluster.view")
 # commands that are about the connection, about commands or about the server: plain modules that engine and proxy share
 SHARED_COMMANDS = ("shardd.commands.table", "shardd.commands.plain", "shardd.commands.introspect",
                    "shardd.commands.connection", "shardd.commands.server", "shardd.commands.info",

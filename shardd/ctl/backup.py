@@ -1,7 +1,7 @@
 """shardctl backup and export: what is in all engines at one instant, as a directory, or as one file for a single Redis.
 
-Owns: the words, what is shown meanwhile, and the making of one file from the engines' parts (with rdb_join.py). Does not
-own how the parts come about (supervisor/backup.py) or what a backup is (base/backup.py).
+Owns: the words, what is shown meanwhile, and the making of one file from the engines' parts (with rdb_join.py). Does
+not own how the parts come about (supervisor/backup.py) or what a backup is (base/backup.py).
 
     backup DIR     DIR/engine-<i>.rdb, DIR/backup.json
     export FILE    FILE.parts/: such a backup; FILE.part: the parts, one after the other, each removed when it has been
@@ -146,7 +146,8 @@ def _join(progress: Progress, manifest: Manifest, parts: Path, target: Path) -> 
         nonlocal told_ms
         if mono_ms() - told_ms >= _TELL_MS:
             told_ms = mono_ms()
-            progress.say(f"{100 * done // max(1, manifest.file_bytes)}% of {human_bytes(manifest.file_bytes)} are joined")
+            total = manifest.file_bytes
+            progress.say(f"{100 * done // max(1, total)}% of {human_bytes(total)} are joined")
 
     try:
         joined = rdb_join.join([parts / part.file for part in manifest.engines], made, manifest.unix_ms // 1000,

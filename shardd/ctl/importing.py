@@ -102,8 +102,8 @@ def follow(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
         process.kill()
         process.wait()
     if told is None:
-        raise CtlError(f"the import ended by itself: {complaint.splitlines()[-1] if complaint else 'it was killed'}. What "
-                       "was imported by then stays")
+        reason = complaint.splitlines()[-1] if complaint else "it was killed"
+        raise CtlError(f"the import ended by itself: {reason}. What was imported by then stays")
     return told
 
 

@@ -27,7 +27,8 @@ from shardd.ctl.show import Screen
 from shardd.ctl.source import Late, Source, open_source
 
 COMMANDS: Final[dict[str, Command]] = {
-    command.name: command for part in (status, slots, clients, top, latency, doctor, config, tree, backup, restore, importing)
+    command.name: command for part in (status, slots, clients, top, latency, doctor, config, tree, backup, restore,
+                                       importing)
     for command in part.COMMANDS}
 """Every subcommand, in the order of the help."""
 

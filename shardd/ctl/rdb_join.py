@@ -6,8 +6,8 @@
     joined   "REDIS0012"  AUX ...  [ ... ][ ... ]  EOF  CRC anew
 
 A body begins with its first SELECTDB, so that bodies stand one behind the other as they are, and a database is selected
-several times; what RESIZEDB says is a hint, for the part that follows. The version is the highest of the parts': a later
-one reads what an earlier wrote. Names and lengths of AUX fields are all that is looked into.
+several times; what RESIZEDB says is a hint, for the part that follows. The version is the highest of the parts': a
+later one reads what an earlier wrote. Names and lengths of AUX fields are all that is looked into.
 
 Owns: this. Does not own what a body is made of (journal/FORMAT.md). Each part's own checksum is compared on the way, so
 that nothing that was damaged goes on with a checksum that is right.

@@ -133,17 +133,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="BACKUP", help="the directory that shardctl backup has written")
     parser.add_argument("--verify-only", action="store_true", help="compare the backup's files with its checksums")
     parser.add_argument("--replace", action="store_true", help="restore although the data that is there is lost by it")
-    parser.add_argument("--shardd", nargs=argparse.REMAINDER, metavar="WORD", help="the words that shardd is started with, "
-                        "where that is more than a configuration file; the last option")
+    parser.add_argument("--shardd", nargs=argparse.REMAINDER, metavar="WORD", help="the words that shardd is started "
+                        "with, where that is more than a configuration file; the last option")
 
 
 COMMANDS: Final = (
     Command("restore", "put a backup in the place of a tree's data; --verify-only checks it",
-            "Makes a backup a tree's data, with any number of engines. All checksums are compared first. Where there is "
-            "data already it is refused, unless --replace says that this may go. A running tree goes on serving while the "
-            "new files are made, then changes over to them at once; what clients write meanwhile goes with the old data. "
-            "A stopped one is named by --conf, by --dir where it is started with default options, or by shardd's whole "
-            "command line behind --shardd.", restore, STEP_FIELDS | FACT_FIELDS, _arguments, late=True,
+            "Makes a backup a tree's data, with any number of engines. All checksums are compared first. Where there "
+            "is data already it is refused, unless --replace says that this may go. A running tree goes on serving "
+            "while the new files are made, then changes over to them at once; what clients write meanwhile goes with "
+            "the old data. A stopped one is named by --conf, by --dir where it is started with default options, or by "
+            "shardd's whole command line behind --shardd.", restore, STEP_FIELDS | FACT_FIELDS, _arguments, late=True,
             examples=("restore /var/backups/shardd/monday --verify-only",
                       "restore /var/backups/shardd/monday --conf /etc/shardd.conf",
                       "restore ./monday --replace --shardd /etc/shardd.conf --engines 4")),

@@ -12,18 +12,17 @@ JOB is JSON:
     engines           [{"name": "engine 0", "socket": path, "slots": [[first, last], ...]}, ...]
     parent            pid: it ends when this process does
 
-Standard output has JSON objects, a line each: {"progress": [bytes, of bytes, "looked through" | "imported"]} now and then,
-at the end {"error": null or a sentence, "keys": imported, "kept": not replaced, "expired": n, "empty": n, "unsupported":
-{kind: n}}. Exit code 1 with an error.
+Standard output has JSON objects, a line each: {"progress": [bytes, of bytes, "looked through" | "imported"]} now and
+then, at the end {"error": null or a sentence, "keys": imported, "kept": not replaced, "expired": n, "empty": n,
+"unsupported": {kind: n}}. Exit code 1 with an error.
 
     look     the whole file: its checksum, every value as deep as a loader would, and, with `fail`, EXISTS of every key
-    send     RESTORE key expiry payload ABSTTL [REPLACE] [IDLETIME | FREQ], in batches to all engines at once, and between
-             two of them a rest of three times what the batch took, so that the engines are their clients' for three
-             quarters of the time
+    send     RESTORE key expiry payload ABSTTL [REPLACE] [IDLETIME | FREQ], in batches to all engines at once, and
+             between two of them a rest of three times what the batch took, so that the engines are their clients' for
+             three quarters of the time
 
-RESTORE is what puts a key in, and nothing else: so memory limits, events, WATCH, the journal and with it the append only
-file and all that follow it are as with any command, a key is in the log before the next one is sent, and an engine never
-waits for the disk on which the file is.
+RESTORE is what puts a key in, and nothing else: so memory limits, events, WATCH, the journal and with it the append
+only file are as with any command, and an engine never waits for the disk on which the file is.
 
 Owns: these two passes. Does not own what a file is (journal.rdb_cut) or who is told of the progress (ctl/importing.py).
 
@@ -184,8 +183,8 @@ class Importer:
             self._tell(cutter, "looked through")
             if cutter.skipped and not self._skip_unsupported:
                 kinds = ", ".join(cutter.skipped)
-                raise ImportFailed(f"there are values in {self._path} that no engine can hold yet ({kinds}); all others "
-                                   "are imported with --skip-unsupported. Nothing was imported")
+                raise ImportFailed(f"there are values in {self._path} that no engine can hold yet ({kinds}); all "
+                                   "others are imported with --skip-unsupported. Nothing was imported")
             if self._existing == FAIL:
                 self._refuse_existing(found)
         databases = min(engine.option("databases") for engine in self._engines)
@@ -194,8 +193,8 @@ class Importer:
                                "Nothing was imported")
         longest = min(engine.option("proto-max-bulk-len") for engine in self._engines)
         if cutter.longest > longest:
-            raise ImportFailed(f"there is a value of {cutter.longest} bytes, and proto-max-bulk-len is {longest}: set it "
-                               "higher for the import. Nothing was imported")
+            raise ImportFailed(f"there is a value of {cutter.longest} bytes, and proto-max-bulk-len is {longest}: set "
+                               "it higher for the import. Nothing was imported")
         self.counts["unsupported"], self.counts["empty"] = dict(cutter.skipped), len(cutter.empty_at)
         return cutter
 

@@ -90,8 +90,9 @@ class _Job:
 class Snapshots:
     """The snapshots of one engine.
 
-    active: what a child is for now, RDB or AOF, else "". cancelled: whether the last one that ended was. forks, fork_us:
-    how many there were, and how long the last fork took. cow_bytes: by purpose, pages copied because of the last child.
+    active: what a child is for now, RDB, AOF or BACKUP (also while one is about to begin), else "". cancelled: whether
+    the last one that ended was. forks, fork_us: how many there were, and how long the last fork took. cow_bytes: by
+    purpose, pages copied because of the last child.
     Of the child that runs: keys_done, keys_total, cow_now, cow_peak (bytes). keys_written: by the last that ended well,
     as far as its writer tells at its end.
     """

@@ -51,7 +51,8 @@ class RdbCutter(RdbLoader):
         self.skipped = {}
         self.aux = {}
 
-    def next(self, count: cython.Py_ssize_t, bytes_max: int64_t) -> list[tuple[int, bytes, int, int, int, bytes | None]]:
+    def next(self, count: cython.Py_ssize_t,
+             bytes_max: int64_t) -> list[tuple[int, bytes, int, int, int, bytes | None]]:
         """The next keys, `count` at most, and no more once their payloads have `bytes_max` bytes; [] at the end, and
         now and then before it: `done` says. Of each: database, key, expiry (Unix ms), seconds idle, LFU counter (each
         -1 where the file does not say), payload.

@@ -113,13 +113,13 @@ class Backup:
                 break
             except _Late as late:
                 if attempt == limits.BACKUP_HOLD_TRIES:
-                    raise _error(f"{late}, {attempt} times: it is busy with long commands. Nothing was written") from None
+                    raise _error(f"{late}, {attempt} times: it is busy with long commands") from None
                 yield f"{late}; the backup tries again"
             await self._start_anew()
             async for sentence in self._reserve():
                 yield sentence
-        yield (f"All {len(self._engines)} engines were held for {barrier_us / 1000:.1f} ms; what they had then is being "
-               "written")
+        yield (f"All {len(self._engines)} engines were held for {barrier_us / 1000:.1f} ms; what they had then is "
+               "being written")
         async for sentence in self._write():
             yield sentence
         parts = []
@@ -190,7 +190,7 @@ class Backup:
         return True
 
     async def _barrier(self) -> tuple[int, int]:
-        """Unix ms of the instant, and how long the engines were held, us. Raises CommandError, and _Late where an engine
+        """Unix ms of the instant, and how long the engines were held, us. Raises CommandError, and _Late where one
         could not be held, or for long enough: the links are of no use then."""
         until_ms = mono_ms() + limits.BACKUP_HOLD_MS
         first_us = 0

@@ -52,7 +52,7 @@ Commands on supervisor.sock:
     SHARDD RELOAD               stream: the configuration file is read again; what changed, and what that takes
     SHARDD RESTART <what> [LOSE-DATA]
                                 stream: engines, proxies, all, engine <n> or proxy <n>, one after the other (rolling.py)
-    SHARDD BACKUP <directory>   stream: a backup of all engines at one instant; a sentence "n% ..." is progress (backup.py)
+    SHARDD BACKUP <directory>   stream: a backup of all engines at one instant; "n% ..." is progress (backup.py)
     SHARDD RESTORE <directory> [REPLACE]
                                 stream: a backup becomes the data; REPLACE where there are keys (restore.py)
     SHARDD LOGS [<who>] [COUNT <n>] [FOLLOW]

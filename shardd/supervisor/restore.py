@@ -9,7 +9,8 @@
                the number of engines may be another one than when the backup was made
 
 JOB is JSON: {"backup": directory, "words": shardd's command line, "replace": bool, "parent": pid}. On standard output
-come JSON objects, a line each: {"say": a sentence}, and at the end {"error": null or a sentence}. Other lines are the log.
+come JSON objects, a line each: {"say": a sentence}, and at the end {"error": null or a sentence}. Other lines are
+the log.
 
 Owns: these steps. Does not own what a backup is (base/backup.py), or the change from one data to another.
 
@@ -78,9 +79,9 @@ async def _refuse_loss(supervisor: Any, replaces: bool) -> None:
     for child in supervisor.engines:
         keys = (await child.facts()).get("keys")
         if keys != 0:
-            raise RestoreError(f"{child.name} {f'holds {keys} keys' if keys else 'does not say how many keys it holds'}, "
-                               "and what the tree holds is lost by a restore. To restore all the same, say REPLACE "
-                               "(shardctl restore ... --replace)")
+            said = f"holds {keys} keys" if keys else "does not say how many keys it holds"
+            raise RestoreError(f"{child.name} {said}, and what the tree holds is lost by a restore. To restore all the "
+                               "same, say REPLACE (shardctl restore ... --replace)")
 
 
 def sources_of(manifest: Manifest, directory: Path) -> list[Source]:
@@ -123,8 +124,8 @@ async def restore_stopped(words: list[str], directory: Path, replaces: bool) -> 
         layout = Layout(plan.directory, log.notice)
         found = layout.home(layout.settle(stored.generation if stored else None)).with_data()
         if found and not replaces:
-            raise RestoreError(f"there is data of {len(found)} engines in {plan.directory}, which is lost by a restore. To "
-                               "restore all the same, say --replace")
+            raise RestoreError(f"there is data of {len(found)} engines in {plan.directory}, which is lost by a restore."
+                               " To restore all the same, say --replace")
         async for sentence in _verified(manifest, directory):
             yield sentence
         async for sentence in replace_data_stopped(plan, log, store, sources_of(manifest, directory)):

@@ -57,6 +57,7 @@ def test_a_process_that_ends_by_itself(monkeypatch):
     from shardd.ctl.progress import Progress
     from shardd.ctl.show import Screen
 
-    monkeypatch.setattr(importing, "command_of", lambda module: (["sh", "-c", "echo oops >&2; exit 3"], dict(os.environ)))
+    command = ["sh", "-c", "echo oops >&2; exit 3"]
+    monkeypatch.setattr(importing, "command_of", lambda module: (command, dict(os.environ)))
     with pytest.raises(CtlError, match="ended by itself: oops"), Progress(Screen(True)) as progress:
         importing.follow({}, progress)

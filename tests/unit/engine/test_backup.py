@@ -1,4 +1,4 @@
-"""SHARDD BACKUP: an engine's file is of the moment of START, has its own slots only, and nothing else begins meanwhile."""
+"""SHARDD BACKUP: an engine's file is of the moment of START, has its own slots only, and no other child is at work."""
 import json
 import subprocess
 import time

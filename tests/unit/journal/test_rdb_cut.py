@@ -125,8 +125,8 @@ def test_what_no_engine_can_hold_is_counted(tmp_path: Path) -> None:
 def test_damage_is_found(tmp_path: Path, deep: bool) -> None:
     path = file(tmp_path, b"\x00" + rdb.string("a") + rdb.string("value"))
     data = path.read_bytes()
-    for damaged, reason in ((data[:-1] + b"\x00", "checksum"), (data[:-12], "end|are left"), (b"RADIS" + data[5:], "signature"),
-                            (data[:9] + b"\x63" + data[10:], "unknown type")):
+    for damaged, reason in ((data[:-1] + b"\x00", "checksum"), (data[:-12], "end|are left"),
+                            (b"RADIS" + data[5:], "signature"), (data[:9] + b"\x63" + data[10:], "unknown type")):
         path.write_bytes(damaged)
         with pytest.raises(RdbError, match=reason):
             cut(path, deep=deep)
