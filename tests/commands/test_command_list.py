@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.not_on("oracle", "cluster", reason="compared with the oracle; these are engines")
 
 NOT_YET = """
-    acl|* bgrewriteaof bgsave save lastsave eval* fcall* function function|* script script|*
+    acl|* eval* fcall* function function|* script script|*
     bit* getbit setbit geo* pf* x* monitor sync psync replconf failover migrate module module|* wait
     client|tracking cluster|*
     """.split()
