@@ -54,6 +54,7 @@ class Persistence:
         self._child_saves = 0                       # and what will be when the child is done
         self._last_try_s = 0
         self._started_s = -1
+        self._reloading = False                     # DEBUG LOADAOF, DEBUG RELOAD
         config = server.config
         server.aof.on_status = self.check_writes
         config.subscribe("dir", self._enter)
@@ -156,8 +157,11 @@ class Persistence:
 
     def flushed(self) -> None:
         """FLUSHALL has emptied everything: a snapshot of what was is of no use, and with save points the empty state is
-        saved at once, as in Redis."""
+        saved at once, as in Redis. One that the append only file tells of changes no other file: in the middle of a
+        loading dump.rdb would lose what is there."""
         server = self._server
+        if self.loading is not None or self._reloading:
+            return
         points = server.config["save"]
         if server.snapshots.active == RDB:
             if points:
@@ -261,6 +265,7 @@ class Persistence:
         server = self._server
         keyspace = server.keyspace
         unsaved = self.changes
+        self._reloading = True
         try:
             if flush:
                 for db in keyspace.databases:
@@ -274,6 +279,7 @@ class Persistence:
             server.log.warning(str(error))
             raise CommandError(errors.DEBUG_RELOAD_FAILED) from None
         finally:
+            self._reloading = False
             keyspace.set_time(now_ms())
             self._saved_at = keyspace.dirty - unsaved
 

@@ -21,6 +21,7 @@ from cython.cimports.shardd.commands.registry import CMD_CONTAINER, CMD_READONLY
 from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.journal.aof_reader import COMMANDS, AofReader, Effect
 from cython.cimports.shardd.keyspace.database import Database, key_init
+from cython.cimports.shardd.journal.stream import Stream
 from cython.cimports.shardd.net.client import Client
 from cython.cimports.shardd.structures.table import table_prefetch_bucket, table_prefetch_entry
 from cython.cimports.shardd.wire.request import Arg
@@ -57,6 +58,8 @@ class Replay:
         until_us: int64_t = deadline_us
         mask: cython.uint = context.keyspace.notify_mask
         client: Client = context.client
+        journal: Stream = self.server.journal
+        listened: cython.bint = journal.active
         now_ms: int64_t = context.keyspace.now_ms
         found: cython.int = COMMANDS
         at: cython.int
@@ -65,6 +68,7 @@ class Replay:
         context.in_exec = True          # nothing may wait
         context.keyspace.notify_mask = 0
         context.keyspace.now_ms = 0
+        journal.active = False          # DEBUG LOADAOF: what is read from the log does not go there again
         try:
             while found == COMMANDS:
                 found = reader.next()
@@ -77,6 +81,7 @@ class Replay:
             raise LoadError("Out of memory while the append only file was loaded") from None
         finally:
             context.in_exec = False
+            journal.active = listened
             context.keyspace.notify_mask = mask
             context.keyspace.now_ms = now_ms
             context.client = client

@@ -73,6 +73,10 @@ class Generator:
         self._makers = [(name, maker) for name, maker,
                         weight in MAKERS for _ in range(weight) if name not in profile.without]
 
+    def more(self, makers: list[tuple[str, Callable, int]]) -> None:
+        """Commands beside those of MAKERS, in its form."""
+        self._makers += [(name, maker) for name, maker, weight in makers for _ in range(weight)]
+
     def next(self) -> list[tuple[bytes, ...]]:
         """One command, or those that belong together: one and what makes its effect visible, or a transaction."""
         name, maker = self.rng.choice(self._makers)

@@ -10,6 +10,7 @@ import pytest
 from harness import OK, Error
 from harness.resp import Status, encode
 from shardd.base.errors import LoadError
+from shardd.engine.loading import Loading
 from shardd.journal import manifest as manifests
 from unit.journal.aof_rig import Log
 
@@ -426,3 +427,36 @@ def test_waitaof_ends_with_its_time_or_with_the_log(started):
     ("0 0 9223372036854775807", "ERR timeout is out of range")])
 def test_waitaof_says_what_is_wrong(started, words, text):
     assert started().engine("WAITAOF " + words) == Error(text)
+
+
+# --- loaded again -----------------------------------------------------------------------------------------------------
+
+def test_what_is_loaded_again_does_not_go_to_the_log_again(started):
+    log = started()
+    log.engine("SET a 1 PX 1000000"), log.engine("SADD s 1 2 3"), log.engine("SPOP s"), log.engine("INCRBYFLOAT f 1.5")
+    log.server.journal.flush()
+    size = (DIRECTORY / "appendonly.aof.1.incr.aof").stat().st_size
+    assert log.engine("DEBUG LOADAOF") == OK
+    log.server.journal.flush()
+    assert (DIRECTORY / "appendonly.aof.1.incr.aof").stat().st_size == size
+    log.engine("SET b 2")
+    assert (DIRECTORY / "appendonly.aof.1.incr.aof").stat().st_size > size
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_flushall_in_the_log_leaves_dump_rdb_and_the_loading_alone(started, again):
+    log = started()
+    log.engine("SET b 1"), log.engine("FLUSHALL"), log.engine("SET a 1 PXAT", 4_000_000_000_000), log.engine("SET a 2")
+    log.aof.close()
+    Path("dump.rdb").write_bytes(b"what was saved")
+    other = Log("--save", "3600", "1000")
+    if again:
+        other.aof.load()
+        assert other.engine("DEBUG LOADAOF") == OK
+    else:
+        loading = Loading(other.server)
+        other.server.begin_loading(loading)
+        while not loading.step(2**60):
+            pass
+        other.server.end_loading()
+    assert other.strings() == {b"a": b"2"} and Path("dump.rdb").read_bytes() == b"what was saved"
