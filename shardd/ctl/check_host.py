@@ -154,8 +154,7 @@ def cores(patient: Patient) -> Iterator[Finding]:
             ADVICE, "engines",
             what=f"{engines} engines share {patient.host.cores} cores",
             why="they take turns, and each turn costs a switch",
-            fix="set `engines auto` in the configuration file; the keys are spread anew at the next start: "
-                f"{patient.ctl('restart all --lose-data')}")
+            fix="set `engines auto` in the configuration file; systemctl restart shardd (the keys are spread anew then)")
     governor = patient.host.text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor == "powersave" and patient.host.text("sys/devices/system/cpu/intel_pstate/status") != "active":
         yield Finding(

@@ -176,21 +176,6 @@ def balance(patient: Patient) -> Iterator[Finding]:
                     fix=f"redis-cli -p {port} CLUSTER GETKEYSINSLOT {slot} 10")
 
 
-@check("persistence", "what should be on disk is")
-def persistence(patient: Patient) -> Iterator[Finding]:
-    said = {"rdb_last_bgsave_status": "the last snapshot failed",
-            "aof_last_write_status": "the last write to the AOF failed",
-            "aof_last_bgrewrite_status": "the last rewrite of the AOF failed"}
-    for name, info in patient.holders():
-        for field, words in said.items():
-            if info.text(field) not in (None, "ok"):
-                yield Finding(
-                    PROBLEM, name,
-                    what=f"{name}: {words}",
-                    why="after a restart, changes since the last good one are gone; writes may be refused until then",
-                    fix=f"df -h {patient.config.get('dir', '.')}; {patient.ctl(f'logs {name} -n 50')}")
-
-
 @check("replies", "no reply was lost between proxies and engines")
 def replies(patient: Patient) -> Iterator[Finding]:
     lost = max((info.integer("proxy_lost_replies") or 0 for name, info in patient.infos.items()

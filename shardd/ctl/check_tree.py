@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from shardd.cluster.topology import DOWN
+from shardd.ctl.check_data import keeps_data
 from shardd.ctl.checkup import ADVICE, PROBLEM, Finding, Patient, check, process_name
 from shardd.ctl.config import shown
 from shardd.ctl.human import human_seconds, plural
@@ -40,8 +41,8 @@ def processes(patient: Patient) -> Iterator[Finding]:
             yield Finding(
                 PROBLEM, name,
                 what=str(child.get("trouble") or f"{name} does not answer"),
-                why="it hangs or is busy with a long command; in the end it is killed and started again, and its keys "
-                    "are lost" if child["kind"] == "engine" else "its clients wait",
+                why=("it hangs or is busy with a long command; in the end it is killed and started again"
+                     + _and_loses(patient)) if child["kind"] == "engine" else "its clients wait",
                 fix=patient.ctl(f"restart {name}") if child["kind"] == "proxy" else logs)
         else:
             severity, words = _STATES.get(state, (PROBLEM, f"is down (state {state})"))
@@ -50,6 +51,10 @@ def processes(patient: Patient) -> Iterator[Finding]:
                 what=str(child.get("trouble") or f"{name} {words}") + _last_exit(child),
                 why=loses,
                 fix=logs)
+
+
+def _and_loses(patient: Patient) -> str:
+    return "" if keeps_data(patient) else ", and its keys are lost"
 
 
 def _last_exit(child: dict[str, object]) -> str:
@@ -69,8 +74,8 @@ def deaths(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             ADVICE, name,
             what=f"{name} was started again {plural(child['restarts'], 'time')}" + _last_exit(child),
-            why="an engine's keys are lost with it" if child["kind"] == "engine"
-                else "its clients lost their connections",
+            why="its clients lost their connections" if child["kind"] == "proxy" or keeps_data(patient)
+                else "an engine's keys are lost with it",
             fix=patient.ctl(f"logs {name} -n 100"))
 
 

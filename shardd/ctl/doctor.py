@@ -7,7 +7,7 @@ what they look at (checkup.py).
 import argparse
 from typing import Any, Final
 
-from shardd.ctl import check_tree, check_load, check_host  # noqa: F401, I001  each puts its checks on the list
+from shardd.ctl import check_tree, check_load, check_data, check_host  # noqa: F401, I001  each puts its checks on the list
 from shardd.ctl.checkup import CHECKS, PROBLEM, Finding, Patient, examine
 from shardd.ctl.command import App, Command
 from shardd.ctl.human import plural

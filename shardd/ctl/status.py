@@ -10,7 +10,7 @@ from typing import Any, Final
 from shardd.base.errors import CommandError
 from shardd.cluster.topology import NOBODY, SLOTS, UP, Topology
 from shardd.ctl.command import App, Command
-from shardd.ctl.human import human_bytes, human_count, human_seconds, plural
+from shardd.ctl.human import human_bytes, human_count, human_seconds, percent, plural
 from shardd.ctl.link import EXIT_BAD, EXIT_OK, EXIT_UNREACHABLE, Unreachable
 from shardd.ctl.show import GOOD, MEDIUM, POOR, Screen, state
 from shardd.ctl.source import ENGINE, PROXY, ServerSource, Source
@@ -39,9 +39,10 @@ FIELDS: Final = {
     "processes[].ops": "commands per second",
     "processes[].clients": "connections of clients",
     "processes[].epoch": "the topology that it has installed",
+    "processes[].loading": "engines that read their data: bytes, total_bytes, keys, eta_s; else null",
 }
 OPTIONAL: Final = ("epoch", "pid", "port", "cpus", "uptime_s", "restarts", "slots", "keys", "used_memory_bytes", "ops",
-                   "clients")
+                   "clients", "loading")
 """Of a process: null where it is not known."""
 
 
@@ -96,6 +97,9 @@ def _trouble(process: Mapping[str, Any]) -> str:
     if process["state"] == "up":
         return f"{process['name']} does not answer"
     since = process.get("since_s")
+    if loading := process.get("loading"):
+        return (f"{process['name']} has loaded {percent(loading['bytes'], loading['total_bytes'])}% of "
+                f"{human_bytes(loading['total_bytes'])}, {human_seconds(loading['eta_s'])} to go")
     return f"{process['name']} is {process['state']}" + (f" since {human_seconds(since)}" if since is not None else "")
 
 

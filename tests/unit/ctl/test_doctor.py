@@ -73,7 +73,7 @@ def well():
         {"pid": 100, "stored_epoch": 7}, 7, children, topology,
         {"dir": "/d", "maxclients": "10000", "tcp-backlog": "511", "disable-thp": "no", "bind": "127.0.0.1 -::1",
          "requirepass": "", "protected-mode": "yes", "enable-debug-command": "no", "maxmemory": "0", "save": "",
-         "appendonly": "no"},
+         "appendonly": "yes"},
         infos={name: Info("".join(f"{key}:{value}\n" for key, value in fields().items())) for name in names},
         kinds={"engine 0": "engine", "engine 1": "engine", "proxy 0": "proxy"},
         asked_s=dict.fromkeys(names, NOW_S), host=FakeHost(), where=" --dir /d")
@@ -247,6 +247,32 @@ def test_persistence(well, name):
     assert found(well, "persistence") == [("persistence", PROBLEM, "engine 0")]
 
 
+@pytest.mark.parametrize("fields, severity", [
+    ({"aof_rewrites_consecutive_failures": 3}, PROBLEM), ({"aof_enabled": 0}, PROBLEM),
+    ({"aof_delayed_fsync": 7}, ADVICE)])
+def test_a_log_that_is_not_kept_well(well, fields, severity):
+    change(well, "engine 1", **fields)
+    assert found(well, "persistence") == [("persistence", severity, "engine 1")]
+
+
+def test_nothing_is_written_to_disk(well):
+    well.config["appendonly"] = "no"
+    assert found(well, "persistence") == [("persistence", ADVICE, "appendonly")]
+    well.processes[1] |= {"restarts": 2, "last_exit": "with exit code 1", "last_exit_s": 60}
+    assert [one.why for one in doctor.diagnose(well, ["deaths"])] == ["an engine's keys are lost with it"]
+    well.config["save"] = "3600 1"
+    assert found(well, "persistence") == []
+    assert [one.why for one in doctor.diagnose(well, ["deaths"])] == ["its clients lost their connections"]
+
+
+def test_no_room_for_the_next_snapshot(well):
+    well.host.free = 1024 * MIB
+    change(well, "engine 0", used_memory_dataset=2048 * MIB)
+    assert found(well, "disk-room") == [("disk-room", PROBLEM, "/d")]
+    well.config["appendonly"] = "no"
+    assert found(well, "disk-room") == []
+
+
 def test_lost_replies(well):
     change(well, "proxy 0", proxy_lost_replies=2)
     assert found(well, "replies") == [("replies", ADVICE, "proxies")]
@@ -271,7 +297,7 @@ def test_huge_pages(well, enabled, thp, findings):
 @pytest.mark.parametrize("mode, save, findings", [("2", "", 1), ("0", "", 0), ("0", "3600 1", 1), ("1", "3600 1", 0)])
 def test_overcommit(well, mode, save, findings):
     well.host.files["proc/sys/vm/overcommit_memory"] = mode
-    well.config["save"] = save
+    well.config |= {"save": save, "appendonly": "no"}
     assert len(found(well, "overcommit")) == findings
 
 

@@ -25,6 +25,8 @@ def test_all_is_well(source):
     ({"state": "backoff", "since_s": 75}, "engine 1 is backoff since 1m 15s"),
     ({"state": "backoff", "trouble": "engine 1 dies again and again"}, "engine 1 dies again and again"),
     ({"answers": False}, "engine 1 does not answer"),
+    ({"state": "loading", "loading": {"bytes": 500, "total_bytes": 2000, "keys": 7, "eta_s": 75}},
+     "engine 1 has loaded 25.0% of 2.0K, 1m 15s to go"),
 ])
 def test_a_process_that_is_not_well_is_named(source, facts, said):
     source.nodes[1].facts |= facts
