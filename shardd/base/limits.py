@@ -497,12 +497,14 @@ LOAD_LOG_MS: Final = 5_000
 LOAD_FREE_KEYS: Final = 100_000
 """Keys freed in one go where everybody waits anyway."""
 
-BACKUP_HOLD_MS: Final = 1_000
-"""How long a backup may take to hold all engines: those that it has already serve nobody meanwhile. It takes under a
-millisecond, unless a command over several engines, or a slow one, is under way."""
+BACKUP_HOLD_MS: Final = 500
+"""How long a backup may take to hold all engines: those that it has already serve nobody meanwhile. It takes a few
+milliseconds, unless a command over several engines, or a slow one, is under way. Less than PROXY_HOLD_MS, so that no
+command gives up because of it."""
 
-BACKUP_HOLD_TRIES: Final = 5
-"""After so many times a backup gives up: some engine is busy with long commands all the time."""
+BACKUP_HOLD_TRIES: Final = 20
+"""After so many times, with pauses that grow to two seconds, a backup gives up: some engine is busy with long commands
+all the time."""
 
 BACKUP_RESERVE_MS: Final = 5_000
 """How long an engine starts no save and no rewrite of its log because a backup is about to begin: the supervisor asks

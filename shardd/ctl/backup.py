@@ -24,7 +24,7 @@ from shardd.base.files import sync_directory
 from shardd.ctl import rdb_join
 from shardd.ctl.command import App, Command
 from shardd.ctl.human import human_bytes, plural
-from shardd.ctl.link import EXIT_BAD, EXIT_OK, Connection, CtlError
+from shardd.ctl.link import EXIT_BAD, EXIT_OK, Connection, CtlError, UsageError
 from shardd.ctl.progress import Progress
 from shardd.ctl.tree import stream
 
@@ -97,7 +97,11 @@ def end(app: App, progress: Progress, facts: dict[str, Any], error: CtlError | N
 
 
 def absolute(path: str) -> Path:
-    """Below our working directory, which is not the supervisor's; a link at its end stays one."""
+    """Below our working directory, which is not the supervisor's; a link at its end stays one. Raises UsageError."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{path!r}: the supervisor is told paths in UTF-8 alone") from None
     return Path(os.path.abspath(path))
 
 

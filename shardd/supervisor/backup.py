@@ -116,6 +116,7 @@ class Backup:
                     raise _error(f"{late}, {attempt} times: it is busy with long commands") from None
                 yield f"{late}; the backup tries again"
             await self._start_anew()
+            await asyncio.sleep(attempt * _LOOK_S)
             async for sentence in self._reserve():
                 yield sentence
         yield (f"All {len(self._engines)} engines were held for {barrier_us / 1000:.1f} ms; what they had then is "
@@ -225,7 +226,6 @@ class Backup:
             engine.link = await _open(engine.child)
             engine.reserved_ms = 0
             engine.said = None
-        await asyncio.sleep(_LOOK_S)
 
     # --- the files ------------------------------------------------------------------------------------------------
 
@@ -299,4 +299,4 @@ def _version() -> str:
 
 
 def _error(sentence: str) -> CommandError:
-    return CommandError(f"ERR {sentence}".encode())
+    return CommandError(f"ERR {sentence}".encode("utf-8", "replace"))

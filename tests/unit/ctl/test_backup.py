@@ -93,3 +93,9 @@ def test_a_damaged_part_leaves_nothing(source, tmp_path):
     done = ctl(source, "export", str(tmp_path / "x"))
     assert done.code == 1 and "its checksum is another one" in done.error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["backup", "export", "restore"])
+def test_a_path_that_cannot_be_told(source, command):
+    done = ctl(source, command, "b\udcff")
+    assert done.code == 2 and "in UTF-8 alone" in done.error and source.connection.asked == []

@@ -1,5 +1,6 @@
 """Values cut out of a file are what DUMP gives, and what is no value for RESTORE is not among them."""
 import os
+import random
 import struct
 from pathlib import Path
 
@@ -146,3 +147,29 @@ def test_pieces_end_by_their_bytes_too(engine: Engine, tmp_path: Path) -> None:
     cutter = RdbCutter(fd, Thresholds(Config()))
     assert len(cutter.next(1000, 1000)) == 9
     os.close(fd)
+
+
+def test_changed_bytes_are_refused_or_give_values_that_restore_checks(engine: Engine, tmp_path: Path) -> None:
+    for number in range(8):
+        engine("RPUSH", f"l{number}", *range(1 + 5 * number))
+        engine("HSET", f"h{number}", "f", number, "g", "y" * 9 * number)
+        engine("SADD", f"S{number}", *range(number, number + 1 + 20 * number))
+        engine("ZADD", f"z{number}", 1.5, "a", -number, "b")
+    good = saved(engine, tmp_path).read_bytes()
+    pick, other, refused = random.Random(5), Engine(), 0
+    for _ in range(400):
+        data = bytearray(good[:-8] + bytes(8))      # no checksum
+        for _ in range(pick.choice((1, 1, 4))):
+            data[pick.randrange(9, len(data) - 8)] = pick.randrange(256)
+        (tmp_path / "bad").write_bytes(data)
+        for deep in (True, False):
+            try:
+                _, found = cut(tmp_path / "bad", deep=deep)
+            except (RdbError, MemoryError):
+                refused += 1
+                continue
+            for _, name, _, _, _, payload in found:
+                if payload is not None:
+                    other("RESTORE", name, 0, payload, "REPLACE")
+    other.check()
+    assert refused > 50
