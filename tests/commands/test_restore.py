@@ -3,9 +3,8 @@ import struct
 
 import pytest
 
-from harness import OK, Error
+from harness import OK, Error, rdb
 from harness.texts import INT64_MAX, NOT_INT, SYNTAX, arity
-from shardd.structures.crc64 import crc64_of
 
 BUSY = Error("BUSYKEY Target key name already exists.")
 TTL = Error("ERR Invalid TTL value, must be >= 0")
@@ -41,8 +40,7 @@ VALUES = {
 
 def payload(body: bytes, version: int = 9) -> bytes:
     """A value's type and bytes, as DUMP gives it."""
-    body += struct.pack("<H", version)
-    return body + struct.pack("<Q", crc64_of(body))
+    return rdb.payload(body[0], body[1:], version)
 
 
 TEXT = payload(b"\x00\x05value")
@@ -182,3 +180,38 @@ def test_asking(r):
     assert r("RESTORE-ASKING", "k", 0, TEXT) == OK
     assert r("GET k") == b"value"
     assert r("RESTORE-ASKING", "k", 0, TEXT) == BUSY
+
+
+FAR = 4_000_000_000_123
+TIMED = {
+    "Redis 8.0, small": rdb.payload(rdb.HASH_LISTPACK_EX, struct.pack("<Q", FAR) + rdb.string(
+        rdb.listpack([b"a", 1, FAR, b"b", 2, 0])), 12),
+    "Redis 8.0, large": rdb.payload(rdb.HASH_METADATA, struct.pack("<Q", FAR) + b"\2\1" + rdb.string("a")
+                                    + rdb.string("1") + b"\0" + rdb.string("b") + rdb.string("2"), 12),
+    "Valkey 9": rdb.payload(rdb.HASH_2, b"\2" + rdb.string("a") + rdb.string("1") + struct.pack("<q", FAR)
+                            + rdb.string("b") + rdb.string("2") + struct.pack("<q", -1), 80),
+}
+
+
+@pytest.mark.not_on("oracle", reason="7.0 has no fields that expire")
+@pytest.mark.parametrize("name", TIMED)
+def test_fields_that_expire(r, name):
+    assert r("RESTORE", "k", 0, TIMED[name]) == OK
+    assert r("HMGET k a b") == [b"1", b"2"]
+    assert r("HPEXPIRETIME k FIELDS 2 a b") == [FAR, -1]
+    assert r("RESTORE", "copy", 0, r("DUMP k")) == OK
+    assert r("HPEXPIRETIME copy FIELDS 2 a b") == [FAR, -1]
+
+
+@pytest.mark.not_on("oracle", reason="7.0 refuses what later ones dump")
+@pytest.mark.parametrize("version, reply", [(11, OK), (12, OK), (13, OK), (14, PAYLOAD), (79, PAYLOAD), (80, OK),
+                                            (81, OK), (82, PAYLOAD), (65535, PAYLOAD)])
+def test_versions(r, version, reply):
+    assert r("RESTORE", "k", 0, payload(b"\x00\x05value", version)) == reply
+
+
+@pytest.mark.parametrize("body", [b"\x0f", b"\x13", b"\x15", b"\x07", b"\x06"], ids=["stream", "stream 2", "stream 3",
+                                                                                     "module", "old module"])
+def test_what_we_cannot_hold(r, body):
+    """Or is damaged: the oracle has streams."""
+    assert r("RESTORE", "k", 0, payload(body + b"\xff" * 20)) == FORMAT

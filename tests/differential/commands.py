@@ -13,6 +13,8 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+from harness import rdb
+
 INT64_MAX, INT64_MIN = 2**63 - 1, -2**63
 FAR_S = 4_000_000_000
 DATABASES = 3  # of sixteen: they should collide
@@ -46,7 +48,7 @@ _SETS = ("SADD", "SREM", "SISM", "SMISM", "SCARD", "SMEM", "SPOP", "SRAND", "SMO
          "SDIFF")
 _GENERIC = {"DEL", "UNLINK", "EXISTS", "TOUCH", "TYPE", "RENAME", "RENAMENX", "COPY", "MOVE", "EXPIRE", "PEXPIRE",
             "EXPIREAT", "PEXPIREAT", "TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME", "PERSIST", "OBJECT", "MEMORY",
-            "RANDOMKEY", "SORT", "SORT_RO"}
+            "RANDOMKEY", "SORT", "SORT_RO", "RESTORE"}
 
 
 def _type_of(name: str) -> int | None:
@@ -253,6 +255,23 @@ def _copy(g: Generator) -> list:
     if g.rng.random() < 0.5:
         words.append(b"REPLACE")
     return words
+
+
+# what Redis 7.0 takes, and two that nobody does
+PAYLOADS = [
+    rdb.payload(rdb.STRING, rdb.string("value")), rdb.payload(rdb.STRING, rdb.number(-77)),
+    rdb.payload(rdb.LIST_QUICKLIST, rdb.strings([rdb.ziplist([b"a", 1, b"b"])])),
+    rdb.payload(rdb.SET, rdb.strings(["a", "b", "5"])),
+    rdb.payload(rdb.SET_INTSET, rdb.string(rdb.intset([1, 2, 70000]))),
+    rdb.payload(rdb.HASH_ZIPMAP, rdb.string(rdb.zipmap({b"f": b"v", b"n": b"5"}))),
+    rdb.payload(rdb.ZSET_ZIPLIST, rdb.string(rdb.ziplist([b"a", 1, b"b", 2]))),
+    rdb.payload(rdb.SET, rdb.strings(["a", "a"])), rdb.payload(rdb.STRING, rdb.string("value"))[:-1],
+]
+
+
+def _restore(g: Generator) -> list:
+    ttl = g.rng.choice([[b"0"], [g.relative_s() * 1000], [g.time(1, True), b"ABSTTL"], [b"1", b"ABSTTL"], [b"-1"]])
+    return [g.key(), ttl[0], g.rng.choice(PAYLOADS), *ttl[1:], *g.rng.choice([[], [b"REPLACE"], [b"REPLACE"]])]
 
 
 def _lcs(g: Generator) -> list:
@@ -553,7 +572,8 @@ MAKERS = [
     ("SUBSTR", lambda g: [g.key(), g.offset(), g.offset()], 1),
     ("LCS", _lcs, 3), ("DEL", _many, 3), ("UNLINK", _many, 1), ("EXISTS", _many, 2), ("TOUCH", _many, 1),
     ("TYPE", _one, 1),
-    ("RENAME", _two, 3), ("RENAMENX", _two, 3), ("COPY", _copy, 3), ("MOVE", lambda g: [g.key(), g.database()], 2),
+    ("RENAME", _two, 3), ("RENAMENX", _two, 3), ("COPY", _copy, 3), ("RESTORE", _restore, 3),
+    ("MOVE", lambda g: [g.key(), g.database()], 2),
     ("SELECT", lambda g: [g.database()], 3), ("SWAPDB", lambda g: [g.database(), g.database()], 1),
     ("RANDOMKEY", lambda g: [], 1),
     ("DBSIZE", lambda g: [], 2), ("KEYS", _keys, 1), ("SCAN", _scan, 1), ("EXPIRE", _expire(1000, False), 3),

@@ -32,7 +32,8 @@ def test_every_event_is_met(oracle):
              for channel, text in events if channel.startswith(b"__keyspace@")}
     watched.close()
     assert {b"set", b"del", b"expire", b"expired", b"persist", b"new", b"keymiss", b"rename_from", b"rename_to",
-            b"copy_to", b"move_from", b"move_to", b"incrby", b"incrbyfloat", b"append", b"setrange", b"sadd", b"srem",
+            b"copy_to", b"restore", b"move_from", b"move_to",
+            b"incrby", b"incrbyfloat", b"append", b"setrange", b"sadd", b"srem",
             b"spop", b"sinterstore", b"sunionstore", b"sdiffstore",
             b"hset", b"hdel", b"hincrby", b"hincrbyfloat", b"lpush", b"rpush", b"lpop", b"rpop", b"lset", b"linsert",
             b"lrem", b"ltrim"} <= names
