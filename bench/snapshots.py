@@ -9,8 +9,12 @@ Owns: the order of things, and the table. The figures:
     slowest PING    what one client waited at most, by its own clock: what the machine did to it included
     pause           the engine's own eventloop_longest_*_usec of that time: wall, and CPU. The fork is not in it
     fork            latest_fork_usec: how long nobody was served because of it
-    extra memory    proportional set sizes of server and child together, at most, less the server's before
+    extra memory    what the server has grown by, and what the child has for itself (Private_Dirty: a page that was copied
+                    for either of them is from then on the child's alone, or its own), together, at most
     copied          rdb_last_cow_size, the child's own figure
+
+The server's memory is asked for in a way that does not hold it up: /proc/<pid>/smaps_rollup would, for as long as it
+walks all pages, wherever the server wants more memory of the system.
 
 The rate is the same for all servers, so that who is faster has less to copy. All run one after the other, on any core:
 the child takes one of its own where there is one.
@@ -25,6 +29,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import psutil
 
 from bench import accounting, goals, machine, report, servers
 from bench.cost import positive, say, with_options
@@ -99,7 +105,22 @@ def writes(args: argparse.Namespace, port: int) -> Iterator[None]:
         load.wait()
 
 
-def watch(server: Server, connection: Connection) -> tuple[int, int]:
+def resident_bytes(pid: int) -> int:
+    """What a process has in memory."""
+    return psutil.Process(pid).memory_info().rss
+
+
+def own_bytes(pid: int) -> int:
+    """What its children have for themselves."""
+    total = 0
+    for member in accounting.tree(pid):
+        if member != pid:
+            with contextlib.suppress(OSError), open(f"/proc/{member}/smaps_rollup", encoding="ascii") as rollup:
+                total += sum(int(line.split()[1]) for line in rollup if line.startswith("Private_Dirty")) * 1024
+    return total
+
+
+def watch(pid: int, connection: Connection) -> tuple[int, int]:
     """Until the snapshot is there: the slowest PING, us, and most memory, bytes. Raises BenchError after WAIT_S."""
     slowest_s, most_bytes = 0.0, 0
     start_s = look_s = time.monotonic()
@@ -109,7 +130,7 @@ def watch(server: Server, connection: Connection) -> tuple[int, int]:
         now_s = time.monotonic()
         slowest_s = max(slowest_s, now_s - sent_s)
         if now_s >= look_s:
-            most_bytes = max(most_bytes, accounting.pss_bytes(server.pid))
+            most_bytes = max(most_bytes, resident_bytes(pid) + own_bytes(pid))
             if connection.info("persistence")["rdb_bgsave_in_progress"] == "0":
                 return round(slowest_s * 1e6), most_bytes
             look_s = time.monotonic() + LOOK_S
@@ -125,12 +146,13 @@ def measure(spec: Spec, args: argparse.Namespace) -> Snapshot:
         fill(server.port, args.keys, args.value)
         with writes(args, server.port):
             time.sleep(STEADY_S)
-            before_bytes = accounting.pss_bytes(server.pid)
+            pid = int(connection.info("server")["process_id"])
+            before_bytes = resident_bytes(pid)
             told = "eventloop_longest_batch_usec" in connection.info("stats")
             connection.call("BGSAVE")       # answered when the fork is over
             connection.call("CONFIG", "RESETSTAT")
             start_s = time.monotonic()
-            ping_us, most_bytes = watch(server, connection)
+            ping_us, most_bytes = watch(pid, connection)
             seconds = time.monotonic() - start_s
             stats, found = connection.info("stats"), connection.info("persistence")
         if found["rdb_last_bgsave_status"] != "ok":
@@ -148,6 +170,15 @@ def measure(spec: Spec, args: argparse.Namespace) -> Snapshot:
         return one
 
 
+def judge(one: Snapshot) -> str:
+    """A table's cell: the goal, and whether it is met by the wall clock, or else by the CPU's: the child and the load
+    want cores, too."""
+    if one.pause_us is None or one.pause_cpu_us is None:
+        return ""
+    text = goals.verdict(one.pause_us / 1000, goals.SNAPSHOT_PAUSE_US / 1000, 0)
+    return f"{text} (CPU time: met)" if one.pause_us > goals.SNAPSHOT_PAUSE_US >= one.pause_cpu_us else text
+
+
 def table(found: list[Snapshot]) -> str:
     """All servers; times in milliseconds, memory in MB."""
     def ms(us: int | None) -> str:
@@ -155,8 +186,7 @@ def table(found: list[Snapshot]) -> str:
 
     peers = [one.extra_bytes for one in found[:-1]]
     rows = [[one.name, f"{one.seconds:.1f}", number(one.writes), ms(one.fork_us), ms(one.ping_us), ms(one.pause_us),
-             ms(one.pause_cpu_us), "" if one.pause_us is None else goals.verdict(
-                 one.pause_us / 1000, goals.SNAPSHOT_PAUSE_US / 1000, 0),
+             ms(one.pause_cpu_us), judge(one),
              number(one.before_bytes / 1e6), number(one.extra_bytes / 1e6), number(one.copied_bytes / 1e6),
              goals.verdict(one.extra_bytes / 1e6, peers[0] / 1e6, 0) if peers and one is found[-1] else ""]
             for one in found]

@@ -34,4 +34,6 @@ def test_the_table_judges_the_last_by_the_first():
 
     lines = snapshots.table([one("peer", 50_000_000, None), one("ours", 40_000_000, goals.SNAPSHOT_PAUSE_US + 1)])
     peer, ours = lines.splitlines()[2:4]
-    assert "met" not in peer and "<= 20, missed" in ours and "<= 50, met" in ours
+    assert "met" not in peer and "<= 20, missed |" in ours and "<= 50, met" in ours
+    waited = snapshots.Snapshot("ours", 1.0, 5000, 6000, goals.SNAPSHOT_PAUSE_US + 1, 3000, 10**8, 1, 1, 100)
+    assert snapshots.judge(waited) == "<= 20, missed (CPU time: met)"
