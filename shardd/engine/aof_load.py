@@ -94,6 +94,9 @@ class AofLoad:
         try:
             with open(self._path(entry.name), "rb") as file:
                 is_rdb = file.read(5) == b"REDIS"
+            if not is_rdb and entry.kind == BASE and entry.name.endswith(".rdb"):
+                self._fail(f"Error reading the RDB base file {entry.name}, AOF loading aborted",
+                           "it is empty" if self._size(entry.name) == 0 else "it does not begin as an RDB file")
             if is_rdb:
                 self._log.notice("Reading RDB preamble from AOF file..." if entry.name == self._prefix else
                                  "Reading RDB base file on AOF loading...")

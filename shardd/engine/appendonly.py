@@ -23,7 +23,9 @@ Invariants: the journal's reader is attached exactly while there is a file to wr
 `manifest`, unless a step that failed says otherwise in the log.
 """
 import contextlib
+import dataclasses
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -105,6 +107,7 @@ class AppendOnly:
             return None
         self._upgrade()
         if not self.manifest:
+            self._refuse_without_manifest()
             return None
         load = AofLoad(self._server, self.directory, self.manifest)
         self.writer.total_size = load.total
@@ -133,6 +136,37 @@ class AppendOnly:
                 self._log.warning(f">>> '{error.line}'")
                 where = f" in line {error.line_number}"
             raise LoadError(f"{error.reason}{where} of {self.path(name)}") from None
+
+    def _refuse_without_manifest(self) -> None:
+        """Files of a log whose manifest is gone must not be written over: Redis does that, and begins anew. What a
+        crash at the very first start leaves, a first base and an empty first increment, may be."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for name in sorted(os.listdir(self.directory)):
+                found = re.fullmatch(re.escape(self.prefix) + r"\.(\d+)\.(base|incr)\.(rdb|aof)", name)
+                if found and (int(found[1]) > 1 or (found[2] == "incr" and self._has_content(name))):
+                    raise LoadError(f"{self.path(manifests.manifest_name(self.prefix))} is not there, but {name} is: "
+                                    "without the manifest nobody can say which files count. Put it back, or move the "
+                                    f"files out of {self.directory} to begin with an empty append-only file")
+
+    def _has_content(self, name: str) -> bool:
+        try:
+            return os.stat(self.path(name)).st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def _with_new_increment(self, manifest: Manifest) -> Manifest:
+        """The manifest with one more increment, whose file holds nothing: one with data that the manifest does not
+        name, or calls history, is left alone."""
+        history = {entry.name for entry in manifest.history}
+        while True:
+            made = manifest.with_new_increment(self.prefix)
+            name = made.increments[-1].name
+            if name not in history and not self._has_content(name):
+                return made
+            if name not in history:
+                self._log.warning(f"The AOF manifest does not name {self.path(name)}, which is there and not empty: it "
+                                  "is not loaded, and left as it is")
+            manifest = dataclasses.replace(manifest, last_increment=made.last_increment)
 
     def _upgrade(self) -> None:
         """A log of one file, from before Redis 7, becomes the base of a new one. A crash in between starts it anew."""
@@ -172,7 +206,7 @@ class AppendOnly:
                 manifest = self._first_base(manifest)
             known = bool(manifest.increments)
             if not known:
-                manifest = manifest.with_new_increment(self.prefix)
+                manifest = self._with_new_increment(manifest)
             name = manifest.increments[-1].name
             fd = os.open(self.path(name), _FLAGS, 0o644)
             if manifest != self.manifest:
@@ -350,7 +384,7 @@ class AppendOnly:
         if self.state == WAIT:
             name = self._temporary_increment
         else:
-            manifest = manifest.with_new_increment(self.prefix)
+            manifest = self._with_new_increment(manifest)
             name = manifest.increments[-1].name
         try:
             fd = os.open(self.path(name), _FLAGS | os.O_TRUNC, 0o644)
@@ -398,28 +432,32 @@ class AppendOnly:
         self._rewrite_began_ms = 0
 
     def _install(self) -> None:
-        """The new base takes the place of the old files. OSError, and all is as it was."""
+        """The new base takes the place of the old files. OSError: the old ones are in force, or the new base alone
+        where the log was just switched on and its first increment cannot be put behind it."""
         manifest = self.manifest.with_new_base(self.prefix, self._rewrite_rdb)
         assert manifest.base is not None
-        renames = [(self._temporary, manifest.base.name)]
+        self._put(self._temporary, manifest.base.name, manifest.with_rewritten(0 if self.state != ON else 1))
+        manifest = self.manifest
         if self.state == WAIT:
-            manifest = manifest.with_new_increment(self.prefix)
-            renames.append((self.path(self._temporary_increment), manifest.increments[-1].name))
-        manifest = manifest.with_rewritten(0 if self.state == OFF else 1)
-        done: list[str] = []
-        try:
-            for old, new in renames:
-                self._rename(old, new)
-                done.append(new)
-            self._persist(manifest)
-        except OSError:
-            for name in done:
-                self._unlink(self.path(name))
-            raise
+            manifest = self._with_new_increment(manifest)
+            self._put(self.path(self._temporary_increment), manifest.increments[-1].name, manifest)
+        assert manifest.base is not None
         if self.state != OFF:
             self.writer.total_size = os.stat(self.path(manifest.base.name)).st_size + self.writer.size
             self.base_size = self.writer.total_size
         self._delete_history()
+
+    def _put(self, old: str, new: str, manifest: Manifest) -> None:
+        """Rename a file into the directory, and have the manifest name it. OSError: neither."""
+        self._rename(old, new)
+        try:
+            self._persist(manifest)
+        except OSError:
+            # the new manifest may be in place all the same, where only the sync of the directory has failed
+            with contextlib.suppress(OSError, ManifestError):
+                if manifests.read(self.directory, self.prefix).text() == self.manifest.text():
+                    self._unlink(self.path(new))
+            raise
 
     def _rename(self, old: str, new: str) -> None:
         kind = "incr" if old.endswith(".incr") else "base"

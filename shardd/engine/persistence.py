@@ -25,7 +25,7 @@ from shardd.engine import snapshot
 from shardd.engine.loading import Loading, RdbFile
 from shardd.engine.snapshot import AOF, RDB, save_options, sentence, write_file
 
-_TEMPORARY: Final = re.compile(r"temp-(\d+)\.rdb")
+_TEMPORARY: Final = re.compile(r"temp-(?:rewriteaof-bg-)?(\d+)\.(?:rdb|aof)")
 
 
 def _now_s() -> int:
@@ -189,7 +189,7 @@ class Persistence:
 
     def remove_leftovers(self) -> None:
         """At a start: what processes that died while they saved have left in `dir`."""
-        for path in glob.glob("temp-*.rdb"):
+        for path in glob.glob("temp-*"):
             name = _TEMPORARY.fullmatch(path)
             if name is None or os.path.exists(f"/proc/{name[1]}"):
                 continue

@@ -135,6 +135,8 @@ def _entry(line: str) -> Entry:
     words = split_words(line)
     if not words or len(words) < 6 or len(words) % 2:
         raise ManifestError("Invalid AOF manifest file format")
+    if len({key.lower() for key in words[::2]}) < len(words) // 2:
+        raise ManifestError("Invalid AOF manifest file format")     # two lines whose newline is damaged
     name, seq, kind = "", 0, ""
     for key, value in zip(words[::2], words[1::2], strict=True):
         match key.lower():
@@ -153,6 +155,8 @@ def _entry(line: str) -> Entry:
 
 
 def _add(manifest: Manifest, entry: Entry) -> Manifest:
+    if any(entry.name == other.name for other in (*manifest.files, *manifest.history)):
+        raise ManifestError("Found a file that is named twice")     # Redis loads it twice, and the right one never
     match entry.kind:
         case "b":
             if manifest.base is not None:

@@ -460,3 +460,60 @@ def test_a_flushall_in_the_log_leaves_dump_rdb_and_the_loading_alone(started, ag
             pass
         other.server.end_loading()
     assert other.strings() == {b"a": b"2"} and Path("dump.rdb").read_bytes() == b"what was saved"
+
+
+# --- files that are not as the manifest says ----------------------------------------------------------------------
+
+def test_a_manifest_that_is_in_place_though_its_sync_failed_keeps_its_files(started, monkeypatch):
+    log = started()
+    log.engine("SET a 1")
+    log.engine("BGREWRITEAOF")
+    write = manifests.write
+
+    def written_and_failed(*args):
+        write(*args)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifests, "write", written_and_failed)
+        log.child.end()
+    assert log.aof.facts()["aof_last_bgrewrite_status"] == "err" and told() == ["2.base.rdb 2 b", "1.incr.aof 1 h",
+                                                                                "1.base.rdb 1 h", "2.incr.aof 2 i"]
+    log.engine("SET b 2")
+    assert reloaded() == {b"a": b"1", b"b": b"2"}
+
+
+@pytest.mark.parametrize("base", [b"", b"REDI", b"*1\r\n$4\r\nPING\r\n"])
+def test_a_base_that_should_be_an_rdb_file_is_one(started, base):
+    started().aof.close()
+    (DIRECTORY / "appendonly.aof.1.base.rdb").write_bytes(base)
+    with pytest.raises(LoadError, match="Error reading the RDB base file appendonly.aof.1.base.rdb.*RDB file|is empty"):
+        Log().load()
+
+
+def test_a_crash_while_the_log_is_switched_on_leaves_one_that_can_be_loaded(started):
+    """Of the two files one is there at first: the base, which the manifest names before the increment comes."""
+    log = started()
+    log.engine("CONFIG SET appendonly no")
+    for path in DIRECTORY.iterdir():
+        path.unlink()
+    log.aof.manifest = manifests.Manifest()
+    log.engine("SET a 1"), log.engine("CONFIG SET appendonly yes"), log.engine("SET b 2")
+    steps = []
+    put = log.aof._put
+
+    def looked_at(*args):
+        put(*args)
+        steps.append((told(), reloaded()))
+
+    log.aof._put = looked_at
+    log.child.end()
+    assert steps == [(["1.base.rdb 1 b"], {b"a": b"1"}), (["1.base.rdb 1 b", "1.incr.aof 1 i"], {b"a": b"1", b"b": b"2"})]
+
+
+def test_what_a_rewrite_that_died_has_left_is_removed(started):
+    log = started()
+    for name in ("temp-rewriteaof-bg-99999999.aof", "temp-99999999.rdb", "temp-rewriteaof-bg-1.aof", "temp-other.aof"):
+        Path(name).write_text("x")
+    log.server.persistence.remove_leftovers()
+    assert sorted(path.name for path in Path().glob("temp*")) == ["temp-other.aof", "temp-rewriteaof-bg-1.aof"]
