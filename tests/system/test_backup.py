@@ -2,12 +2,10 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness import Conn, build
+from harness import Conn, ctl
+from harness.ctl import answer
 from harness.servers import Server
 from shardd.base.backup import Manifest
 from shardd.ctl.rdb_join import join
@@ -24,19 +23,6 @@ from shardd.structures.slots import slot_of
 
 LOAD_S = 0.6
 WAIT_S = 20.0
-
-
-def ctl(*words: object, tree: Server) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-m", "shardd.ctl.main", *map(str, words), "--dir", str(tree.dir)],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=build.environment())
-
-
-def answer(*words: object, tree: Server, code: int = 0) -> Any:
-    """What --json prints."""
-    process = ctl(*words, "--json", tree=tree)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code, out + err
-    return json.loads(out)
 
 
 def on_engine(index: int, name: str) -> str:
@@ -201,15 +187,6 @@ def backup(tree, tmp_path_factory) -> tuple[Path, dict[tuple[int, int], bytes]]:
     return directory, digests
 
 
-def offline(*words: object, code: int = 0) -> Any:
-    """shardctl with words that name the tree themselves; what --json prints."""
-    words = ("--json", *words)
-    done = subprocess.run([sys.executable, "-m", "shardd.ctl.main", *map(str, words)], capture_output=True, text=True,
-                          env=build.environment(), timeout=60, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout)
-
-
 def test_a_backup_is_restored_to_a_running_tree(tree, backup):
     directory, digests = backup
     with tree.conn() as conn:
@@ -231,10 +208,10 @@ def test_a_backup_is_restored_to_any_number_of_engines(backup, engines, appendon
     tree = Server("tree", engines=engines, appendonly=appendonly)
     words = ["--shardd", "--dir", tree.dir, "--engines", engines, "--appendonly", appendonly]
     try:
-        found = offline("restore", directory, *words)
+        found = answer("restore", directory, *words)
         assert found["ok"] and found["steps"][-1] == \
             f"shardd will start with it: {engines} engines, appendonly {appendonly}"
-        refused = offline("restore", directory, *words, code=1)
+        refused = answer("restore", directory, *words, code=1)
         assert "there is data of" in refused["error"] and "say --replace" in refused["error"]
         tree.start()
         assert slot_digests(tree) == digests
@@ -256,7 +233,7 @@ def test_a_damaged_backup_is_refused(tree, backup, tmp_path, name):
     assert f"{name} is damaged" in answer("restore", damaged, "--replace", tree=tree, code=1)["error"]
     other = tmp_path / "other"
     other.mkdir()
-    assert f"{name} is damaged" in offline("restore", damaged, "--dir", other, code=1)["error"]
+    assert f"{name} is damaged" in answer("restore", damaged, "--dir", other, code=1)["error"]
     assert not list(other.glob("data-*/engine-*/*"))
     with tree.conn() as conn:
         assert conn.must("GET", "string:7") == b"x" * 7
@@ -288,7 +265,7 @@ def wait_for(condition: Callable[[], Any]) -> None:
 
 def begun(tree: Server, directory: Path) -> "subprocess.Popen[str]":
     """A backup whose children write."""
-    process = ctl("backup", directory, tree=tree)
+    process = ctl.start("backup", directory, tree=tree)
     wait_for(lambda: len(list(directory.glob("engine-*.rdb"))) == 2)
     return process
 

@@ -1,33 +1,17 @@
 """A single Redis's dump into the engines of a running tree: its content, and what the tree's clients notice of it."""
 
-import json
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness import Conn, build, rdb
+from harness import Conn, ctl, rdb
+from harness.ctl import answer
 from harness.servers import Server
 from shardd.structures.crc64 import crc64_of
-
-
-def ctl(*words: object, tree: Server) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-m", "shardd.ctl.main", *map(str, words), "--dir", str(tree.dir)],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=build.environment())
-
-
-def answer(*words: object, tree: Server, code: int = 0) -> Any:
-    """What --json prints."""
-    process = ctl(*words, "--json", tree=tree)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code, out + err
-    return json.loads(out)
 
 
 def fill(conn: Conn) -> None:
@@ -167,7 +151,7 @@ def test_clients_go_on_and_who_was_interrupted_can_go_on(tree, tmp_path):
     path = handmade(tmp_path, keys)
     client = Counting(tree)
     client.start()
-    process = ctl("import", path, tree=tree)
+    process = ctl.start("import", path, tree=tree)
     with tree.conn() as conn:
         while conn.must("DBSIZE") < 2_000:
             assert process.poll() is None
