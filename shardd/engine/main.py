@@ -185,6 +185,8 @@ class Engine:
     async def _load(self) -> None:
         """Read what is on disk, a step at a time, between which the reactor serves. Raises LoadError."""
         server = self.server
+        if self.done.is_set():
+            return
         server.persistence.remove_leftovers()
         loading = Loading(server)
         if not loading.nothing:

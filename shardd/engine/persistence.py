@@ -191,7 +191,7 @@ class Persistence:
         """At a start: what processes that died while they saved have left in `dir`."""
         for path in glob.glob("temp-*"):
             name = _TEMPORARY.fullmatch(path)
-            if name is None or os.path.exists(f"/proc/{name[1]}"):
+            if name is None or (int(name[1]) != os.getpid() and os.path.exists(f"/proc/{name[1]}")):
                 continue
             try:
                 os.unlink(path)
@@ -250,6 +250,10 @@ class Persistence:
     def reload(self, *, merge: bool = False, flush: bool = True, save: bool = True) -> None:
         """Save, forget everything, load. CommandError where that fails."""
         server = self._server
+        if self.loading is not None:
+            raise CommandError(errors.LOADING)
+        if server.snapshots.active == RDB:
+            server.snapshots.stop()         # its file would come behind ours, and be older
         if save and not self.save():
             raise CommandError(errors.SAVE_FAILED)
         self._load_now(flush, lambda: RdbFile(server, server.config["dbfilename"], replace=merge))
@@ -258,6 +262,8 @@ class Persistence:
     def load_aof(self) -> None:
         """Forget everything, and load the append only file. CommandError where that fails."""
         server = self._server
+        if self.loading is not None:
+            raise CommandError(errors.LOADING)
         self._load_now(True, server.aof.reload)
         server.log.warning("Append Only File loaded by DEBUG LOADAOF")
 

@@ -85,6 +85,7 @@ class _Job:
         self.pid = 0
         self.pipe = -1
         self.failed: str | None = None
+        self.unwanted = False       # it is being stopped
 
 
 class Snapshots:
@@ -261,7 +262,7 @@ class Snapshots:
             os.kill(job.pid, signal.SIGUSR1)
         else:
             self._drop()
-            self.cancelled = True
+            self.cancelled, self.ended_by = True, signal.SIGUSR1
             job.on_done("cancelled")
 
     def stop(self) -> None:
@@ -270,11 +271,11 @@ class Snapshots:
         job = self._job
         if job is None or not job.pid:
             return self.cancel()
+        job.unwanted = True
         os.kill(job.pid, signal.SIGKILL)
         os.set_blocking(job.pipe, True)
         while self._job is job:
             self.check()
-        self.cancelled = True
 
     def _over(self) -> None:
         """The child has gone."""
@@ -288,7 +289,7 @@ class Snapshots:
         os.close(job.pipe)
         self._drop()
         by = self.ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        self.cancelled = by == signal.SIGUSR1
+        self.cancelled = by == signal.SIGUSR1 or job.unwanted
         if not by and os.WEXITSTATUS(status) == 0:
             self.cow_bytes[job.purpose] = cow[1]
             self.keys_written = keys

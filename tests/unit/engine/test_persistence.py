@@ -209,6 +209,27 @@ def test_half_of_the_data_is_never_saved(engine: Engine, tmp_path: Path) -> None
     engine.server.persistence.loading = None
 
 
+def test_a_reload_ends_an_older_snapshot(engine: Engine, tmp_path: Path) -> None:
+    engine("CONFIG", "SET", "save", "1000 1000")
+    engine("MSET", "a", "1", "b", "2")
+    engine("CONFIG", "SET", "rdb-key-save-delay", "200000")
+    engine("BGSAVE")
+    engine("CONFIG", "SET", "rdb-key-save-delay", "0")
+    engine("SET", "c", "3")
+    assert engine("DEBUG", "RELOAD") == OK and not engine.server.snapshots.active
+    assert engine("DEBUG", "RELOAD", "NOSAVE") == OK and engine("DBSIZE") == 3
+    assert info(engine)["rdb_last_bgsave_status"] == "ok" and os.listdir(tmp_path) == ["dump.rdb"]
+
+
+def test_a_reload_does_not_come_between(engine: Engine) -> None:
+    engine("SET", "k", "v")
+    engine.server.persistence.loading = object()    # type: ignore[assignment]
+    for command in ("RELOAD", "LOADAOF"):
+        assert engine("DEBUG", command) == Error("LOADING Redis is loading the dataset in memory")
+    engine.server.persistence.loading = None
+    assert engine("DBSIZE") == 1
+
+
 def test_reload_of_a_damaged_file(engine: Engine, tmp_path: Path) -> None:
     engine("SET", "k", "v")
     engine("SAVE")
@@ -243,7 +264,8 @@ def test_the_directory_changes_at_run_time(engine: Engine, tmp_path: Path) -> No
 
 
 def test_what_others_left_half_done_is_removed(engine: Engine, tmp_path: Path) -> None:
-    for name in ("temp-99999999.rdb", f"temp-{os.getppid()}.rdb", "temp-x.rdb", "temp-1.rdb.bak"):
+    for name in ("temp-99999999.rdb", f"temp-{os.getpid()}.rdb", f"temp-{os.getppid()}.rdb", "temp-x.rdb",
+                 "temp-1.rdb.bak"):
         (tmp_path / name).touch()
     engine.server.persistence.remove_leftovers()
     assert sorted(os.listdir(tmp_path)) == sorted([f"temp-{os.getppid()}.rdb", "temp-x.rdb", "temp-1.rdb.bak"])

@@ -241,7 +241,7 @@ def test_forks_can_be_put_off(engine: Engine, snapshots: Snapshots, tmp_path: Pa
     snapshots.start(RDB, str(tmp_path / "new"), done)
     assert snapshots.active == RDB and snapshots.pid == 0 and snapshots.forks == 0
     snapshots.cancel()
-    assert done == ["cancelled"] and snapshots.cancelled and freed == [1]
+    assert done == ["cancelled"] and snapshots.cancelled and snapshots.ended_by == signal.SIGUSR1 and freed == [1]
     turns.pop()()
     assert snapshots.forks == 0
     snapshots.start(RDB, str(tmp_path / "new"), done)
