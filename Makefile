@@ -80,6 +80,7 @@ kill9: $(VARIANT_STAMP)
 fuzz: asan
 	$(PY) tests/fuzz/run.py --inputs $(INPUTS) --variant asan $(ARGS)
 	$(PY) tests/fuzz/run.py --kind rdb --inputs $(RDB_INPUTS) --variant asan $(ARGS)
+	$(PY) tests/fuzz/run.py --kind aof --inputs $(RDB_INPUTS) --variant asan $(ARGS)
 
 nightly: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.differential.run \

@@ -1,6 +1,7 @@
 """The long form of the fuzzers: `python tests/fuzz/run.py --inputs 10000000 --variant asan`.
 
     --kind wire     requests, replies and values (wire_fuzz, values_fuzz)
+    --kind aof      append-only files and manifests (aof_fuzz), likewise
     --kind rdb      RDB files and RESTORE payloads (rdb_fuzz); some hundred times slower, so take fewer of them
 
 Runs against that variant's modules (build/<variant>, made by `python shardd/_build.py --variant <variant>`); of the
@@ -20,6 +21,7 @@ BATCH = 100_000
 REQUESTS, REPLIES, VALUES = 55_000, 44_000, 1_000
 RDB_BATCH = 10_000
 PAYLOADS, RDB_FILES = 8_000, 2_000
+AOF_FILES, MANIFESTS = 9_000, 1_000
 
 
 def environment(variant: str) -> dict[str, str]:
@@ -52,15 +54,17 @@ def run(seed: int, batches: int, variant: str) -> None:
     print(f"{batches * BATCH} inputs held")
 
 
-def run_rdb(seed: int, batches: int) -> None:
+def run_files(kind: str, seed: int, batches: int) -> None:
     """The same of files and payloads."""
     sys.path.insert(0, str(Path(__file__).parent))
+    import aof_fuzz
     import rdb_fuzz
 
     start = time.monotonic()
     for batch in range(seed, seed + batches):
         print(f"seed {batch} ...", end=" ", flush=True)
-        accepted, refused = rdb_fuzz.run(batch, PAYLOADS, RDB_FILES)
+        accepted, refused = (rdb_fuzz.run(batch, PAYLOADS, RDB_FILES) if kind == "rdb" else
+                             aof_fuzz.run(batch, AOF_FILES, MANIFESTS))
         assert accepted and refused, "a run that finds nothing tests nothing"
         print(f"{accepted} accepted, {refused} refused; {time.monotonic() - start:.0f} s", flush=True)
     print(f"{batches * RDB_BATCH} inputs held")
@@ -68,16 +72,16 @@ def run_rdb(seed: int, batches: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=["wire", "rdb"], default="wire")
-    parser.add_argument("--inputs", type=int, help="10000000 of wire, 100000 of rdb")
-    parser.add_argument("--batches", type=int, help=f"instead of --inputs; one is {BATCH} inputs, {RDB_BATCH} of rdb")
+    parser.add_argument("--kind", choices=["wire", "rdb", "aof"], default="wire")
+    parser.add_argument("--inputs", type=int, help="10000000 of wire, 100000 of rdb and of aof")
+    parser.add_argument("--batches", type=int, help=f"instead of --inputs; one is {BATCH} inputs, {RDB_BATCH} of rdb and aof")
     parser.add_argument("--seed", type=int, default=1, help="of the first batch")
     parser.add_argument("--variant", choices=["release", "debug", "asan"], default="asan")
     options = parser.parse_args()
     if os.environ.get("SHARDD_FUZZ_VARIANT") != options.variant:
         sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment(options.variant)).returncode)
-    if options.kind == "rdb":
-        run_rdb(options.seed, options.batches or -(-(options.inputs or 100_000) // RDB_BATCH))
+    if options.kind != "wire":
+        run_files(options.kind, options.seed, options.batches or -(-(options.inputs or 100_000) // RDB_BATCH))
     else:
         run(options.seed, options.batches or -(-(options.inputs or 10_000_000) // BATCH), options.variant)
 

@@ -43,6 +43,13 @@ def test_values(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+def test_aof(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    accepted, refused = sibling("aof_fuzz").run(seed, 500, 500)
+    assert accepted > 100 and refused > 100
+
+
+@pytest.mark.parametrize("seed", [1, 2])
 def test_rdb(seed: int) -> None:
     accepted, refused = sibling("rdb_fuzz").run(seed, 1_500, 300)
     assert accepted > 400 and refused > 400
