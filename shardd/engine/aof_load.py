@@ -26,7 +26,7 @@ _CHECK = "make a backup of your AOF file, then use ./redis-check-aof --fix <file
 class AofLoad:
     """The loading of all files of a manifest that names some.
 
-    total: bytes of all files; file_name: the one that is being read; base_bytes: size of the base.
+    total: bytes of all files; file_name: the one that is being read.
     """
 
     def __init__(self, server: Any, directory: str, manifest: Manifest) -> None:
@@ -44,9 +44,7 @@ class AofLoad:
         self._file_began_us = mono_us()
         self.expired = 0
         self.file_name = ""
-        sizes = [self._size(entry.name) for entry in self._files]
-        self.total = sum(sizes)
-        self.base_bytes = sizes[0] if manifest.base is not None else 0
+        self.total = sum(self._size(entry.name) for entry in self._files)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)

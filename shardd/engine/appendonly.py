@@ -109,10 +109,7 @@ class AppendOnly:
         if not self.manifest:
             self._refuse_without_manifest()
             return None
-        load = AofLoad(self._server, self.directory, self.manifest)
-        self.writer.total_size = load.total
-        self.base_size = load.base_bytes
-        return load
+        return AofLoad(self._server, self.directory, self.manifest)
 
     def reload(self) -> AofLoad | None:
         """DEBUG LOADAOF: all that is on disk, after what is in memory went there. LoadError."""
@@ -214,6 +211,9 @@ class AppendOnly:
         except OSError as error:
             raise LoadError(f"The append-only file in {self.directory} can't be opened: {error.strerror}") from None
         self._attach(fd)
+        sizes = [os.stat(self.path(entry.name)).st_size for entry in self.manifest.files]
+        self.writer.total_size = sum(sizes)
+        self.base_size = sizes[0] if self.manifest.base is not None else 0
         self.state = ON
         self._log.notice(f"{'Opening' if known else 'Creating'} AOF incr file {name} on server start")
         self._delete_history()
@@ -231,7 +231,6 @@ class AppendOnly:
         finally:
             os.close(fd)
         os.rename(temporary, self.path(manifest.base.name))
-        self.base_size = self.writer.total_size = os.stat(self.path(manifest.base.name)).st_size
         self._log.notice(f"Creating AOF base file {manifest.base.name} on server start")
         return manifest
 
@@ -376,7 +375,8 @@ class AppendOnly:
         """What happens from now on goes to a new increment. OSError: no fork."""
         self.writer.flush(True)
         if self.writer.pending_len:
-            raise OSError(self.writer.error, f"what was written is not in the old file: {os.strerror(self.writer.error)}")
+            why = os.strerror(self.writer.error)
+            raise OSError(self.writer.error, f"not all that has happened is in the old file: {why}")
         self.rewrites += 1
         if self.state == OFF:
             return

@@ -15,7 +15,8 @@ writes).
 What fails is treated as in Redis (aof.c, flushAppendOnlyFile):
 - A short write is cut off again, so that the file ends with a whole unit; where even that fails, the rest follows
   behind it once it can.
-- With everysec and no, the error is shown (`failed`, `error`), writes are refused, and each turn of the cron tries anew.
+- With everysec and no, the error is shown (`failed`, `error`), writes are refused, and each turn of the cron tries
+  anew.
 - With always, the process ends at once (`die`): what it has in memory and has shown to others is not on disk, and
   replies that say that it is are in the buffer. Nobody can be told OK for a write that is lost. After a failed
   fdatasync not even a second one would tell the truth, since the kernel forgets pages that it could not write.
@@ -85,6 +86,8 @@ class AofWriter(StreamReader):
         if self.fd < 0:
             return
         self.flush(True)
+        if self.pending_len:
+            self.log.warning(f"{self.pending_len} bytes of effects could not be written to the AOF file, and are lost")
         self.syncer.drain()
         if fdatasync(self.fd) != 0:
             self.log.warning(f"Fail to fsync the AOF file: {os.strerror(errno)}")
@@ -298,8 +301,9 @@ class AofWriter(StreamReader):
             if self.planned_truncate == 0 and ftruncate(self.fd, self.size) == 0:
                 done = 0
             elif says:
-                self.log.warning("Could not remove short write from the append-only file.  Redis may refuse to load the "
-                                 f"AOF the next time it starts.  ftruncate: {os.strerror(self.planned_truncate or errno)}")
+                why = os.strerror(self.planned_truncate or errno)
+                self.log.warning("Could not remove short write from the append-only file.  Redis may refuse to load "
+                                 f"the AOF the next time it starts.  ftruncate: {why}")
         self.planned_truncate = 0
         if self.policy == SYNC_ALWAYS:
             self.log.warning("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...")

@@ -7,8 +7,8 @@ Owns: the file's grammar, where units begin and end, and where the file ends wel
 (engine.aof_load runs it), the files' order (journal.manifest), nor RDB.
 
 A file is a sequence of RESP commands, and lines that begin with #. A transaction is handed out only when its EXEC was
-read: until then the buffer grows, as far as the file goes. What ends within a command or a transaction is TRUNCATED, and
-`valid` is the offset behind the last whole unit, with the annotations in front of the cut unit cut off as well. Redis
+read: until then the buffer grows, as far as the file goes. What ends within a command or a transaction is TRUNCATED,
+and `valid` is the offset behind the last whole unit, with the annotations in front of the cut unit cut off as well. Redis
 does the same, except that it leaves the beginning of a transaction in the file where that was cut within a command;
 what is appended behind it would then belong to that transaction.
 

@@ -129,8 +129,11 @@ class Stream(EffectSink):
 
     @property
     def held_bytes(self) -> int:
-        """Room for effects that were not handed out yet."""
-        return self.buffer.cap + self.spare.cap
+        """Room for effects that were not handed out yet, or that a reader keeps."""
+        total: cython.Py_ssize_t = self.buffer.cap + self.spare.cap
+        for reader in self.readers:
+            total += getattr(reader, "held_bytes", 0)
+        return total
 
     def flush(self) -> None:
         """Hand out what was appended since the last flush; the engine calls it once per turn of its loop, never inside

@@ -33,8 +33,9 @@ def effect(chance: random.Random) -> bytes:
         lambda: ("RPUSH", key, *[word] * abs(number)), lambda: ("LPOP", key), lambda: ("LSET", key, number, word),
         lambda: ("SADD", key, word, number), lambda: ("SREM", key, word), lambda: ("ZADD", key, number, word),
         lambda: ("ZINCRBY", key, number, word), lambda: ("HSET", key, word, number, number, word),
-        lambda: ("HPEXPIREAT", key, FAR, "FIELDS", 1, word), lambda: ("HDEL", key, word), lambda: ("RENAME", key, other),
-        lambda: ("SELECT", chance.randrange(3)), lambda: ("FLUSHDB",), lambda: ("MOVE", key, 1), lambda: ("COPY", key, other),
+        lambda: ("HPEXPIREAT", key, FAR, "FIELDS", 1, word), lambda: ("HDEL", key, word),
+        lambda: ("SELECT", chance.randrange(3)), lambda: ("FLUSHDB",), lambda: ("MOVE", key, 1),
+        lambda: ("RENAME", key, other), lambda: ("COPY", key, other),
         lambda: ("SINTERSTORE", key, other, key), lambda: ("ZUNIONSTORE", key, 2, key, other), lambda: ("SWAPDB", 0, 1),
         lambda: ("SETRANGE", key, abs(number), word), lambda: ("LTRIM", key, number, 5), lambda: ("PERSIST", key)]
     words = [part if isinstance(part, bytes) else str(part).encode() for part in chance.choice(makers)()]

@@ -71,11 +71,11 @@ class Client(threading.Thread):
 
 
 class Kill9:
-    """The cycles. steps: acknowledged in all; lost: of them, within what the policy allows; rewrites: that were begun."""
+    """The cycles. steps: acknowledged in all; lost: of them, within what the policy allows."""
 
     def __init__(self, policy: str, clients: int, seed: int) -> None:
         self.policy, self.rng, self.clients = policy, random.Random(seed), clients
-        self.steps = self.lost = self.rewrites = 0
+        self.steps = self.lost = 0
         self.server = Server("engine", appendonly="yes", appendfsync=policy, auto_aof_rewrite_min_size="200kb",
                              auto_aof_rewrite_percentage="30", aof_use_rdb_preamble=self.rng.choice(["yes", "no"]),
                              hz="50")
@@ -118,7 +118,8 @@ class Kill9:
         with self.server.conn() as c:
             a, count, b, plain = (int((value or b"0").split()[0]) for value in c.must(
                 "MGET", f"a{me}", f"count{me}", f"b{me}", f"plain{me}"))
-        what = f"cycle {cycle}, client {me}: a={a} count={count} b={b} plain={plain}, sent {client.sent}, done {client.done}"
+        what = (f"cycle {cycle}, client {me}: a={a} count={count} b={b} plain={plain}, sent {client.sent}, done "
+                f"{client.done}")
         assert a == b == count and plain in (a, a - 1), f"not whole: {what}"
         assert a <= client.sent, f"never sent: {what}"
         assert plain >= client.safe(killed_at, AT_RISK_S[self.policy]), f"lost: {what}"

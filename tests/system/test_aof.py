@@ -43,7 +43,8 @@ def fill(c, seed: int = 1, keys: int = 15) -> None:
             c.must("RPUSH", f"l{n}", *words)
             c.must("SADD", f"set{n}", *words)
             c.must("SADD", f"ints{n}", *range(many))
-            c.must("ZADD", f"z{n}", *[part for word in words for part in (rng.choice([1, -2.5, "inf", 1e300, 1 / 3]), word)])
+            scores = [rng.choice([1, -2.5, "inf", 1e300, 1 / 3]) for _ in words]
+            c.must("ZADD", f"z{n}", *[part for pair in zip(scores, words) for part in pair])
             c.must("HSET", f"h{n}", *[part for word in words for part in (word, rng.random())])
             c.must("PEXPIREAT", f"{rng.choice('slzh')}{n}", FAR + n)
 

@@ -15,7 +15,8 @@ def lines(manifest: Manifest) -> list[str]:
 
 def test_the_life_of_a_log():
     manifest = Manifest().with_new_base(NAME, True).with_new_increment(NAME)
-    assert lines(manifest) == ["file appendonly.aof.1.base.rdb seq 1 type b", "file appendonly.aof.1.incr.aof seq 1 type i"]
+    assert lines(manifest) == ["file appendonly.aof.1.base.rdb seq 1 type b",
+                               "file appendonly.aof.1.incr.aof seq 1 type i"]
     manifest = manifest.with_new_increment(NAME).with_new_increment(NAME).with_new_base(NAME, False).with_rewritten(1)
     assert lines(manifest) == [
         "file appendonly.aof.2.base.aof seq 2 type b", "file appendonly.aof.1.incr.aof seq 1 type h",

@@ -128,14 +128,16 @@ def test_a_reader_may_leave_when_it_is_fed(engine):
 
 
 @pytest.mark.parametrize("sent, told", [
-    (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nab\r\n", None), (b"*3\r\n$3\r\nset\r\n$10\r\n0123456789\r\n$0\r\n\r\n", None),
+    (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nab\r\n", None),
+    (b"*3\r\n$3\r\nset\r\n$10\r\n0123456789\r\n$0\r\n\r\n", None),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1234\r\n" + b"v" * 1234 + b"\r\n", None),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12345\r\n" + b"v" * 12345 + b"\r\n", None),
     # what follows a CR and a bulk is read as it comes
     (b"*3\rX$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n", "SET k v"), (b"*3\r\n$3\rXSET\r\n$1\r\nk\r\n$1\r\nv\r\n", "SET k v"),
     (b"*3\r\n$3\r\nSETXY$1\r\nk\r\n$1\r\nv\r\n", "SET k v"), (b"*3\r\n$3\r\nSET\r\n$1\rXk\r\n$1\r\nv\r\n", "SET k v"),
     (b"*3\r\n$3\r\nSET\r\n$1\r\nkXY$1\r\nv\r\n", "SET k v"), (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nvXY", "SET k v"),
-    (b"SET      k      v\r\n", "SET k v"), (b'SET "\\r\\n$1\\r\\nk" v\r\n', None), (b"  SET k     \"v\"  \n", "SET k v")])
+    (b"SET      k      v\r\n", "SET k v"), (b'SET "\\r\\n$1\\r\\nk" v\r\n', None),
+    (b"  SET k     \"v\"  \n", "SET k v")])
 def test_requests_are_told_as_they_came_or_as_they_should_have(engine, sent, told):
     caller = Raw(engine)
     engine.follow()
