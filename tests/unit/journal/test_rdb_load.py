@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from harness import rdb
 from harness.servers import Server
 from shardd.base.clock import mono_us
 from shardd.journal.rdb_in import RdbError, RdbSource
@@ -101,3 +102,20 @@ def test_what_we_wrote_is_there(tmp_path):
     differs = {key: other("OBJECT", "ENCODING", key) for key, name in names.items()
                if other("OBJECT", "ENCODING", key) != name}
     assert set(differs) <= {b"s0"}, differs
+
+
+@pytest.mark.parametrize("said, tag", [(120_000, ""), (2**60, ""), (120_000, "{t}"), (0, "")])
+def test_how_many_keys_are_announced(said, tag):
+    """The tables are made as large as that lets expect, whether it is true or not."""
+    engine = Engine()
+    count = 120_000 if said == 120_000 and not tag else 20_000
+    body = b"\xfb" + rdb.length(said) + rdb.length(0) + b"".join(
+        rdb.key(rdb.STRING, f"{tag}{n}", rdb.number(n), FAR if n % 7 == 0 else None) for n in range(count))
+    loader = load(engine, rdb.file(body))
+    assert loader.keys == engine("DBSIZE") == count
+    assert engine("GET", f"{tag}777") == b"777"
+    held = engine.check() / count
+    assert held < 200, f"{held} bytes a key"
+    for n in range(0, count, 3):
+        engine("DEL", f"{tag}{n}")
+    engine.check()
