@@ -125,6 +125,9 @@ def _export(app: App, progress: Progress, target: Path) -> Manifest:
     if target.is_dir():
         raise CtlError(f"{target} is a directory: export writes one file")
     parts = target.with_name(target.name + ".parts")
+    if os.path.lexists(parts):
+        raise CtlError(f"{parts} is there already: an export that was interrupted has left it, or goes on. Remove it, "
+                       "or give another name")
     manifest = _backup_to(app, progress, parts)
     try:
         joined = _join(progress, manifest, parts, target)
@@ -185,6 +188,6 @@ COMMANDS: Final = (
             examples=("backup /var/backups/shardd/monday", "backup /tmp/b --json")),
     Command("export", "write one dump.rdb that a single Redis loads",
             "Writes what all engines hold at one instant into one RDB file, which a single Redis (7.0 or later) or "
-            "Valkey loads. While it is made the parts are beside it, in FILE.parts.", export,
-            STEP_FIELDS | FACT_FIELDS, _export_arguments, examples=("export dump.rdb",)),
+            "Valkey loads. While it is made the parts are beside it, in FILE.parts, where an interruption leaves them.",
+            export, STEP_FIELDS | FACT_FIELDS, _export_arguments, examples=("export dump.rdb",)),
 )

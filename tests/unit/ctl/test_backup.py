@@ -82,6 +82,12 @@ def test_export_takes_the_place_of_a_file_only_where_that_is_said(source, tmp_pa
     assert "is a directory" in ctl(source, "export", str(tmp_path), "--force").error
 
 
+def test_what_an_interrupted_export_has_left(source, tmp_path):
+    (tmp_path / "x.parts").mkdir()
+    done = ctl(source, "export", str(tmp_path / "x"))
+    assert done.code == 1 and "x.parts is there already" in done.error and source.connection.asked == []
+
+
 def test_a_damaged_part_leaves_nothing(source, tmp_path):
     def damage(*words):
         make_backup(Path(words[2]), (2, 3))
