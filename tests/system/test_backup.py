@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness import Conn, ctl
@@ -270,15 +271,25 @@ def begun(tree: Server, directory: Path) -> "subprocess.Popen[str]":
     return process
 
 
+def names(tree: Server) -> list[str]:
+    """Of all its processes."""
+    found = []
+    for child in tree.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(child.name())
+    return found
+
+
 def test_an_engine_that_is_killed_leaves_no_backup(slow, tmp_path):
     pids = engines(slow)
     process = begun(slow, tmp_path / "b")
+    assert names(slow).count("shardd-backup") == 2
     slow_engine = next(child for child in slow.children() if child.pid == pids[1])
     slow_engine.kill()
     _, error = process.communicate(timeout=WAIT_S)
     assert process.returncode == 1 and "engine 1" in error
     wait_for(lambda: not (tmp_path / "b").exists())
-    assert not any(child.name().startswith("shardd-backup") for child in slow.children())
+    wait_for(lambda: "shardd-backup" not in names(slow))
 
 
 def test_a_supervisor_that_is_killed_leaves_no_manifest(slow, tmp_path):
