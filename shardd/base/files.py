@@ -1,9 +1,12 @@
-"""Replacing a file so that a reader, or a crash, meets the old text or the new one, whole.
+"""Replacing a file so that a reader, or a crash, meets the old text or the new one, whole; and opening one that is
+there, which must be a file.
 
 Owns: the order of writing, syncing and renaming. Does not own what is in the file, or who may write it.
 """
 
+import errno
 import os
+import stat
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes, suffix: str = ".new", mode: int = 0o644) -> None:
@@ -43,3 +46,15 @@ def sync_directory(path: str | os.PathLike[str]) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """A descriptor to read from, of a regular file or a link to one; OSError for anything else: a FIFO in a file's
+    place would hold us up until somebody writes to it."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = os.fstat(fd).st_mode
+    if stat.S_ISREG(kind):
+        return fd
+    os.close(fd)
+    code = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
+    raise OSError(code, os.strerror(code) if code == errno.EISDIR else "Not a regular file", os.fspath(path))

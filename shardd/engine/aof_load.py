@@ -15,6 +15,7 @@ from typing import Any
 
 from shardd.base.clock import mono_us
 from shardd.base.errors import LoadError
+from shardd.base.files import open_regular
 from shardd.engine.loading import RdbFile
 from shardd.engine.replay import Replay
 from shardd.journal.aof_reader import AofReader, Found
@@ -90,7 +91,7 @@ class AofLoad:
         self._entry, self.file_name = entry, entry.name
         self._file_began_us = mono_us()
         try:
-            with open(self._path(entry.name), "rb") as file:
+            with open(open_regular(self._path(entry.name)), "rb") as file:
                 is_rdb = file.read(5) == b"REDIS"
             if not is_rdb and entry.kind == BASE and entry.name.endswith(".rdb"):
                 self._fail(f"Error reading the RDB base file {entry.name}, AOF loading aborted",

@@ -26,6 +26,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import stat
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -147,7 +148,8 @@ class AppendOnly:
 
     def _has_content(self, name: str) -> bool:
         try:
-            return os.stat(self.path(name)).st_size > 0
+            found = os.stat(self.path(name))
+            return found.st_size > 0 or not stat.S_ISREG(found.st_mode)
         except FileNotFoundError:
             return False
 

@@ -19,6 +19,7 @@ from typing import Any
 from shardd.base import limits
 from shardd.base.clock import mono_ms, mono_us, now_ms
 from shardd.base.errors import LoadError
+from shardd.base.files import open_regular
 from shardd.commands.info import Facts
 from shardd.journal.rdb_in import RdbError, RdbSource
 from shardd.journal.rdb_load import RdbLoader
@@ -39,7 +40,7 @@ class RdbFile:
         self._start_us = mono_us()
         self._told = False
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = open_regular(path)
         except OSError as error:
             raise LoadError(f"Fatal error: can't open the RDB file {path} for reading: {error.strerror}") from None
         config = server.config

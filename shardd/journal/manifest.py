@@ -20,7 +20,7 @@ import os
 import re
 from typing import Final
 
-from shardd.base.files import replace_file
+from shardd.base.files import open_regular, replace_file
 from shardd.base.limits import MANIFEST_LINE_BYTES_MAX
 from shardd.base.options import split_words
 
@@ -183,7 +183,7 @@ def _repr(name: str) -> str:
 def read(directory: str, prefix: str) -> Manifest:
     """The manifest on disk, an empty one where there is none. ManifestError, OSError."""
     try:
-        with open(os.path.join(directory, manifest_name(prefix)), "rb") as file:
+        with open(open_regular(os.path.join(directory, manifest_name(prefix))), "rb") as file:
             return parse(file.read())
     except FileNotFoundError:
         return Manifest()

@@ -221,3 +221,41 @@ def test_an_increment_that_is_history_by_name_is_not_the_new_one(place, rdb, sta
     log.aof.close()
     assert sorted(files()) == ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"]
     assert b"new" in start()
+
+
+# --- something else in a file's place ---------------------------------------------------------------------------------
+
+ELSE = {
+    "a FIFO": os.mkfifo, "a directory": os.mkdir, "a link to nothing": lambda path: os.symlink("nowhere", path),
+    "a link to itself": lambda path: os.symlink(path.name, path), "a device": lambda path: os.symlink("/dev/zero", path),
+}
+
+
+@pytest.mark.parametrize("kind", ELSE)
+@pytest.mark.parametrize("path", [BASE, FIRST, LAST, MANIFEST], ids=lambda path: path.name)
+def test_what_is_no_file_is_refused(place, rdb, start, path, kind):
+    put(rdb)
+    path.unlink()
+    ELSE[kind](path)
+    assert isinstance(start(), str)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ELSE if kind != "a link to nothing"])
+def test_what_is_no_dump_is_refused(place, kind):
+    ELSE[kind](Path("dump.rdb"))
+    if kind == "a link to itself":
+        pytest.skip("as none at all: it is replaced by the next save")
+    assert isinstance(Start("--appendonly", "no")(), str)
+
+
+def test_links_to_files_are_followed(place, rdb, start):
+    put(rdb)
+    whole = start()
+    for path in (BASE, FIRST, LAST, MANIFEST):
+        path.rename(place / path.name)
+        path.symlink_to(place / path.name)
+    assert start() == whole
+    start.log.aof.open()
+    start.log.engine("SET new 1")
+    start.log.aof.close()
+    assert len(start()) == len(whole) + 1

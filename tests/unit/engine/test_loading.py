@@ -110,7 +110,7 @@ def test_a_damaged_file_is_refused_and_stays(dump: Path, spoil: str) -> None:
     else:
         dump.write_bytes(bad)
     engine = Engine("--appendonly", "no")
-    with pytest.raises(LoadError, match="dump.rdb can't be loaded: "):
+    with pytest.raises(LoadError, match="dump.rdb can't be loaded: |can't open the RDB file dump.rdb .*Is a directory"):
         loading = Loading(engine.server)
         engine.server.begin_loading(loading)
         while not loading.step(mono_us() + 1_000_000):
