@@ -425,9 +425,10 @@ class AppendOnly:
             if error is None:
                 self.state = ON
             else:
-                self._server.journal.remove_reader(self.writer)
-                self.writer.forget()
-                self.writer.close()
+                if self.writer.fd >= 0:         # else the fork was put off, and failed then
+                    self._server.journal.remove_reader(self.writer)
+                    self.writer.forget()
+                    self.writer.close()
                 self._unlink(self.path(self._temporary_increment))
                 self.scheduled = True
         self.last_rewrite_s = (mono_ms() - self._rewrite_began_ms) // 1000

@@ -346,6 +346,20 @@ def test_switched_off_while_it_is_rewritten(started):
     assert log.aof.facts()["aof_last_bgrewrite_status"] == "ok" and log.aof.failures == 0
 
 
+def test_a_fork_that_is_put_off_and_fails_leaves_it_waiting(started, monkeypatch):
+    log = started()
+    log.engine("CONFIG SET appendonly no")
+    turns = []
+    monkeypatch.setattr(log.child, "start", lambda *args, **options: turns.append(args[2]))
+    log.engine("CONFIG SET appendonly yes")
+    log.engine("SET a 1")
+    turns[0]("fork: Cannot allocate memory")
+    assert log.aof.state == "wait" and log.aof.scheduled and not log.server.journal.active
+    log.engine("SET b 2")
+    log.aof.cron()
+    assert len(turns) == 2 and log.aof.facts()["aof_last_bgrewrite_status"] == "err"
+
+
 def test_it_cannot_be_switched_on_where_no_child_can_begin(started):
     log = started()
     log.engine("CONFIG SET appendonly no")
