@@ -27,7 +27,7 @@ view_p = cython.typedef(cython.pointer(View))
 pairs_p = cython.typedef(cython.pointer(Pairs))
 
 LISTPACK_MAX = cython.declare(int64_t, limits.LISTPACK_BYTES_MAX)
-EXPIRY_MAX = cython.declare(uint64_t, (1 << 48) - 2)        # of a field, ms: Redis's EB_EXPIRE_TIME_MAX
+EXPIRY_MAX = cython.declare(uint64_t, (1 << 48) - 1)        # of a field, ms: Redis's EB_EXPIRE_TIME_MAX
 
 
 @cython.cfunc
@@ -168,16 +168,17 @@ def _put_timed(s: RdbSource, b: build_p, field: view_p, value: view_p) -> cython
     expiry: int64_t = 0
     s.hold(value, HOLD_VALUE)
     s.u64(cython.cast(cython.pointer(uint64_t), cython.address(expiry)))
-    if expiry < -1 or expiry > cython.cast(int64_t, EXPIRY_MAX):
+    if expiry < -1:
         s.fail("a field has an impossible expiry")
-    # 0 stands for none here; the first millisecond of 1970 is as long ago as the second
-    return _hash_put(s, b, field, value, 1 if expiry == 0 else max(expiry, 0))
+    # 0 stands for none here, and the first millisecond of 1970 is as long ago as the second; after the year 10889 is
+    # never, as Redis's types of hashes hold it
+    return _hash_put(s, b, field, value, 1 if expiry == 0 else max(min(expiry, cython.cast(int64_t, EXPIRY_MAX)), 0))
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def hash_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, width: cython.int,
-                 block: view_p) -> cython.int:
+                block: view_p) -> cython.int:
     """Fields in a block. width: elements for each, 3 with expiries."""
     items: Items
     field: View

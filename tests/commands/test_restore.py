@@ -169,6 +169,18 @@ def test_idle_time_and_frequency(r):
     assert r("OBJECT IDLETIME k") < 100
 
 
+@pytest.mark.not_on("cluster", reason="an option of one server")
+def test_frequency_where_it_counts(r):
+    r("CONFIG SET maxmemory-policy allkeys-lfu")
+    try:
+        assert r("RESTORE", "k", 0, TEXT, "FREQ", 100) == OK
+        assert 99 <= r("OBJECT FREQ k") <= 100
+        assert r("RESTORE", "k", 0, TEXT, "IDLETIME", 100, "REPLACE") == OK
+        assert r("OBJECT FREQ k") <= 6
+    finally:
+        r("CONFIG SET maxmemory-policy noeviction")
+
+
 def test_in_a_transaction(r):
     assert r("MULTI") == OK
     r("RESTORE", "k", 0, TEXT)

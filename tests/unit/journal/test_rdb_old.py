@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from harness import rdb
+from harness import OK, rdb
 from shardd.journal.rdb_in import RdbError
 from shardd.structures.slots import slot_of
 from unit.inproc import Engine
@@ -200,6 +200,22 @@ def test_hashes_with_fields_that_expire(engine, name, limit, encoding):
     assert engine("OBJECT", "ENCODING", "k") == encoding
     engine("HPEXPIREAT", "k", 1, "FIELDS", 1, "h")
     engine.check()
+
+
+@pytest.mark.parametrize("when, kept", [(-1, -1), (2**48 - 1, 2**48 - 1), (2**48, 2**48 - 1), (2**63 - 1, 2**48 - 1)])
+def test_the_last_expiry_of_a_field(engine, when, kept):
+    loaded(engine, rdb.HASH_2, b"\1" + rdb.string("f") + rdb.string("v") + struct.pack("<q", when), 80, "VALKEY")
+    assert engine("HPEXPIRETIME", "k", "FIELDS", 1, "f") == [kept]
+    payload = engine("DUMP", "k")
+    assert engine("RESTORE", "copy", 0, payload) == OK
+    assert engine("HPEXPIRETIME", "copy", "FIELDS", 1, "f") == [kept]
+    engine.check()
+
+
+@pytest.mark.parametrize("when", [-2, -2**63])
+def test_no_expiry_of_a_field(engine, when):
+    with pytest.raises(RdbError, match="impossible expiry"):
+        loaded(engine, rdb.HASH_2, b"\1" + rdb.string("f") + rdb.string("v") + struct.pack("<q", when), 80, "VALKEY")
 
 
 # --- what stands between keys -----------------------------------------------------------------------------------------
