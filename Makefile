@@ -8,7 +8,8 @@
 #   make soak       a tree under load whose processes are killed at random, for ten minutes (SECONDS=600)
 #   make kill9      an engine under load is killed 200 times, and its append-only file brings back all (CYCLES=200)
 #   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000 RDB_INPUTS=100000)
-#   make nightly    random commands beside the real Redis, an engine's and a proxy's (COMMANDS=1000000, SEED=the day)
+#   make nightly    random commands beside the real Redis, an engine's and a proxy's (COMMANDS=1000000, SEED=the day),
+#                   and across restarts (SECONDS=600)
 #   make bench      the benchmark (ARGS go to it)
 #   make clean      removes what make made, but for .venv; make distclean removes that too
 
@@ -85,6 +86,8 @@ fuzz: asan
 nightly: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.differential.run \
 		--target nightly --commands $(COMMANDS) --seed $(SEED) $(ARGS)
+	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.differential.restarts \
+		--seconds $(SECONDS) --seed $(SEED)
 
 bench: build
 	$(PY) -m bench $(ARGS)

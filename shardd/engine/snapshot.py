@@ -353,15 +353,22 @@ def write_file(path: str, rename_to: str, write: Callable[..., object], keyspace
     return None
 
 
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:        # it was removed
+        return f"unknown: {error.strerror}"
+
+
 def sentence(path: str, rename_to: str, code: int, step: int) -> str:
     """What failed, in Redis's words. code: an errno."""
     why = os.strerror(code)
     if step == _OPEN:
-        return (f"Failed opening the temp RDB file {os.path.basename(path)} (in server root dir {os.getcwd()}) for "
+        return (f"Failed opening the temp RDB file {os.path.basename(path)} (in server root dir {_here()}) for "
                 f"saving: {why}")
     if step == _RENAME:
         return (f"Error moving temp DB file {os.path.basename(path)} on the final destination "
-                f"{os.path.basename(rename_to)} (in server root dir {os.getcwd()}): {why}")
+                f"{os.path.basename(rename_to)} (in server root dir {_here()}): {why}")
     if step == _FSYNC_DIRECTORY:
         return f"Failed to fsync directory while saving DB: {why}"
     return f"Write error saving DB on disk({_STEPS[step]}): {why}"

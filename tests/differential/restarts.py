@@ -206,12 +206,16 @@ class Life:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None and kind is not KeyboardInterrupt:
-            kept = tempfile.mkdtemp(prefix="restarts-kept-")
-            shutil.copytree(self.server.dir, kept, dirs_exist_ok=True)
-            self.tell(f"kept in {kept}")
+            self.keep()
         self.server.stop()
         if self.twin is not None:
             self.twin.stop()
+
+    def keep(self) -> None:
+        """The files, as they are now."""
+        kept = tempfile.mkdtemp(prefix="restarts-kept-")
+        shutil.copytree(self.server.dir, kept, dirs_exist_ok=True)
+        self.tell(f"kept in {kept}")
 
     def tell(self, what: str) -> None:
         self.told.append(what)

@@ -279,3 +279,16 @@ def test_statistics_start_anew(engine: Engine) -> None:
     engine("CONFIG", "RESETSTAT")
     assert info(engine)["rdb_saves"] == "0"
     assert (info(engine, "stats")["total_forks"], info(engine, "stats")["latest_fork_usec"]) == ("0", "0")
+
+
+def test_where_the_directory_is_gone_a_save_fails_and_says_so(engine: Engine, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    engine("SET", "k", "v")
+    gone.rmdir()
+    assert engine("SAVE") == Error("ERR")
+    assert engine("BGSAVE") == Status("Background saving started")
+    finish(engine)
+    assert info(engine)["rdb_last_bgsave_status"] == "err" and engine("GET", "k") == b"v"
