@@ -595,7 +595,7 @@ class _Decoder:
 
     @cython.cfunc
     def value(self, depth: cython.int) -> object:
-        """The value at `at`; ValueError where it nests deeper than limits.REPLY_DEPTH_MAX."""
+        """The value at `at`; ValueError where it nests deeper than limits.REPLY_DEPTH_MAX, or a map's key is a list."""
         mark: uint8_t = self.p[self.at]
         length: cython.Py_ssize_t
         if depth > _DEPTH_MAX:
@@ -625,7 +625,10 @@ class _Decoder:
             return CommandError(raw) if mark == 33 else raw
         if mark == 37:                                      # %
             flat: list = self.items(2 * length, depth + 1)
-            return dict(zip(flat[::2], flat[1::2]))
+            try:
+                return dict(zip(flat[::2], flat[1::2]))
+            except TypeError:
+                raise ValueError("a map has a key that is an array or a map") from None
         if mark == 124:                                     # | is not part of the value
             self.items(2 * length, depth + 1)
             return self.value(depth)
@@ -634,7 +637,8 @@ class _Decoder:
 
 @cython.cfunc
 def decode(p: bytep, n: cython.Py_ssize_t) -> object:
-    """The whole reply at p as a value (wire.values). Sets come as lists; ValueError where it nests too deep."""
+    """The whole reply at p as a value (wire.values). Sets come as lists; ValueError where it nests too deep, or a map's
+    key is not a single value."""
     decoder: _Decoder = _Decoder()
     decoder.p = p
     decoder.at = 0

@@ -286,3 +286,9 @@ def test_what_the_writer_writes_comes_back(value, resp):
 def test_nesting_has_a_bound():
     with pytest.raises(ValueError):
         decoded(b"*1\r\n" * 100 + b":1\r\n")
+
+
+@pytest.mark.parametrize("key", [b"*0\r\n", b">1\r\n:1\r\n", b"%0\r\n", b"~1\r\n:1\r\n"])
+def test_a_key_is_a_single_value(key):
+    with pytest.raises(ValueError, match="a map has a key that is an array or a map"):
+        decoded(b"%1\r\n" + key + b":1\r\n")
