@@ -23,12 +23,12 @@ import os
 
 import cython
 from cython.cimports.libc.errno import EINTR, errno
-from cython.cimports.libc.stdint import int16_t, int32_t, int64_t, int8_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int16_t, int32_t, int64_t, int8_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.posix.unistd import read
 from cython.cimports.shardd.base.memory import regrow
-from cython.cimports.shardd.base.native import bytep, load16, load32, load64
+from cython.cimports.shardd.base.native import bytep, load16, load32
 from cython.cimports.shardd.journal.rdb import (
     RDB_14BIT, RDB_32BIT, RDB_64BIT, RDB_6BIT, RDB_ENC_INT16, RDB_ENC_INT32, RDB_ENC_INT8, RDB_ENC_LZF, RDB_ENCVAL)
 from cython.cimports.shardd.journal.rdb_in import RdbSource
@@ -45,7 +45,6 @@ view_p = cython.typedef(cython.pointer(View))
 BUFFER_BYTES = cython.declare(cython.Py_ssize_t, limits.RDB_READ_BYTES)
 STRING_MAX = cython.declare(uint64_t, limits.STRING_BYTES_MAX)
 LZF_RATIO = cython.declare(uint64_t, 264)       # a byte of LZF never stands for more bytes (structures/lzf.py)
-LENGTH_MAX = cython.declare(uint64_t, 1 << 62)  # no longer one is believed, so that sums of a few do not wrap
 
 
 class RdbError(Exception):

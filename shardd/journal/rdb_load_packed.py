@@ -29,9 +29,9 @@ their digits.
 """
 import cython
 from cython.cimports.libc.stdint import int16_t, int32_t, int64_t, int8_t, uint8_t, uint32_t
-from cython.cimports.shardd.base.native import bytep, load16, load32, load64
+from cython.cimports.shardd.base.native import load16, load32, load64
 from cython.cimports.shardd.journal.rdb_in import RdbSource
-from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, ITEMS_ZIPLIST, ITEMS_ZIPMAP, Items
+from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, ITEMS_ZIPLIST, Items
 from cython.cimports.shardd.keyspace.entry import View
 from cython.cimports.shardd.structures.listpack import lp_skip, lp_text, lp_valid
 from cython.cimports.shardd.structures.number import format_int

@@ -4,7 +4,7 @@ What a single key waits for - the line of its slot, the line of its bucket - is 
 needed. Nobody hears of these keys: no event, no observer, no effect; they have been there before anybody asked.
 """
 import cython
-from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.shardd.base.native import bytep, prefetch
 from cython.cimports.shardd.keyspace.bulk import Loaded
 from cython.cimports.shardd.keyspace.database import Database, Key, SlotTable

@@ -7,7 +7,7 @@ import pytest
 from harness import rdb
 from harness.servers import Server
 from shardd.base.clock import mono_us
-from shardd.journal.rdb_in import RdbError, RdbSource
+from shardd.journal.rdb_in import RdbSource
 from shardd.journal.rdb_load import RdbLoader
 from shardd.journal.rdb_load_build import Thresholds
 from shardd.journal.rdb_save import save_keyspace
