@@ -76,6 +76,12 @@ def _pause_cron(server: Any, client: Any, args: list[bytes]) -> Any:
     return OK
 
 
+def _aof_flush_sleep(server: Any, client: Any, args: list[bytes]) -> Any:
+    number = _WHOLE.match(args[2])
+    server.aof.writer.flush_sleep_us = min(max(0, int(number[0])), 2**32 - 1) if number else 0
+    return OK
+
+
 def _nothing(server: Any, client: Any, args: list[bytes]) -> Any:
     """About what does not exist here, or is not to be told apart."""
     return OK
@@ -209,6 +215,8 @@ def _protocol(server: Any, client: Any, args: list[bytes]) -> Any:
 
 def _help(server: Any, client: Any, args: list[bytes]) -> Any:
     return help_lines("DEBUG", [
+        "AOF-FLUSH-SLEEP <microsec>",
+        "    Rest for so long before each write to the append only file.",
         "CHANGE-REPL-ID",
         "    Make a new replication id.",
         "CHECK",
@@ -249,7 +257,7 @@ def _help(server: Any, client: Any, args: list[bytes]) -> Any:
         "    Stand still for so long; decimals allowed.",
         "STRINGMATCH-LEN <pattern> <string>",
         "    1 where the glob matches the string, else 0.",
-        "AOF-FLUSH-SLEEP <microsec>, DICT-RESIZING <0|1>, DROP-CLUSTER-PACKET-FILTER <type>, JMAP,",
+        "DICT-RESIZING <0|1>, DROP-CLUSTER-PACKET-FILTER <type>, JMAP,",
         "REPLYBUFFER <option> <value>, SET-DISABLE-DENY-SCRIPTS <0|1>, SET-SKIP-CHECKSUM-VALIDATION <0|1>",
         "    Accepted; no effect.",
     ])
@@ -268,7 +276,7 @@ SUBCOMMANDS: Final[dict[bytes, tuple[int, Callable[[Any, Any, list[bytes]], Any]
     b"htstats-key": (-3, _table_stats_of_key),
     b"stringmatch-len": (4, _match),
     b"jmap": (-2, _nothing),
-    b"aof-flush-sleep": (3, _nothing),
+    b"aof-flush-sleep": (3, _aof_flush_sleep),
     b"dict-resizing": (3, _nothing),
     b"drop-cluster-packet-filter": (3, _nothing),
     b"replybuffer": (4, _nothing),

@@ -565,6 +565,10 @@ class AppendOnly:
             del self._waiters[client]
             blocking.answer(client)
 
+    def reset_statistics(self) -> None:
+        """CONFIG RESETSTAT"""
+        self.rewrites = self.failures = self.writer.delayed_syncs = 0
+
     def facts(self) -> dict[str, Any]:
         """INFO persistence, the part that is always there."""
         began = self._rewrite_began_ms

@@ -277,6 +277,7 @@ class Server:
         self.keyspace.lazy_freed = self.client_eviction.evicted = 0
         self.snapshots.forks = self.snapshots.fork_us = 0
         self.persistence.reset_statistics()
+        self.aof.reset_statistics()
 
     def keys_in_slot(self, db: int, slot: int) -> int:
         """How many keys a slot has in one database."""

@@ -18,6 +18,7 @@ cdef class AofWriter(StreamReader):
     cdef public object latency              # engine.latency.LatencyMonitor
     cdef public object on_status            # called when a write fails, or succeeds again
     cdef public object die                  # ends the process: callable(exit code)
+    cdef public unsigned int flush_sleep_us # DEBUG AOF-FLUSH-SLEEP: a rest before each write
     cdef public list planned                # for tests: outcomes of the next writes (journal.aof.AofWriter.write_some)
     cdef public int planned_truncate        # for tests: the errno of the next ftruncate, 0: as usual
     cdef readonly bint failed               # the last write failed,
@@ -28,7 +29,7 @@ cdef class AofWriter(StreamReader):
     cdef readonly uint64_t taken            # the journal's offset behind what came in,
     cdef readonly uint64_t written          # behind what is in the file,
     cdef uint64_t synced_here               # and behind what this thread has synced
-    cdef readonly uint64_t delayed_syncs    # writes that did not wait for a sync any longer
+    cdef public uint64_t delayed_syncs      # writes that did not wait for a sync any longer
     cdef uint8_t* pending                   # what is not in the file yet
     cdef readonly Py_ssize_t pending_len
     cdef Py_ssize_t pending_cap

@@ -37,7 +37,7 @@ from cython.cimports.shardd.base.memory import regrow
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.stream import StreamReader
 from cython.cimports.shardd.journal.syncer import Syncer
-from cython.cimports.shardd.journal.threads import fdatasync
+from cython.cimports.shardd.journal.threads import fdatasync, usleep
 from cython.cimports.shardd.net.sys import sys_close, sys_write
 
 from shardd.base import limits
@@ -247,7 +247,10 @@ class AofWriter(StreamReader):
         done: cython.Py_ssize_t = 0
         wrote: cython.Py_ssize_t = 0
         error: cython.int = 0
-        started_us: int64_t = monotonic_us() if self.latency.threshold_ms else 0
+        started_us: int64_t
+        if self.flush_sleep_us:
+            usleep(self.flush_sleep_us)
+        started_us = monotonic_us() if self.latency.threshold_ms else 0
         while done < n:
             wrote = self.write_some(p + done, n - done)
             if wrote < 0:

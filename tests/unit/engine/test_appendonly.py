@@ -394,6 +394,17 @@ def test_writes_are_refused_while_they_cannot_be_logged(started):
     assert log.engine("SET a 3") == OK and reloaded() == {b"a": b"3"}
 
 
+def test_resetstat(started):
+    log = started()
+    log.engine("BGREWRITEAOF")
+    log.child.end("no")
+    log.writer.delayed_syncs = 7
+    log.engine("CONFIG RESETSTAT")
+    facts = log.aof.facts() | log.aof.more_facts()
+    assert (facts["aof_rewrites"], facts["aof_rewrites_consecutive_failures"], facts["aof_delayed_fsync"]) == (0, 0, 0)
+    assert facts["aof_last_bgrewrite_status"] == "err"
+
+
 # --- WAITAOF ----------------------------------------------------------------------------------------------------------
 
 def test_waitaof_answers_at_once_where_all_is_on_disk(started):

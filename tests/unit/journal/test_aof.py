@@ -138,6 +138,15 @@ def test_what_waits_is_written_when_the_sync_is_over(log):
     assert file() == SELECT + sets(1, 2, 3, 4) and writer.delayed_syncs == 0 and writer.written == writer.taken
 
 
+def test_debug_aof_flush_sleep(log):
+    log = log("--appendfsync", "no", "--latency-monitor-threshold", "20")
+    assert log.engine("DEBUG AOF-FLUSH-SLEEP 60000") == OK
+    begun = time.monotonic()
+    log.engine("SET k 1")
+    assert time.monotonic() - begun >= 0.06 and file() == SELECT + sets(1)
+    log.engine("DEBUG AOF-FLUSH-SLEEP 0")
+
+
 # --- a failing disk ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("outcomes, error", [
