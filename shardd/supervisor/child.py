@@ -208,6 +208,12 @@ class Child:
             with contextlib.suppress(LinkError, CommandError):
                 await self._link.call("SHARDD", "STOP", "SAVE" if save else "NOSAVE", timeout_ms=limits.STOP_TELL_MS)
 
+    async def call(self, *words: str) -> Any:
+        """A command's reply over its control link. Raises CommandError, or LinkError where there is none."""
+        if self._link is None or self._link.closed:
+            raise LinkError("it cannot be reached")
+        return await self._link.call(*words)
+
     async def facts(self) -> dict[str, Any]:
         """Its own answer to SHARDD STATUS; empty where there is none in time."""
         if self._link is not None and not self._link.closed:

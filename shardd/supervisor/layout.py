@@ -15,6 +15,7 @@ topology.json, whose field `generation` names the one that counts (cluster/store
       data-3.new/                  being made, for another number of engines or other owners: counts for nothing yet
       data-1.old/                  being removed
       run/                         sockets (control.py)
+      dump.rdb, appendonlydir/     what a Redis has left: read at the first start, when there is no data yet, and kept
 
 A generation is the files of one assignment of slots to engines. Another assignment gets other files, beside the old
 ones, and one write of topology.json makes it the one that counts: the slots' owners and the generation are in that one

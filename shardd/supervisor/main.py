@@ -51,7 +51,7 @@ from shardd.supervisor.layout import Layout
 from shardd.supervisor.logbook import Logbook
 from shardd.supervisor.notify import Notifier
 from shardd.supervisor.plan import Plan, pinning
-from shardd.supervisor.relayout import RelayoutError, Tools, first_topology, lay_out, sources_of
+from shardd.supervisor.relayout import RelayoutError, Source, Tools, first_topology, lay_out, sources_of
 from shardd.supervisor.reload import Reloading
 from shardd.supervisor.rolling import Rolling
 from shardd.supervisor.shares import Shares
@@ -203,15 +203,14 @@ class Supervisor:
 
     async def _settle_data(self) -> None:
         """Before the first engine: its files are there, and have the keys of its slots."""
-        wanted = self.plan.engines
-        others = (self._stored is None or len(self._stored.engines) != wanted) and self.home.with_data()
-        if not others:
-            self.home.make(wanted)
+        sources = self._sources()
+        if not sources:
+            self.home.make(self.plan.engines)
             return
-        self.log.notice(f"The data is in the files of engines {', '.join(map(str, others))}, and there are {wanted} "
-                        f"{'engine' if wanted == 1 else 'engines'} now: each gets what is its own")
+        self.log.notice(f"The data is in {', '.join(str(source.path) for source in sources)}: each engine gets what is "
+                        "its own")
         self.work.under_way = "a new layout of the data"
-        task = asyncio.ensure_future(self._lay_out())
+        task = asyncio.ensure_future(self._lay_out(sources))
         try:
             while not task.done() and not self.stopping:
                 self._notifier.alive()
@@ -223,11 +222,21 @@ class Supervisor:
             await asyncio.gather(task, return_exceptions=True)
             self.work.under_way = ""
 
-    async def _lay_out(self) -> None:
+    def _sources(self) -> list[Source]:
+        """What the engines' files have to be made of: those of another number of engines, or what a Redis has left in
+        `dir`. None where they are there, or there is no data."""
+        if self.home.with_data():
+            known = self._stored is not None and len(self._stored.engines) == self.plan.engines
+            return [] if known else sources_of(self.home, self._stored)
+        names = (str(self.config["dbfilename"]),
+                 os.path.join(str(self.config["appenddirname"]), f"{self.config['appendfilename']}.manifest"))
+        return [Source(self.plan.directory)] if any((self.plan.directory / name).exists() for name in names) else []
+
+    async def _lay_out(self, sources: list[Source]) -> None:
         """Has the engines' files made anew, and the topology stored that goes with them."""
         topology = replace(self.topology, generation=self.home.generation + 1)
-        async for sentence in lay_out(self._store, self.layout, self._stored, topology,
-                                      sources_of(self.home, self._stored), Tools.of(self.plan, self.log)):
+        async for sentence in lay_out(self._store, self.layout, self._stored, topology, sources,
+                                      Tools.of(self.plan, self.log)):
             self.log.notice(sentence)
             self.sentence = sentence
             self._notifier.starting(sentence)

@@ -6,7 +6,8 @@ finish (proxy/drain.py).
 
     engine   stop -> start -> up, has the topology, every proxy reaches it -> the next
              it saves what its options say, and loads it again, however long that takes; who asks it for a key waits,
-             and gets -LOADING then. Where the options have nothing written to disk its keys are lost, so an engine that
+             and gets -LOADING then. Where there are save points alone, a snapshot is tried first: an engine that cannot
+             save is left alone. Where the options have nothing written to disk its keys are lost, so an engine that
              holds keys is then restarted only by who says LOSE-DATA
     proxy    start a successor on the same sockets -> up, has the topology -> it has the place, the old one is told to
              drain -> the next (the old one ends by itself, when its clients have finished)
@@ -16,6 +17,7 @@ goes on as if nothing had been.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,10 +25,13 @@ from typing import Any, NamedTuple
 from shardd.base import limits
 from shardd.base.clock import mono_ms
 from shardd.base.errors import SYNTAX, CommandError
+from shardd.commands.info_join import parse
 from shardd.supervisor.child import ENGINE, PROXY, Child
+from shardd.supervisor.control import LinkError
 from shardd.supervisor.watch import State
 
 _LOOK_S = 0.02
+_SAVE_LOOK_S = 0.1
 
 _ALL_THE_SAME = ". To restart all the same, say LOSE-DATA (shardctl restart ... --lose-data)"
 
@@ -71,7 +76,8 @@ class Rolling:
             for sentence in supervisor.reloading.take(wish.kinds):
                 yield sentence
         for child in chosen:
-            steps = self._proxy(child) if child.kind == PROXY and child.watch.serving else self._in_place(child)
+            steps = (self._proxy(child) if child.kind == PROXY and child.watch.serving else
+                     self._in_place(child, wish.lose_data))
             async for sentence in steps:
                 yield sentence
 
@@ -89,7 +95,28 @@ class Rolling:
 
     # --- an engine, and a proxy that does not serve ---------------------------------------------------------------
 
-    async def _in_place(self, child: Child) -> AsyncIterator[str]:
+    async def _try_to_save(self, child: Child) -> None:
+        """Raises CommandError where an engine that keeps snapshots alone cannot make one: it would not stop, or without
+        its data."""
+        config = self._supervisor.config
+        if child.kind != ENGINE or not child.watch.serving or config["appendonly"] or not config["save"]:
+            return
+        try:
+            with contextlib.suppress(CommandError):     # it writes one already
+                await child.call("BGSAVE", "SCHEDULE")
+            while True:
+                facts = parse((await child.call("INFO", "persistence")).decode())["Persistence"]
+                if facts["rdb_bgsave_in_progress"] == "0":
+                    break
+                await asyncio.sleep(_SAVE_LOOK_S)
+        except (LinkError, CommandError) as error:
+            raise _error(f"{child.name} does not say whether it can save its data: {error}; it was left alone") from None
+        if facts["rdb_last_bgsave_status"] != "ok":
+            raise _error(f"{child.name} cannot save its data (shardctl logs {child.name}); it was left alone")
+
+    async def _in_place(self, child: Child, lose_data: bool = False) -> AsyncIterator[str]:
+        if not lose_data:
+            await self._try_to_save(child)
         old_pid, restarts, began_ms = child.pid, child.watch.restarts, mono_ms()
         child.restart()
         self._supervisor.woken()

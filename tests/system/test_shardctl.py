@@ -176,8 +176,9 @@ def test_doctor_finds_an_engine_that_was_set_alone(tree):
 def test_doctor_looks_at_everything(tree):
     done = ctl("doctor", "--json", tree=tree)
     found = json.loads(done.stdout)
-    tree_checks = {"processes", "supervisor", "epoch", "slots", "configuration", "versions", "replies", "persistence"}
+    tree_checks = {"processes", "supervisor", "epoch", "slots", "configuration", "versions", "replies"}
     assert not [one for one in found["findings"] if one["check"] in tree_checks], found
+    assert [one["where"] for one in found["findings"] if one["check"] == "persistence"] == ["appendonly"]
     assert done.returncode == (0 if found["ok"] else 1)
 
 

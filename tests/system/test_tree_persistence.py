@@ -109,6 +109,26 @@ def test_other_numbers_of_engines_find_the_same_data(started, options):
         assert sorted(path.name for path in home.iterdir()) == [f"engine-{index}" for index in range(count)]
 
 
+def test_a_first_start_finds_what_a_redis_has_left(started, start):
+    redis = start("oracle")
+    with redis.conn() as conn:
+        for number in range(100):
+            conn.must("SET", f"key:{number}", number)
+        conn.must("SAVE")
+        before = conn.must("DEBUG DIGEST")
+    dump = (redis.dir / "dump.rdb").read_bytes()
+    tree = Server("tree", appendonly="yes")
+    (tree.dir / "dump.rdb").write_bytes(dump)
+    with tree:
+        assert digest(tree) == (before, 100)
+        with tree.conn() as proxy:
+            proxy.must("DEL key:1")
+        stop(tree)
+        tree.start()
+        assert digest(tree)[1] == 99, "once"
+        assert (tree.dir / "dump.rdb").read_bytes() == dump
+
+
 def test_an_engine_that_is_killed_under_load_loses_nothing_and_the_others_serve(started):
     tree = started(appendfsync="always")
     acknowledged: dict[int, int] = {0: 0, 1: 0}

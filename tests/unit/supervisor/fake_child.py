@@ -7,6 +7,7 @@ answers:
     CONFIGURED <name> <value> ... (as after a CONFIG SET)  TOLD (the options it was told since)
     SAY <words> (a line on its output)
     KEYS <n> (what STATUS says from now on)  GENERATION
+    FULL (its disk is: BGSAVE fails from now on)
     SLOW <seconds> (writes for so long before it ends)
     FORK, OVER (asks for a turn, gives it back)  TURNS (how many it was given)
     CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
@@ -62,6 +63,7 @@ class Fake:
         self.dir = os.path.dirname(os.path.dirname(self.parent.control_path))
         self.turns = 0
         self.slow_s = 0.0
+        self.saves = "ok"
         self.save: str | None = None
 
     async def main(self) -> None:
@@ -128,6 +130,13 @@ class Fake:
             return json.dumps(self.told)
         if name == "GENERATION":
             return self.parent.generation
+        if name == "FULL":
+            self.saves = "err"
+            return OK
+        if name == "BGSAVE" and control:
+            return Simple("Background saving started")
+        if name == "INFO" and control:
+            return f"# Persistence\r\nrdb_bgsave_in_progress:0\r\nrdb_last_bgsave_status:{self.saves}\r\n"
         if name == "SLOW":
             self.slow_s = float(words[1])
             return OK

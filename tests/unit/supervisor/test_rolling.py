@@ -222,3 +222,20 @@ def test_a_tree_stops_while_a_proxy_drains(tree):
         one.process.terminate()
         assert one.wait() == 0
     assert one.nobody_left()
+
+
+@pytest.mark.parametrize("options", [{"appendonly": "yes"}, {"conf": "save 3600 1\nappendonly no\n"}])
+def test_an_engine_that_keeps_its_data_on_disk_is_restarted_without_a_question(tree, options):
+    one = tree(**options).ready()
+    before = one.pids()
+    assert one.stream("SHARDD", "RESTART", "ENGINES")[1] == OK
+    assert not set(before.values()) & {one.pids()[f"engine {index}"] for index in range(2)}
+
+
+def test_an_engine_that_cannot_save_is_left_alone(tree):
+    one = tree(conf="save 3600 1\nappendonly no\n").ready()
+    one.ask("engine 0", "FULL")
+    before = one.pids()
+    said, end = one.stream("SHARDD", "RESTART", "ENGINES")
+    assert said == [] and "engine 0 cannot save its data" in str(end) and one.pids() == before
+    assert one.stream("SHARDD", "RESTART", "ENGINES", "LOSE-DATA")[1] == OK
