@@ -350,6 +350,8 @@ class AppendOnly:
             return False
         self._rewrite_rdb = self._config["aof-use-rdb-preamble"]
         try:
+            if not self.manifest:
+                self._refuse_without_manifest()
             self._make_directory()
             server.snapshots.start(AOF, self._temporary, self._rewritten, aof_base=True, before_fork=self._before_fork,
                                    write=None if self._rewrite_rdb else self._writer_of_base(False))

@@ -9,7 +9,7 @@ Owns: the client in whose name effects are run, and the prefetching, as engine.d
 (journal.aof_reader), nor what to load (engine.aof_load).
 
 An effect that ends with an error is logged and counted, and loading goes on, as in Redis: the data is what the file
-makes of it.
+makes of it. But for a database that does not exist: Redis runs what follows in the one before.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t
@@ -169,7 +169,11 @@ class Replay:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def note(self, c: command_p, text: bytes) -> cython.int:
-        """An effect ended with an error."""
+        """An effect ended with an error. LoadError where it was to say which database the others are for."""
+        if self.registry.full_names[c.index] in ("select", "swapdb"):
+            raise LoadError(f"'{errors.shown_text(text)}' after '{self.registry.full_names[c.index]}', so that it is not "
+                            "known which database the next effects are for (is the option databases smaller than it "
+                            "was?),")
         self.errors += 1
         self.error = text
         if self.errors <= ERRORS_LOGGED:

@@ -92,7 +92,7 @@ NEWER = [
 
 def generator(rng: Random, *, chance: bool, newer: bool) -> Generator:
     """What a life sends. chance: effects need not be the same twice; newer: than Redis 7.0."""
-    made = Generator(rng, commands.ENGINE)
+    made = Generator(rng, rng.choice([commands.ENGINE] * 6 + [commands.TAGGED, commands.WIDE]))
     more = (CHANCE if chance else []) + (NEWER if newer else [])
     made.more(more)
     return made

@@ -190,6 +190,16 @@ def test_a_manifest_that_is_cut_within_a_line_or_gone_is_refused(place, rdb, sta
     assert "the manifest" in start() and files() == before
 
 
+def test_switched_on_over_a_log_without_its_manifest(place, rdb):
+    """What was not looked at when the engine started, since the option was no, must not be written over either."""
+    put(rdb)
+    MANIFEST.unlink()
+    before = files()
+    log = Log("--appendonly", "no")
+    assert "Unable to turn on AOF" in log.engine("CONFIG SET appendonly yes") and files() == before
+    assert log.said("appendonly.aof.2.base.rdb is: without the manifest nobody can say which files count")
+
+
 def test_increments_that_a_manifest_lost_are_not_appended_to_nor_written_over(place, rdb, start):
     put(rdb)
     MANIFEST.write_bytes(MANIFEST.read_bytes().partition(b"\n")[0] + b"\n")

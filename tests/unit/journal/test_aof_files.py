@@ -101,11 +101,18 @@ def test_commands_that_cannot_be_in_a_log_are_fatal(place, line, reason):
 
 
 def test_an_error_of_an_effect_is_said_and_loading_goes_on(place):
-    put(place, (INCREMENT, "i", unit("SET a x", "INCR a", "LPUSH a 1", "SELECT 99", "SET b 2")))
+    put(place, (INCREMENT, "i", unit("SET a x", "INCR a", "LPUSH a 1", "SET b 2")))
     log = Log().load()
     assert log.strings() == {b"a": b"x", b"b": b"2"}
     assert log.said("'ERR value is not an integer or out of range' after processing the command 'incr'")
-    assert log.said("3 of 5 effects in the append-only file ended with an error")
+    assert log.said("2 of 4 effects in the append-only file ended with an error")
+
+
+@pytest.mark.parametrize("line", ["SELECT 99", "SELECT p", "SWAPDB 0 4"])
+def test_a_database_that_is_not_there_is_fatal(place, line):
+    put(place, (INCREMENT, "i", unit("SELECT 1", "SET a 1", line, "SET b 2")))
+    with pytest.raises(LoadError, match="which database the next effects are for.*option databases.*reading the append"):
+        Log().load()
 
 
 def test_nothing_expires_while_loading_and_no_event_blocks_or_counts(place):
