@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from shardd.base import limits
 from shardd.supervisor.notify import Notifier
 
 
@@ -50,6 +51,12 @@ def test_systemd_hears_the_whole_life(manager, supervised):
     assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+\nSTATUS=.*", reloading)
     assert alive == "WATCHDOG=1" and stopping.startswith("STOPPING=1\n")
     assert notifier.pause_ms == 1000 and warnings == []
+
+
+def test_a_manager_is_asked_for_time(manager):
+    notifier, _ = made("systemd", {"NOTIFY_SOCKET": manager.getsockname()})
+    notifier.starting("Engine 0 is loading")
+    assert heard(manager) == [f"EXTEND_TIMEOUT_USEC={limits.NOTIFY_EXTEND_MS}000\nSTATUS=Engine 0 is loading"]
 
 
 def test_an_abstract_socket():
