@@ -475,6 +475,9 @@ AOF_FSYNC_MS: Final = 1_000
 AOF_ERROR_LOG_S: Final = 30
 """Pause between two log lines about a failing append-only file, as in Redis."""
 
+AOF_LOOK_MS: Final = 1_000
+"""Pause between two looks whether the file that the log is written to has been deleted: one fstat."""
+
 AOF_REWRITE_FAILURES_MAX: Final = 3
 """So many failed rewrites in a row, and the next ones wait, as in Redis: each leaves an increment behind."""
 

@@ -75,6 +75,7 @@ class AppendOnly:
         self._waiters: dict[Any, int] = {}  # clients in WAITAOF, and what they wait for
         self._delay_minutes = 0
         self._next_rewrite_ms = 0
+        self._look_ms = 0
         for name, apply in (("appendfsync", self._set_policy),
                             ("no-appendfsync-on-rewrite", partial(setattr, self.writer, "no_sync_with_child")),
                             ("aof-timestamp-enabled", partial(setattr, self.writer, "timestamps"))):
@@ -190,7 +191,9 @@ class AppendOnly:
 
     def _make_directory(self) -> None:
         try:
-            os.makedirs(self.directory, 0o755, exist_ok=True)
+            if not os.path.isdir(self.directory):
+                os.makedirs(self.directory, 0o755, exist_ok=True)
+                sync_directory(os.path.dirname(self.directory))     # what is in it may be synced as often as it likes
         except OSError as error:
             raise LoadError(f"Can't open or create append-only dir {self.directory}: {error.strerror}") from None
 
@@ -356,16 +359,19 @@ class AppendOnly:
             server.snapshots.start(AOF, self._temporary, self._rewritten, aof_base=True, before_fork=self._before_fork,
                                    write=None if self._rewrite_rdb else self._writer_of_base(False))
         except LoadError as error:
-            self._log.warning(str(error))
-            self.last_rewrite_ok = False
-            return False
+            return self._cannot_rewrite(str(error))
         except OSError as error:
-            self._log.warning(f"Can't rewrite append only file in background: {error.strerror}")
-            self.last_rewrite_ok = False
-            return False
+            return self._cannot_rewrite(f"Can't rewrite append only file in background: {error.strerror}")
         self.scheduled = False
         self._rewrite_began_ms = mono_ms()
         return True
+
+    def _cannot_rewrite(self, line: str) -> bool:
+        """Counts as one that failed, so that one that is scheduled is not tried anew at every turn of the clock."""
+        self._log.warning(line)
+        self.last_rewrite_ok = False
+        self.failures += 1
+        return False
 
     @property
     def _temporary(self) -> str:
@@ -506,6 +512,7 @@ class AppendOnly:
         if self.state != OFF:
             writer.flush()
             self._look_at_syncs()
+            self._look_at_file()
             if self._waiters and self.state == ON:
                 self._wake()
         if active:
@@ -534,6 +541,16 @@ class AppendOnly:
             self._sync_failed = False
             self.scheduled = True
             self._check_writes()
+
+    def _look_at_file(self) -> None:
+        """Whoever deletes the log under a running engine: what it writes from then on would be lost at its end."""
+        if mono_ms() < self._look_ms:
+            return
+        self._look_ms = mono_ms() + limits.AOF_LOOK_MS
+        if self.state == ON and not self.scheduled and os.fstat(self.writer.fd).st_nlink == 0:
+            self._log.warning(f"The AOF incr file {self.manifest.increments[-1].name} has been deleted. The AOF is "
+                              "rewritten, so that the data is on disk again")
+            self.scheduled = True
 
     # --- what others ask ----------------------------------------------------------------------------------------------
 

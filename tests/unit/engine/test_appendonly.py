@@ -2,6 +2,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -546,3 +547,40 @@ def test_what_a_rewrite_that_died_has_left_is_removed(started):
         Path(name).write_text("x")
     log.server.persistence.remove_leftovers()
     assert sorted(path.name for path in Path().glob("temp*")) == ["temp-other.aof", "temp-rewriteaof-bg-1.aof"]
+
+
+def test_a_log_that_was_deleted_is_written_anew(started):
+    log = started()
+    log.engine("SET a 1")
+    shutil.rmtree(DIRECTORY)
+    log.engine("SET b 2")
+    log.aof._look_ms = 0
+    log.aof.cron()
+    assert log.said("The AOF incr file appendonly.aof.1.incr.aof has been deleted") and log.child.active == "aof"
+    log.child.end()
+    log.engine("SET c 3")
+    assert reloaded() == {b"a": b"1", b"b": b"2", b"c": b"3"}
+    said = len(log.lines)
+    log.aof._look_ms = 0
+    log.aof.cron()
+    assert log.child.active == "" and len(log.lines) == said
+
+
+def test_a_rewrite_that_is_scheduled_and_cannot_begin_is_not_tried_at_every_turn(started):
+    log = started()
+    shutil.rmtree(DIRECTORY)
+    DIRECTORY.write_text("in the way")
+    log.aof.scheduled = True
+    for _ in range(20):
+        log.aof.cron()
+    assert sum("Can't open or create append-only dir" in line for line in log.lines) == 3
+    assert log.aof.facts()["aof_last_bgrewrite_status"] == "err"
+
+
+def test_a_new_directory_is_synced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    synced = []
+    monkeypatch.setattr("shardd.engine.appendonly.sync_directory", synced.append)
+    Log().aof.open()
+    Log().load().aof.open()
+    assert synced == [""]
