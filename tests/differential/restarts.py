@@ -434,8 +434,8 @@ class Life:
                 if apart < least:
                     least, closest = apart, f"{words}: {found}"
             real(*words)
-        raise Wrong(f"what {answered} answered commands of {len(batch)} left is not there, nor what some more would have "
-                    f"left; closest is, in front of {closest}")
+        raise Wrong(f"what {answered} answered commands of {len(batch)} left is not there, nor what some more would "
+                    f"have left; closest is, in front of {closest}")
 
 
 def live(seed: int, restarts: int) -> tuple[int, str]:

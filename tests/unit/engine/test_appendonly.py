@@ -538,7 +538,8 @@ def test_a_crash_while_the_log_is_switched_on_leaves_one_that_can_be_loaded(star
 
     log.aof._put = looked_at
     log.child.end()
-    assert steps == [(["1.base.rdb 1 b"], {b"a": b"1"}), (["1.base.rdb 1 b", "1.incr.aof 1 i"], {b"a": b"1", b"b": b"2"})]
+    assert steps == [(["1.base.rdb 1 b"], {b"a": b"1"}),
+                     (["1.base.rdb 1 b", "1.incr.aof 1 i"], {b"a": b"1", b"b": b"2"})]
 
 
 def test_what_a_rewrite_that_died_has_left_is_removed(started):

@@ -1,5 +1,5 @@
-"""Damaged files: every byte of a small append-only directory and of a small dump.rdb, flipped, and every cut (all of them
-with SHARDD_TEST_EVERY_BYTE=1, else some).
+"""Damaged files: every byte of a small append-only directory and of a small dump.rdb, flipped, and every cut (all of
+them with SHARDD_TEST_EVERY_BYTE=1, else some).
 
 A start must refuse with one sentence and leave all files as they are, or load whole units from the beginning. What is
 checked by nothing can be damaged unseen: an increment has no checksum, so a word of a command may be another one, and
@@ -39,8 +39,8 @@ def rdb(tmp_path_factory) -> bytes:
     before = os.getcwd()
     os.chdir(place)
     try:
-        for line in ("SET a 1", "SET text hello PXAT 4000000000000", "RPUSH list 1 two", "SADD ints 1 2", "SADD set x y",
-                     "ZADD z 1.5 m 2 n", "HSET hash f v", "SET long " + "ab" * 40):
+        for line in ("SET a 1", "SET text hello PXAT 4000000000000", "RPUSH list 1 two", "SADD ints 1 2",
+                     "SADD set x y", "ZADD z 1.5 m 2 n", "HSET hash f v", "SET long " + "ab" * 40):
             engine(line)
         engine("SAVE")
         return Path("dump.rdb").read_bytes()
@@ -237,7 +237,8 @@ def test_an_increment_that_is_history_by_name_is_not_the_new_one(place, rdb, sta
 
 ELSE = {
     "a FIFO": os.mkfifo, "a directory": os.mkdir, "a link to nothing": lambda path: os.symlink("nowhere", path),
-    "a link to itself": lambda path: os.symlink(path.name, path), "a device": lambda path: os.symlink("/dev/zero", path),
+    "a link to itself": lambda path: os.symlink(path.name, path),
+    "a device": lambda path: os.symlink("/dev/zero", path),
 }
 
 
