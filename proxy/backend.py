@@ -87,7 +87,7 @@ class Engine(Upstream):
         """An idle link, or a new one, which connects when something is sent."""
         link: Link
         for link in reversed(self.idle):
-            if link.resp == resp:
+            if link.resp == resp and not link.transport.closing:    # such a one is gone before the next wake-up
                 self.idle.remove(link)
                 link.set_role(ROLE_LANE, lane)
                 return link

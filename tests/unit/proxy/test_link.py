@@ -8,6 +8,7 @@ import pytest
 from harness.resp import OK, Error, Status, encode
 from proxy.merge import Ask
 from shardd.base import limits
+from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError
 from unit.proxy.rig import Client, Engine, Rig
 
@@ -432,6 +433,24 @@ def test_a_borrowed_connection_is_its_borrowers_alone(rig):
     again = engine.borrow()
     assert engine.idle == [] and engine.lent == {again}
     engine.give_back(again)
+
+
+def test_an_idle_connection_that_is_closing_is_lent_to_nobody(rig):
+    """Cron closes idle connections that are too many; the reactor ends them a little later."""
+    backends = rig.server.backends
+    engine = backends.engines[0]
+    links = [engine.borrow() for _ in range(limits.PROXY_IDLE_LINKS_KEPT + 1)]
+    for link in links:
+        link.retry_now()
+    rig.turn()
+    for link in links:
+        engine.give_back(link)
+    assert len(engine.idle) == len(links)
+    backends.check(mono_ms())
+    found = [engine.borrow() for _ in links]
+    assert sum(link in links for link in found) == limits.PROXY_IDLE_LINKS_KEPT
+    rig.turn()
+    assert not any(link.broken for link in found)
 
 
 def test_a_borrowed_connection_that_is_lost_is_lost_for_good(rig):
