@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 from redis.cluster import RedisCluster
 
@@ -187,12 +188,20 @@ def test_all_proxies_serve_the_unix_socket(tree):
         conn.close()
 
 
+def words_of(process: psutil.Process) -> str:
+    """Its command line; nothing of one that is gone meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def test_the_unix_socket_outlives_each_proxy(tree):
     path = str(tree.options["unixsocket"])
     for index in range(PROXIES):
-        victim = next(p for p in tree.children() if f"proxy-{index}.conf" in " ".join(p.cmdline()))
+        victim = next(p for p in tree.children() if f"proxy-{index}.conf" in words_of(p))
         victim.kill()
         with Conn(path) as c:       # waits in the backlog at most
             assert not isinstance(c("DBSIZE"), Error)
         eventually(lambda victim=victim, index=index: any(
-            f"proxy-{index}.conf" in " ".join(p.cmdline()) and p.pid != victim.pid for p in tree.children()))
+            f"proxy-{index}.conf" in words_of(p) and p.pid != victim.pid for p in tree.children()))
