@@ -122,6 +122,8 @@ class Link:
         """One command's reply. Raises CommandError where it is an error, LinkError where there is none in time."""
         if self._error is not None:
             raise LinkError(self._error)
+        if self._writer.is_closing():   # reset, and our reader has not been woken to hear of it
+            raise LinkError("the other end closed the link")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._writer.write(encode_command(*words))
@@ -204,10 +206,11 @@ class Server:
                     value = await self._answer(request)
                     if isinstance(value, AsyncIterator):
                         value = await self._stream(value, reader, writer, early)
-                    writer.write(encode_reply(value))
+                    _reply(writer, value)
                 await writer.drain()
         except ProtocolError as error:
-            writer.write(encode_reply(CommandError(f"ERR Protocol error: {error}".encode())))
+            with contextlib.suppress(OSError):
+                _reply(writer, CommandError(f"ERR Protocol error: {error}".encode()))
         except OSError:
             pass
         finally:
@@ -237,7 +240,7 @@ class Server:
     async def _pump(items: AsyncIterator[bytes | str], writer: asyncio.StreamWriter) -> Any:
         try:
             async for item in items:
-                writer.write(encode_reply(item))
+                _reply(writer, item)
                 await writer.drain()
             return OK
         except CommandError as error:
@@ -252,6 +255,13 @@ class Server:
             return await self._handler(request)
         except CommandError as error:
             return error
+
+
+def _reply(writer: asyncio.StreamWriter, value: Any) -> None:
+    """Raises ConnectionResetError where the caller is gone: writing to its closed transport is a RuntimeError."""
+    if writer.is_closing():
+        raise ConnectionResetError
+    writer.write(encode_reply(value))
 
 
 async def _gone(reader: asyncio.StreamReader, early: bytearray) -> None:

@@ -83,6 +83,8 @@ class HttpServer:
             method, page = "GET", error_page(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         else:
             method, page = await self._answer(head.split(b"\r\n", 1)[0].decode("latin-1"))
+        if writer.is_closing():     # whoever asked is gone: to write now would be a RuntimeError
+            return
         lines = (f"HTTP/1.1 {page.status.value} {page.status.phrase}", f"Content-Type: {page.content_type}",
                  f"Content-Length: {len(page.body)}", "Connection: close")
         writer.write("\r\n".join((*lines, "", "")).encode() + (b"" if method == "HEAD" else page.body))

@@ -1,10 +1,13 @@
 """Control links over real Unix sockets."""
 
 import asyncio
+import gc
 import os
+import socket
 import stat
 
 import pytest
+import uvloop
 
 from shardd.base.errors import CommandError
 from shardd.supervisor.control import Link, LinkError, Server, json_bulk, reject
@@ -13,7 +16,7 @@ from shardd.wire.values import Simple
 
 
 def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 20))
+    return uvloop.run(asyncio.wait_for(coroutine, 20))     # as the supervisor runs
 
 
 async def echo(words):
@@ -88,6 +91,54 @@ def test_a_link_that_breaks_fails_every_waiting_call(tmp_path):
             await link.call("C")
         server.close()
     run(body())
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_link_that_was_reset_says_so_before_its_reader_has_heard(tmp_path, turns):
+    """The loop closes the transport of a dead peer some turns before the link's reader runs."""
+    async def body():
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / "s"))
+            listener.listen()
+            link = await Link.open(tmp_path / "s")
+            peer, _ = listener.accept()
+            waiting = asyncio.ensure_future(link.call("never read"))
+            await asyncio.sleep(0.01)
+            peer.close()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for answer in await asyncio.gather(waiting, link.call("N"), link.call("N"), return_exceptions=True):
+                assert isinstance(answer, LinkError), answer
+    run(body())
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_caller_that_is_gone_when_its_answer_comes(tmp_path, turns):
+    troubles = []
+
+    async def body():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: troubles.append(context))
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def late(words):
+            asked.set()
+            await answer.wait()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            return words
+        server = Server(tmp_path / "s", late)
+        await server.start()
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(tmp_path / "s"))
+            caller.setblocking(False)
+            caller.send(encode_command("one") + encode_command("two"))
+            await asked.wait()
+        answer.set()
+        await asyncio.sleep(0.05)
+        await server.stop()
+    run(body())
+    gc.collect()    # a task whose error nobody fetched says so when it is freed
+    assert not troubles
 
 
 @pytest.mark.parametrize("junk", [b"HTTP/1.1 200 OK\r\n", b"+one\r\n+too many\r\n"])
