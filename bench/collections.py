@@ -10,7 +10,6 @@ Owns: the cases and the data. Does not own the load (shots), nor how CPU time is
 """
 import argparse
 import contextlib
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -308,10 +307,7 @@ def run(args: argparse.Namespace) -> str:
             cpu = [measure_case(running, case, args.rounds, loader_cores) for case in cases]
     peer_name = peer.name if peer else None
     judged = peer is not None and goals.is_peer(told[peer.name])
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": facts, "versions": told, "cpu": cpu, "memory": memory}, file, indent=1)
-            file.write("\n")
+    report.save_json(args.json, {"machine": facts, "versions": told, "cpu": cpu, "memory": memory})
     head = (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}; pipeline {PIPELINE}, {CLIENTS} "
             f"clients, {TOTAL:,} elements: many is {MANY_KEYS:,} keys of {EACH}, one is one key; medians of "
             f"{args.rounds} rounds in turns; {', '.join(f'{name} is {version}' for name, version in told.items())}.")

@@ -12,7 +12,6 @@ cost is accounted is said in bench/__init__.py, how latencies are in bench/load/
 """
 import argparse
 import contextlib
-import json
 import os
 import resource
 import shlex
@@ -247,11 +246,8 @@ def measured(plan: Plan) -> Found:
 
 def save_json(path: str | None, facts: dict[str, Any], plan: Plan, found: Found) -> None:
     """Everything, round by round. Raises OSError."""
-    if path:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"machine": facts, "keys": plan.keys, "value_bytes": plan.value_bytes, "clients": plan.clients,
-                       "rate": plan.rate} | vars(found), file, indent=1)
-            file.write("\n")
+    report.save_json(path, {"machine": facts, "keys": plan.keys, "value_bytes": plan.value_bytes,
+                            "clients": plan.clients, "rate": plan.rate} | vars(found))
 
 
 def run_part(args: argparse.Namespace, part: str) -> str:

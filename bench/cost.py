@@ -8,7 +8,6 @@ the load goes to them in turns; who has no turn has nothing to do and takes no t
 """
 import argparse
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -285,8 +284,7 @@ def where(plan: Plan, facts: dict[str, Any], versions: dict[str, str]) -> str:
         pin = (f"servers on core {','.join(map(str, sorted(plan.server_cores)))}, "
                f"load on core {','.join(map(str, sorted(plan.loader_cores)))}")
     peers = ", ".join(f"{spec.name} is {versions[spec.name]}" for spec in plan.peers if spec.name in versions)
-    return (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, load average "
-            f"{facts['load']:.2f} before; {pin}. {number(plan.keys)} keys of {KEY_BYTES} bytes, values of "
+    return (f"{machine.described(facts)}; {pin}. {number(plan.keys)} keys of {KEY_BYTES} bytes, values of "
             f"{plan.value_bytes} bytes, {plan.clients} clients; CPU is user + system of the server's processes per "
             f"command, the median of {plan.rounds} rounds in turns{'; ' + peers if peers else ''}.")
 
@@ -297,13 +295,10 @@ def run(args: argparse.Namespace) -> str:
     facts = machine.facts()
     memory = measure_memory(the_plan) if the_plan.memory else []
     cpu, versions = measure_cpu(the_plan) if the_plan.tests and the_plan.pipelines else ([], {})
-    if args.json:
-        peer = the_plan.peers[0].name if the_plan.peers else None
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": facts, "versions": versions, "keys": the_plan.keys,
-                       "value_bytes": the_plan.value_bytes, "clients": the_plan.clients, "memory": memory,
-                       "cpu": [row | {"ratio": ratio(cpu, row, peer)} for row in cpu]}, file, indent=1)
-            file.write("\n")
+    peer = the_plan.peers[0].name if the_plan.peers else None
+    report.save_json(args.json, {"machine": facts, "versions": versions, "keys": the_plan.keys,
+                                 "value_bytes": the_plan.value_bytes, "clients": the_plan.clients, "memory": memory,
+                                 "cpu": [row | {"ratio": ratio(cpu, row, peer)} for row in cpu]})
     tables = [where(the_plan, facts, versions), cpu_table(the_plan, cpu, versions) if cpu else "",
               memory_table(the_plan, memory) if memory else ""]
     return "\n\n".join(filter(None, tables))

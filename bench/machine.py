@@ -2,6 +2,7 @@
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -14,6 +15,12 @@ def facts() -> dict[str, Any]:
     """cpu, cores, kernel, python, and load: what the machine had to do besides (its load average of a minute)."""
     return {"cpu": cpu_model(), "cores": len(cores()), "kernel": platform.release(),
             "python": sys.version.split()[0], "load": round(os.getloadavg()[0], 2)}
+
+
+def described(told: Mapping[str, Any]) -> str:
+    """`facts()` as the beginning of a sentence."""
+    return (f"{told['cpu']}, {told['cores']} cores, Linux {told['kernel']}, Python {told['python']}, load average "
+            f"{told['load']:.2f} before")
 
 
 def cpu_model(text: str | None = None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import goals, report
+from bench import goals, machine, report
 from bench.fill import KEY_BYTES
 from bench.load import plot
 from bench.plan import Found, Plan
@@ -25,8 +25,7 @@ def where(plan: Plan, facts: dict[str, Any], found: Found) -> str:
                f"load on core {','.join(map(str, sorted(plan.loader_cores)))}")
     versions = "; ".join(f"{name} is {version}" for name, version in found.versions.items()
                          if not name.startswith("shardd"))
-    return (f"{time.strftime('%Y-%m-%d', time.gmtime())}; {facts['cpu']}, {facts['cores']} cores, Linux "
-            f"{facts['kernel']}, Python {facts['python']}, load average {facts['load']:.2f} before; {pin}. "
+    return (f"{time.strftime('%Y-%m-%d', time.gmtime())}; {machine.described(facts)}; {pin}. "
             f"{number(plan.keys)} keys of {KEY_BYTES} bytes, values of {plan.value_bytes} bytes, {plan.clients} "
             f"clients; medians of {plan.rounds} rounds in turns, \"spread\" is the largest less the smallest of them"
             f"{'; ' + versions if versions else ''}.")

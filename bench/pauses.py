@@ -22,7 +22,6 @@ It includes what the machine did to the client.
 """
 import argparse
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -229,13 +228,9 @@ def run(args: argparse.Namespace) -> str:
         with contextlib.closing(server.connect()) as connection:
             one = Run(args, server, connection)
             found = [one.measure(name) for name in args.situations]
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": facts, "pipeline": args.pipeline, "clients": args.clients, "value_bytes": args.value,
-                       "pauses": [as_json(pause) for pause in found]}, file, indent=1)
-            file.write("\n")
-    return (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, load average "
-            f"{facts['load']:.2f} before; {args.clients} clients, pipeline {args.pipeline}, values of {args.value} "
+    report.save_json(args.json, {"machine": facts, "pipeline": args.pipeline, "clients": args.clients,
+                                 "value_bytes": args.value, "pauses": [as_json(pause) for pause in found]})
+    return (f"{machine.described(facts)}; {args.clients} clients, pipeline {args.pipeline}, values of {args.value} "
             f"bytes. Times are the engine's own.\n\n{table(found, args.pipeline)}")
 
 

@@ -1,4 +1,5 @@
-"""Tables in Markdown that also read well as plain text, and the numbers in them."""
+"""Tables in Markdown that also read well as plain text, the numbers in them, and the same as JSON."""
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -38,3 +39,11 @@ def spread_percent(values: Sequence[float]) -> float:
 def number(value: float | None, digits: int = 0) -> str:
     """With commas for thousands; "-" for None."""
     return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def save_json(path: str | None, value: Mapping[str, Any]) -> None:
+    """Writes `value` where --json said; nowhere for None. Raises OSError."""
+    if path:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.write("\n")

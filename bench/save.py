@@ -11,7 +11,6 @@ Owns: the order of things, and the table. Does not own how keys are written (fil
 """
 import argparse
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -175,12 +174,8 @@ def run(args: argparse.Namespace) -> str:
     facts = machine.facts()
     with tempfile.TemporaryDirectory(prefix="shardd-bench-") as root:
         found = measure(args, root)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(as_json(found, args, facts), file, indent=1)
-            file.write("\n")
-    return (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, load average "
-            f"{facts['load']:.2f} before; {number(args.keys)} keys of 16 bytes, values of {args.value} bytes "
+    report.save_json(args.json, as_json(found, args, facts))
+    return (f"{machine.described(facts)}; {number(args.keys)} keys of 16 bytes, values of {args.value} bytes "
             f"({args.values}); the fastest of {args.rounds}.\n\n{table(found, args)}")
 
 

@@ -21,7 +21,6 @@ the child takes one of its own where there is one.
 """
 import argparse
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -199,12 +198,8 @@ def run(args: argparse.Namespace) -> str:
     """One invocation; returns the text to print. Raises BenchError or OSError."""
     facts = machine.facts()
     found = [measure(spec, args) for spec in specs(args)]
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(as_json(found, args, facts), file, indent=1)
-            file.write("\n")
-    return (f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, load average "
-            f"{facts['load']:.2f} before; {number(args.keys)} keys of 16 bytes, values of {args.value} bytes, "
+    report.save_json(args.json, as_json(found, args, facts))
+    return (f"{machine.described(facts)}; {number(args.keys)} keys of 16 bytes, values of {args.value} bytes, "
             f"{number(args.rate)} SETs a second over {args.clients} clients, pipeline {args.pipeline}.\n\n{table(found)}")
 
 

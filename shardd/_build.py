@@ -129,6 +129,7 @@ COMPILED = [
     "shardd.engine.blocking",
     "shardd.engine.delivery",
     "shardd.engine.gates",
+    "shardd.engine.planned",
     "shardd.engine.dispatch",
     "shardd.engine.words",
     "shardd.engine.pieces",

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,14 +77,18 @@ def _backup_to(app: App, progress: Progress, directory: Path) -> Manifest:
 
 def backup(app: App) -> int:
     """SHARDD BACKUP."""
-    directory = absolute(app.options.directory)
+    return _made(app, absolute(app.options.directory), _backup_to)
+
+
+def _made(app: App, target: Path, make: Callable[[App, Progress, Path], Manifest]) -> int:
+    """Has `make` write a backup to `target`, and tells of it. Returns the exit code; raises CtlError."""
     manifest, error = None, None
     with Progress(app.screen) as progress:
         try:
-            manifest = _backup_to(app, progress, directory)
+            manifest = make(app, progress, target)
         except CtlError as failure:
             error = failure
-    return end(app, progress, facts_of(manifest, directory), error)
+    return end(app, progress, facts_of(manifest, target), error)
 
 
 def end(app: App, progress: Progress, facts: dict[str, Any], error: CtlError | None) -> int:
@@ -109,14 +114,7 @@ def absolute(path: str) -> Path:
 
 def export(app: App) -> int:
     """A backup, made into one file."""
-    target = absolute(app.options.file)
-    manifest, error = None, None
-    with Progress(app.screen) as progress:
-        try:
-            manifest = _export(app, progress, target)
-        except CtlError as failure:
-            error = failure
-    return end(app, progress, facts_of(manifest, target), error)
+    return _made(app, absolute(app.options.file), _export)
 
 
 def _export(app: App, progress: Progress, target: Path) -> Manifest:

@@ -5,6 +5,7 @@ from shardd.engine.blocking cimport Blocking, Waiter
 from shardd.engine.gates cimport Gates
 from shardd.engine.kept cimport Request as KeptRequest
 from shardd.engine.multi cimport Multi
+from shardd.engine.planned cimport Planned
 from shardd.engine.slot_stats cimport SlotStats
 from shardd.engine.stats cimport Stats
 from shardd.keyspace.database cimport Key, Keyspace
@@ -12,12 +13,6 @@ from shardd.keyspace.eviction cimport Evictor
 from shardd.net.client cimport Client
 from shardd.wire.reply cimport Reply
 from shardd.wire.request cimport Arg, Request, RequestParser
-
-# A request of the batch, looked up and hashed before the first one runs.
-ctypedef struct Planned:
-    Command* command        # NULL: unknown
-    Key key                 # its first key, where the command has one at a fixed place
-    bint keyed
 
 cdef class Dispatcher(Gates):
     cdef readonly Context context

@@ -28,11 +28,11 @@ from cython.cimports.shardd.commands.registry import (
     CMD_CONTAINER, CMD_DENYOOM, CMD_ENDS_MULTI, CMD_EXEC, CMD_MOVABLE, CMD_NO_AUTH, CMD_NO_MULTI, CMD_NOT_QUEUED,
     CMD_PUBSUB, CMD_SUBCOMMAND, CMD_SUBSCRIBED, CMD_WRITE, Command, Registry, count_latency)
 from cython.cimports.shardd.engine.blocking import Blocking, Waiter
-from cython.cimports.shardd.engine.dispatch import Planned
 from cython.cimports.shardd.engine.gates import Gates
 from cython.cimports.shardd.engine.kept import Kept, kept_args
 from cython.cimports.shardd.engine.kept import Request as KeptRequest
 from cython.cimports.shardd.engine.multi import Multi
+from cython.cimports.shardd.engine.planned import Planned, ask_for_entries
 from cython.cimports.shardd.engine.slot_stats import SlotStats
 from cython.cimports.shardd.engine.stats import Stats
 from cython.cimports.shardd.engine.watches import Watches
@@ -41,7 +41,6 @@ from cython.cimports.shardd.keyspace.eviction import EVICT_FAIL, Evictor
 from cython.cimports.shardd.net.channels import SHARD_CHANNEL
 from cython.cimports.shardd.net.client import Client, ClientFlag
 from cython.cimports.shardd.structures.slots import key_slot
-from cython.cimports.shardd.structures.table import table_prefetch_bucket, table_prefetch_entry
 from cython.cimports.shardd.wire.reply import Reply
 from cython.cimports.shardd.wire.request import Arg, Request, RequestParser
 
@@ -253,16 +252,8 @@ class Dispatcher(Gates):
             else:
                 # or Context.other_key could take an argument at the same place for a key of an earlier batch
                 p.key.p = cython.NULL
-        if new < 2 or db.slots == cython.NULL:
-            return 0
-        for i in range(count):
-            p = cython.address(self.planned[i])
-            if p.keyed:
-                table_prefetch_bucket(cython.address(db.slots[p.key.slot].t), p.key.hash)
-        for i in range(count):
-            p = cython.address(self.planned[i])
-            if p.keyed:
-                table_prefetch_entry(cython.address(db.slots[p.key.slot].t), p.key.hash)
+        if new >= 2:
+            ask_for_entries(db, self.planned, count)
         return 0
 
     @cython.cfunc

@@ -1,6 +1,6 @@
 from shardd.commands.context cimport Context
 from shardd.commands.registry cimport Command, Registry
-from shardd.engine.dispatch cimport Planned
+from shardd.engine.planned cimport Planned
 from shardd.journal.aof_reader cimport AofReader, Effect
 from shardd.net.client cimport Client
 from shardd.wire.request cimport Arg

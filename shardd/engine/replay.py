@@ -18,12 +18,11 @@ from cython.cimports.shardd.base.native import prefetch
 from cython.cimports.shardd.commands.args import arg_bytes
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.registry import CMD_CONTAINER, CMD_READONLY, CMD_WRITE, Command, Registry
-from cython.cimports.shardd.engine.dispatch import Planned
+from cython.cimports.shardd.engine.planned import Planned, ask_for_entries
 from cython.cimports.shardd.journal.aof_reader import COMMANDS, AofReader, Effect
 from cython.cimports.shardd.keyspace.database import Database, key_init
 from cython.cimports.shardd.journal.stream import Stream
 from cython.cimports.shardd.net.client import Client
-from cython.cimports.shardd.structures.table import table_prefetch_bucket, table_prefetch_entry
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors
@@ -120,16 +119,7 @@ class Replay:
                 key_init(cython.address(p.key), argv[p.command.first_key].p, argv[p.command.first_key].n)
                 if db.slots != cython.NULL:
                     prefetch(cython.address(db.slots[p.key.slot]))
-        if db.slots == cython.NULL:
-            return 0
-        for i in range(count):
-            p = cython.address(self.planned[i])
-            if p.keyed:
-                table_prefetch_bucket(cython.address(db.slots[p.key.slot].t), p.key.hash)
-        for i in range(count):
-            p = cython.address(self.planned[i])
-            if p.keyed:
-                table_prefetch_entry(cython.address(db.slots[p.key.slot].t), p.key.hash)
+        ask_for_entries(db, self.planned, count)
         return 0
 
     @cython.cfunc

@@ -29,7 +29,6 @@ cdef void rdb_length(RdbOut* o, uint64_t n) noexcept nogil
 cdef void rdb_number(RdbOut* o, int64_t value) noexcept nogil           # a string that is this number
 cdef void rdb_string(RdbOut* o, const uint8_t* p, size_t n) noexcept nogil      # as short as Redis would have it
 cdef void rdb_blob(RdbOut* o, const uint8_t* p, size_t n) noexcept nogil        # a string that is no number
-cdef uint64_t rdb_total(RdbOut* o) noexcept nogil               # bytes so far
 cdef uint64_t rdb_crc(RdbOut* o) noexcept nogil                 # of all of them
 
 cdef enum:

@@ -190,14 +190,6 @@ def rdb_scratch(o: out_p, n: cython.size_t) -> bytep:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def rdb_total(o: out_p) -> uint64_t:
-    """Bytes that were written so far."""
-    return o.written + o.used
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
 def rdb_crc(o: out_p) -> uint64_t:
     """The checksum of all that was written so far; 0 without rdbchecksum."""
     return crc64(o.crc, o.buf, o.used) if o.checksum else 0
