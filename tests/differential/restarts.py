@@ -14,7 +14,11 @@ or SHUTDOWN. There are two kinds of life:
   the successor must have what the twin has after some number of them, no less than were answered.
 
 A seed gives the same commands; where in them an engine ends is the machine's choice. The exit code is the number of
-lives that went wrong, whose directories are kept.
+lives that went wrong. Of each a directory is kept: `left` are the files as the last engine's end left them, `now` what
+its successor made of them, `story.txt` says everything in which they differ, and the commands under way.
+
+A sorted set may hold a score of -0 that nobody asked for (ZUNIONSTORE with WEIGHTS). Packed it is 0, in a tree it is -0
+until it is packed: in Redis too, so with other thresholds a restart changes the sign, and the digest with it.
 """
 import argparse
 import contextlib
@@ -25,6 +29,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -102,7 +107,11 @@ def generator(rng: Random, *, chance: bool, newer: bool) -> Generator:
 # --- one life ---------------------------------------------------------------------------------------------------------
 
 class Wrong(Exception):
-    """The successor has something else."""
+    """The successor has something else. story: all that may tell why, a line each."""
+
+    def __init__(self, what: str, story: Iterable[str] = ()) -> None:
+        super().__init__(what)
+        self.story = list(story)
 
 
 def options(rng: Random, cut: bool) -> dict[str, Any]:
@@ -161,7 +170,6 @@ def state(conn: Conn) -> State:
     for (db, key), (kind, value, expires, _) in compare.keyspace(conn, DATABASES + 1).items():
         times: object = None
         if kind == compare.ZSET and b"-0" in value[1::2]:
-            # packed it is 0, as in Redis 7.2; in a tree it stays -0 until it is packed; and the digest shows it
             value, signed = [b"0" if word == b"-0" else word for word in value], True
         if kind == compare.HASH:
             conn.must("SELECT", db)
@@ -173,6 +181,12 @@ def state(conn: Conn) -> State:
     if not signed:
         found[-1, b"digest"] = (conn.must("DEBUG DIGEST"),)
     return found
+
+
+def differences(before: State, after: State) -> list[str]:
+    """All of them, whatever the times."""
+    return [f"{place}: before {before.get(place)!r}, after {after.get(place)!r}"
+            for place in sorted(before.keys() | after.keys()) if before.get(place) != after.get(place)]
 
 
 def differ(before: State, after: State, near: bool = False) -> str:
@@ -197,6 +211,7 @@ class Life:
         self.generator = generator(self.rng, chance=not cut, newer=self.newer and not cut)
         self.server = Server("engine", appendonly="yes", enable_debug_command="yes")
         self.twin = Server("engine", enable_debug_command="yes") if cut else None
+        self.left = Path(tempfile.mkdtemp(prefix="restarts-left-"))
         self.told: list[str] = []
         self.restarts = 0
 
@@ -206,18 +221,28 @@ class Life:
             self.twin.start()
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, _: object) -> None:
         if kind is not None and kind is not KeyboardInterrupt:
-            self.keep()
+            self.keep(error.story if isinstance(error, Wrong) else [])
         self.server.stop()
         if self.twin is not None:
             self.twin.stop()
+        shutil.rmtree(self.left, ignore_errors=True)
 
-    def keep(self) -> None:
-        """The files, as they are now."""
-        kept = tempfile.mkdtemp(prefix="restarts-kept-")
-        shutil.copytree(self.server.dir, kept, dirs_exist_ok=True)
+    def keep(self, story: list[str]) -> None:
+        """The files, and what is known."""
+        kept = Path(tempfile.mkdtemp(prefix="restarts-kept-"))
+        with contextlib.suppress(shutil.Error):     # an engine that is at work renames and deletes
+            shutil.copytree(self.server.dir, kept / "now")
+        shutil.copytree(self.left, kept / "left")
+        (kept / "story.txt").write_text("\n".join([*self.told, *story]) + "\n")
         self.tell(f"kept in {kept}")
+
+    def ended(self) -> None:
+        """The files as the engine's end left them are put by."""
+        self.server.wait(WAIT_S)
+        shutil.rmtree(self.left)
+        shutil.copytree(self.server.dir, self.left)
 
     def tell(self, what: str) -> None:
         self.told.append(what)
@@ -290,9 +315,10 @@ class Life:
             conn(what)      # one may be under way
 
     def compare(self, before: State, conn: Conn, where: str) -> None:
-        found = differ(before, state(conn), self.cut)
+        after = state(conn)
+        found = differ(before, after, self.cut)
         if found:
-            raise Wrong(f"{where}: {found}")
+            raise Wrong(f"{where}: {found}", differences(before, after))
         conn.must("DEBUG CHECK")
 
     def end(self, conn: Conn, other: Conn) -> None:
@@ -334,7 +360,7 @@ class Life:
         else:
             settled(conn)
             conn.send(encode(b"SHUTDOWN", b"NOSAVE" if how == "nosave" else b"SAVE"))
-        server.wait(WAIT_S)
+        self.ended()
 
     def lease(self, conn: Conn) -> float:
         """Keys and a field that fall due while nobody runs; when they have."""
@@ -370,9 +396,10 @@ class Life:
                 raise Wrong(f"Redis's tool: {done.stdout}{done.stderr}")
             with Server("oracle", dir=copy, appendonly="no" if dump else "yes") as oracle, oracle.conn() as conn:
                 self.lapse(conn, until)
-                found = differ(before, state(conn))
+                after = state(conn)
+                found = differ(before, after)
                 if found:
-                    raise Wrong(f"redis-server, started from these files: {found}")
+                    raise Wrong(f"redis-server, started from these files: {found}", differences(before, after))
 
     # --- lives that are cut -------------------------------------------------------------------------------------------
 
@@ -414,7 +441,7 @@ class Life:
                     self.server.process.send_signal(signal.SIGKILL)
         self.server.process.kill()
         sender.join()
-        self.server.wait(WAIT_S)
+        self.ended()
         return got
 
     @staticmethod
@@ -422,7 +449,7 @@ class Life:
         """Run the batch in the twin, as far as the successor has it."""
         if answered:
             real.many(*batch[:answered])
-        digest, least, closest = None, sys.maxsize, ""
+        digest, least, closest, story = None, sys.maxsize, "", []
         for words in [*batch[answered:], (b"PING",)]:
             last, digest = digest, watching.must("DEBUG DIGEST")
             if digest != last:
@@ -432,10 +459,11 @@ class Life:
                     return
                 apart = sum(there.get(place) != wanted.get(place) for place in there.keys() | wanted.keys())
                 if apart < least:
-                    least, closest = apart, f"{words}: {found}"
+                    least, closest, story = apart, f"{words}: {found}", differences(there, wanted)
             real(*words)
         raise Wrong(f"what {answered} answered commands of {len(batch)} left is not there, nor what some more would "
-                    f"have left; closest is, in front of {closest}")
+                    f"have left; closest is, in front of {closest}",
+                    [*story, *(f"{number}: {words}" for number, words in enumerate(batch, 1))])
 
 
 def live(seed: int, restarts: int) -> tuple[int, str]:

@@ -25,6 +25,6 @@ def test_a_loss_is_found(seed, monkeypatch):
     monkeypatch.setattr(restarts.Life, "start", lossy)
     monkeypatch.setattr(restarts.Life, "real", lambda *args: None)
     monkeypatch.setattr(restarts.Life, "lapse", lambda *args: None)
-    monkeypatch.setattr(restarts.Life, "keep", lambda life: None)
+    monkeypatch.setattr(restarts.Life, "keep", lambda life, story: None)
     _, wrong = restarts.live(seed, 4)
     assert "Wrong" in wrong
