@@ -77,6 +77,7 @@ soak: $(VARIANT_STAMP)
 
 kill9: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9 --cycles $(CYCLES) $(ARGS)
+	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9 --cycles $(CYCLES) --hostile $(ARGS)
 
 fuzz: asan
 	$(PY) tests/fuzz/run.py --inputs $(INPUTS) --variant asan $(ARGS)
