@@ -399,12 +399,16 @@ def test_a_pause_of_writes(r):
 def test_a_pause_of_everything_ends_by_time(r):
     c, d = r.conn(), r.conn()
     assert d("PING") == PONG
-    began = time.monotonic()
-    assert c("CLIENT PAUSE 600") == OK
-    assert isinstance(d("NOSUCH"), Error)
-    assert time.monotonic() - began < 0.6, "what is refused need not wait"
-    assert d("PING") == PONG
-    assert time.monotonic() - began >= 0.55
+    for pause_s in (0.6, 5):        # the second where the machine was slower than the first
+        began = time.monotonic()
+        assert c("CLIENT", "PAUSE", int(1000 * pause_s)) == OK
+        assert isinstance(d("NOSUCH"), Error)
+        in_time = time.monotonic() - began < pause_s
+        assert d("PING") == PONG
+        assert time.monotonic() - began >= pause_s - 0.05
+        if in_time:
+            break
+    assert in_time, "what is refused need not wait"
     assert c("CLIENT UNPAUSE") == OK
 
 
@@ -442,22 +446,28 @@ def test_no_touch_leaves_the_access_time(r):
     c = r.conn()
     key = next(f"k{n}" for n in range(1000) if not isinstance(c("GET", f"k{n}"), Error))
     other = next(f"o{n}" for n in range(1000) if not isinstance(c("GET", f"o{n}"), Error))
-    assert c("SET", key, "v") == OK and c("SET", other, "v") == OK
-    time.sleep(1.2)
+    third = next(f"t{n}" for n in range(1000) if not isinstance(c("GET", f"t{n}"), Error))
+    for name in (key, other, third):
+        assert c("SET", name, "v") == OK
+    time.sleep(2.1)         # the clock has whole seconds: who was just used can be idle for one
+
+    def used(name: str, since: float) -> bool:
+        return c("OBJECT", "IDLETIME", name) <= time.monotonic() - since + 1
+
     assert c("CLIENT NO-TOUCH ON") == OK
     assert c("GET", key) == b"v" and c("STRLEN", key) == 1 and c("EXISTS", key) == 1
-    assert c("OBJECT", "IDLETIME", key) >= 1
-    touching = r.conn()
+    assert c("OBJECT", "IDLETIME", key) >= 2
+    touching, since = r.conn(), time.monotonic()
     assert touching("GET", other) == b"v"
     assert c("GET", key) == b"v"
-    assert c("OBJECT", "IDLETIME", key) >= 1, "clients in between do not change it"
-    assert c("OBJECT", "IDLETIME", other) == 0, "nor are they changed by it"
+    assert c("OBJECT", "IDLETIME", key) >= 2, "clients in between do not change it"
+    assert used(other, since), "nor are they changed by it"
     assert c("TOUCH", key) == 1
-    assert c("OBJECT", "IDLETIME", key) == 0, "TOUCH is meant"
+    assert used(key, since), "TOUCH is meant"
     assert c("CLIENT NO-TOUCH OFF") == OK
-    time.sleep(1.2)
-    assert c("GET", key) == b"v"
-    assert c("OBJECT", "IDLETIME", key) == 0
+    assert c("OBJECT", "IDLETIME", third) >= 2
+    assert c("GET", third) == b"v"
+    assert used(third, since)
 
 
 # --- CLIENT KILL ------------------------------------------------------------------------------------------------------

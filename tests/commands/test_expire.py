@@ -248,19 +248,17 @@ def test_active_expiry_in_every_database(r):
 
 
 def test_overwriting_clears_a_time_that_was_near(r):
-    r.must("SET k v PX 40")
-    r.must("SET k w")
-    r.must("SET {k}2 v PX 40")
-    r.must("PERSIST {k}2")
-    r.must("SET canary v PX 60")
+    c = r.conn_to("k")
+    assert c.many("SET k v PX 150", "SET k w") == [OK, OK]
+    assert c.many("SET {k}2 v PX 150", "PERSIST {k}2") == [OK, 1]     # at once: it is to go no earlier
+    r.must("SET canary v PX 200")
     assert eventually(lambda: r("EXISTS canary") == 0)
     assert r("GET k") == b"w"
     assert r("GET {k}2") == b"v"
 
 
 def test_a_later_time_replaces_a_near_one(r):
-    r.must("SET k v PX 40")
-    assert r("PEXPIRE k 10000000") == 1
-    r.must("SET canary v PX 80")
+    assert r.conn_to("k").many("SET k v PX 150", "PEXPIRE k 10000000") == [OK, 1]
+    r.must("SET canary v PX 200")
     assert eventually(lambda: r("EXISTS canary") == 0)
     assert r("GET k") == b"v"

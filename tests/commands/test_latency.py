@@ -42,6 +42,11 @@ def percentiles(conn) -> dict[str, dict[str, float]]:
 
 # --- spikes -------------------------------------------------------------------------------------------------------
 
+def off(c) -> None:
+    """No more spikes: on a busy machine any command can be one. Those that there are stay."""
+    c.must("CONFIG SET latency-monitor-threshold 1000000")
+
+
 def test_nothing_is_kept_while_the_monitor_is_off(c):
     c.must("DEBUG SLEEP 0.003")
     assert c("LATENCY LATEST") == []
@@ -54,13 +59,16 @@ def test_a_slow_command_is_a_spike(c):
     c.must("CONFIG SET latency-monitor-threshold 5")
     before = int(time.time())
     c.must("DEBUG SLEEP 0.02")
+    off(c)
     [[name, second, ms, worst]] = [event for event in c("LATENCY LATEST") if event[0] == b"command"]
     assert before - 1 <= second <= time.time() + 1
     assert 20 <= ms <= worst < 5000
-    assert [second, ms] in c("LATENCY HISTORY command")
+    history = c("LATENCY HISTORY command")
+    assert history[-1] == [second, ms]
+    low = min(ms for _, ms in history)      # CONFIG SET may be there, too
     assert c("LATENCY HISTORY COMMAND") == [], "names of events have one form"
     graph = c("LATENCY GRAPH command").decode().splitlines()
-    assert graph[0] == f"command - high {ms} ms, low {ms} ms (all time high {worst} ms)"
+    assert graph[0] == f"command - high {worst} ms, low {low} ms (all time high {worst} ms)"
     assert graph[1] == "-" * 80
     assert b"command" in c("LATENCY DOCTOR")
     assert c("LATENCY RESET nosuch COMMAND") >= 1
@@ -71,6 +79,7 @@ def test_one_spike_per_second_the_longest(c):
     c.must("CONFIG SET latency-monitor-threshold 5")
     for seconds in ("0.02", "0.04", "0.006"):
         c.must("DEBUG", "SLEEP", seconds)
+    off(c)
     history = c("LATENCY HISTORY command")
     assert 1 <= len(history) <= 3
     assert len({second for second, _ in history}) == len(history)
@@ -88,7 +97,8 @@ def test_commands_above_the_slow_log_but_below_the_threshold(c):
         c.must("CONFIG SET latency-monitor-threshold 5 slowlog-log-slower-than -1")
         c.must("SLOWLOG RESET")
         c.must("DEBUG SLEEP 0.01")
-        assert c("SLOWLOG LEN") == 0 and len(c("LATENCY LATEST")) == 1
+        off(c)
+        assert c("SLOWLOG LEN") == 0 and "command" in [str(event[0], "ascii") for event in c("LATENCY LATEST")]
     finally:
         c.must("CONFIG SET slowlog-log-slower-than 10000")
 

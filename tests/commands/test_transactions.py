@@ -339,9 +339,13 @@ def test_a_spoilt_transaction_with_an_error_is_aborted(c, other):
 
 
 def test_watching_what_expires(c, other):
-    other.must("SET", A, "1", "PX", "30")
-    assert c("WATCH", A) == OK
-    time.sleep(0.06)
+    for ttl_ms in (30, 300, 3000, 30_000):      # it must still be there when it is watched
+        other.must("SET", A, "1", "PX", ttl_ms)
+        assert c("WATCH", A) == OK
+        if other("EXISTS", A):
+            break
+        assert c("UNWATCH") == OK
+    time.sleep(2 * ttl_ms / 1000)
     queue(c, "PING")
     assert c("EXEC") is NULL_ARRAY, "it is gone, whoever noticed"
     other.must("SET", A, "1", "PX", "20")

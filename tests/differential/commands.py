@@ -66,10 +66,11 @@ def _type_of(name: str) -> int | None:
 class Generator:
     """Makes commands for one profile. A command is a tuple of bytes; `next` may give two that belong together."""
 
-    def __init__(self, rng: Random, profile: Profile) -> None:
+    def __init__(self, rng: Random, profile: Profile, lane: int = 0, lanes: int = 1) -> None:
+        """lane: which of so many it is that make commands for the same keys."""
         self.rng = rng
         self.profile = profile
-        self._relative = 0
+        self._relative, self._lanes = lane, lanes
         self.type: int | None = None
         self.group = profile.groups[0]
         self._makers = [(name, maker) for name, maker,
@@ -187,7 +188,7 @@ class Generator:
 
     def relative_s(self) -> int:
         """Seconds to live that no other command uses: GT and LT must not meet a tie that hangs on the clock."""
-        self._relative += 1
+        self._relative += self._lanes
         return 1_000_000 + self._relative * 7919 % 100_000 * 100
 
     def time(self, unit_ms: int, absolute: bool) -> bytes:

@@ -6,6 +6,7 @@ hypothesis's taste for the edges of numbers.
 """
 
 import time
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -65,7 +66,7 @@ class Machine(RuleBasedStateMachine):
             f"client {client}, {show(command)}: ours {mine!r}, Redis {real!r}")
 
     def next(self, client: int, rng) -> list[tuple[bytes, ...]]:
-        generator = self.generators.setdefault(client, commands.Generator(rng, self.profile))
+        generator = self.generators.setdefault(client, commands.Generator(rng, self.profile, client, CLIENTS))
         generator.rng = rng
         return generator.next()
 
@@ -170,3 +171,10 @@ def test_the_machine_finds_a_lie(oracle, fleet):
 
 def test_errors_are_compared_by_their_text():
     assert not same(Error("ERR a"), Error("ERR b"))
+
+
+def test_clients_have_no_relative_time_in_common():
+    """Whether the later of two equal ones is GT hangs on the clock."""
+    makers = [commands.Generator(Random(0), commands.ENGINE, lane, CLIENTS) for lane in range(CLIENTS)]
+    times = [maker.relative_s() for maker in makers for _ in range(1000)]
+    assert len(set(times)) == len(times)

@@ -7,6 +7,7 @@ had spawned, by pid. `stop_all` runs at exit, so that an interrupted run leaves 
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import os
 import random
@@ -29,20 +30,41 @@ from harness.resp import Error
 READY_S = float(os.environ.get("SHARDD_TEST_READY_S", 30))
 STOP_S = 10.0
 LOG_TAIL_LINES = 60
-# below the kernel's ephemeral range, and with room for the bus port (port + 10,000) of a cluster-enabled redis-server
-PORTS = range(21_000, 31_000)
+# below those from which a supervisor takes its engines' ports and the kernel takes its own: nobody of this machine who
+# does not ask for one of these by its number comes between the choice of a port and the server that listens on it
+PORTS = range(2_000, 10_000)
 
 _running: dict[int, "Server"] = {}
 
 
-def free_port() -> int:
-    """A port on which nothing listens, and neither on the one 10,000 above."""
-    while True:
-        port = random.SystemRandom().choice(PORTS)
-        with contextlib.suppress(OSError), socket.socket() as a, socket.socket() as b:
-            a.bind(("127.0.0.1", port))
-            b.bind(("127.0.0.1", port + 10_000))
-            return port
+@functools.cache
+def _reserved() -> int:
+    """A file whose bytes stand for ports: who holds the lock on one may use it, until its process ends."""
+    return os.open(Path(tempfile.gettempdir()) / f"shardd-test-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+_taken: set[int] = set()    # a process's own locks do not stop it
+
+
+def free_port(count: int = 1) -> int:
+    """The first of `count` ports on which nothing listens, and which no other test, of this run or another, is given:
+    between the choice and the server's start nobody else comes, nor while a server that was stopped starts again."""
+    candidates = list(PORTS[:len(PORTS) + 1 - count])
+    random.SystemRandom().shuffle(candidates)
+    for first in candidates:
+        ports = range(first, first + count)
+        if _taken.isdisjoint(ports) and all(map(_reserve, ports)):
+            return first
+    raise RuntimeError("no port is free")
+
+
+def _reserve(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        fcntl.lockf(_reserved(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        _taken.add(port)
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def redis_binary() -> str:
@@ -184,7 +206,8 @@ class Server:
 
 def cluster_oracle(**options: object) -> Server:
     """A real Redis in cluster mode that owns every slot by itself."""
-    server = Server("oracle", cluster_enabled="yes", cluster_config_file="nodes.conf", **options)
+    server = Server("oracle", cluster_enabled="yes", cluster_config_file="nodes.conf", cluster_port=free_port(),
+                    **options)
     with contextlib.ExitStack() as undo:
         undo.callback(server.stop)
         server.start(ready=False)

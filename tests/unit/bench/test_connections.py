@@ -9,6 +9,7 @@ import pytest
 from bench import behind, connections
 from bench.connections import Burst
 from bench.servers import BenchError, Server, Spec
+from harness.servers import free_port
 
 SERVER = """
 import selectors, socket, sys
@@ -50,8 +51,7 @@ def test_shares_of_a_burst():
 
 
 def test_nobody_there():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     opened: list[socket.socket] = []
     with pytest.raises(BenchError, match="refused"):
         connections.open_all(port, 3, opened)

@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "supervisor"))
 
 from trees import Tree, wait_for  # noqa: E402
 
+from harness.servers import free_port  # noqa: E402
 from shardd.base.errors import CommandError  # noqa: E402
 from shardd.cluster import view  # noqa: E402
 from shardd.cluster.topology import UP, EngineInfo, SlotRange, Topology  # noqa: E402
@@ -96,7 +97,8 @@ def test_a_child_that_is_down_gives_exit_code_1(tmp_path, capsys):
     one = Tree(tmp_path, fail="engine 1", limits={"ENGINES_WAIT_MS": 300, "RESTART_BACKOFF_MIN_MS": 600_000,
                                                   "RESTART_BACKOFF_MAX_MS": 600_000})
     try:
-        one.ready()
+        one.ready()     # which it counts as when engine 0 has had its time, be it up or not
+        wait_for(lambda: {one.child("engine 0")["state"], one.child("engine 1")["state"]} == {"up", "backoff"})
         code, out, _ = ctl(capsys, "status", "--dir", tmp_path)
         assert code == 1 and "NOT WELL: " in out and "8192 of 16384 slots are not served" in out and "backoff" in out
         code, out, _ = ctl(capsys, "slots", "--dir", tmp_path)
@@ -129,8 +131,7 @@ def test_mistakes_have_an_exit_code_and_a_hint(tmp_path, capsys, monkeypatch, wo
 
 
 def test_nobody_on_the_port(capsys):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     code, _, err = ctl(capsys, "status", "-p", port)
     assert code == 3 and f"cannot connect to 127.0.0.1:{port}: Connection refused" in err
 
@@ -223,8 +224,7 @@ def test_where_to_ask_may_stand_before_the_command_or_behind_it(node, capsys):
 
 
 def test_over_tcp_an_engine_that_does_not_answer_is_down(node, capsys):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        nobody = probe.getsockname()[1]
+    nobody = free_port()
     here = node.topology.engines[0]
     there = EngineInfo("e" * 40, "f" * 40, 1, port=nobody, state=UP)
     node.topology = Topology(3, "c" * 40, (here, there), (SlotRange(0, 99, here.id), SlotRange(200, 16383, there.id)))

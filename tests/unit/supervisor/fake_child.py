@@ -10,7 +10,8 @@ answers:
     FULL (its disk is: BGSAVE fails from now on)
     SLOW <seconds> (writes for so long before it ends)
     FORK, OVER (asks for a turn, gives it back)  TURNS (how many it was given)
-    CRASH (SIGKILL to itself)  EXIT <code>  HANG <seconds> (blocks the loop)  DEAF (ignores SIGTERM from now on)
+    CRASH (SIGKILL to itself)  EXIT <code>  DEAF (ignores SIGTERM from now on)
+    HANG (blocks the loop, until there is a file <dir>/awake)
 
 The environment's FAKE_FAIL names children ("engine 1,proxy 0") that exit with 3 before they are ready, FAKE_LOAD those
 that say that they load and are ready when there is a file <dir>/loaded. What FAKE_REFUSE names ("proxy 0") refuses
@@ -159,7 +160,8 @@ class Fake:
         if name == "EXIT":
             os._exit(int(words[1]))
         if name == "HANG":
-            time.sleep(float(words[1]))
+            while not os.path.exists(os.path.join(self.dir, "awake")):
+                time.sleep(0.005)
             return OK
         if name == "DEAF":
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)

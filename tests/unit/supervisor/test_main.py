@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -18,7 +19,6 @@ from trees import Tree, wait_for  # noqa: E402
 
 from harness import OK, Conn, Error, Status, encode  # noqa: E402
 from harness.servers import free_port  # noqa: E402
-from shardd.supervisor.plan import port_trouble  # noqa: E402
 
 
 @pytest.fixture
@@ -171,8 +171,9 @@ def test_a_dead_proxy_comes_back(tree):
 def test_a_silent_engine_is_suspect_and_keeps_its_slots(tree):
     one = tree(limits={"CHILD_PING_MS": 50, "CHILD_SUSPECT_MS": 300}).ready()
     epoch = one.status()["epoch"]
-    assert one.ask("engine 1", "HANG", 1.5) == OK
+    one.tell("engine 1", "HANG")
     one.said("Engine 1 has not answered for")
+    one.wake()
     one.said("Engine 1 answers again after")
     assert one.child("engine 1")["restarts"] == 0
     assert one.status()["epoch"] == epoch
@@ -180,8 +181,10 @@ def test_a_silent_engine_is_suspect_and_keeps_its_slots(tree):
 
 def test_an_engine_that_is_silent_for_cluster_node_timeout_counts_as_down_until_it_answers(tree):
     one = tree(limits={"CHILD_PING_MS": 50, "CHILD_SUSPECT_MS": 100}, cluster_node_timeout=400).ready()
-    one.tell("engine 1", "HANG", 3)
+    one.port_of("proxy 0")
+    one.tell("engine 1", "HANG")
     wait_for(lambda: one.known("proxy 0")["engines"][1]["state"] == "down")
+    one.wake()
     wait_for(lambda: one.known("proxy 0")["engines"][1]["state"] == "up")
     assert one.child("engine 1")["restarts"] == 0
     assert "Engine 1 counts as down until it answers again" in one.log()
@@ -197,9 +200,10 @@ def test_a_short_cluster_node_timeout_leaves_healthy_engines_up(tree):
 
 def test_a_hung_engine_is_killed_and_started_again(tree):
     one = tree(limits={"CHILD_PING_MS": 50, "CHILD_SUSPECT_MS": 200, "CHILD_HUNG_MS": 700}).ready()
-    one.tell("engine 1", "HANG", 600)
-    one.said("it is killed and started again")
-    wait_for(lambda: one.child("engine 1")["restarts"] == 1 and one.child("engine 1")["state"] == "up")
+    one.tell("engine 1", "HANG")
+    wait_for(lambda: re.search("Engine 1 has not answered for .*; it is killed and started again", one.log()))
+    # on a machine that is slower than these limits, more than once
+    wait_for(lambda: one.child("engine 1")["restarts"] >= 1 and one.child("engine 1")["state"] == "up")
 
 
 def test_connections_wait_while_a_child_is_started_again(tree):
@@ -334,9 +338,8 @@ def test_what_one_proxy_was_configured_reaches_the_others_and_who_starts_later(t
 
 def test_one_engine_that_never_starts_leaves_the_others_serving(tree):
     one = tree(engines=3, fail="engine 1", limits={"ENGINES_WAIT_MS": 500}).ready()
-    wait_for(lambda: one.known("proxy 0")["engines"][2]["state"] == "up")
-    assert [e["state"] for e in one.known("proxy 0")["engines"]] == ["up", "down", "up"]
-    assert "Engine 1 ended with exit code 3 before it was ready" in one.log()
+    wait_for(lambda: [e["state"] for e in one.known("proxy 0")["engines"]] == ["up", "down", "up"])
+    one.said("Engine 1 ended with exit code 3 before it was ready")
 
 
 @pytest.mark.parametrize("fail", ["engine 0,engine 1", "proxy 0"])
@@ -401,9 +404,7 @@ def test_another_number_of_engines_splits_the_slots_again(tree):
 
 
 def test_fixed_engine_ports(tree):
-    base = free_port()
-    while port_trouble(("127.0.0.1",), base + 1):
-        base = free_port()
+    base = free_port(2)
     one = tree(engine_base_port=base).ready()
     assert [c["port"] for c in one.status()["children"][:2]] == [base, base + 1]
 

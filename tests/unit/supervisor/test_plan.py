@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from harness.servers import free_port
 from shardd.base.errors import ConfigError
 from shardd.base.options import Config
 from shardd.supervisor import plan as planning
@@ -13,9 +14,7 @@ from shardd.supervisor.plan import Plan, pinning, port_trouble
 
 @pytest.fixture
 def free():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    return port
+    return free_port()
 
 
 def plan_of(tmp_path, *words: str) -> Plan:

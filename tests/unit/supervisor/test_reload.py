@@ -145,8 +145,9 @@ def test_without_a_file_there_is_nothing_to_read(tree):
 def test_a_child_that_hangs_hears_of_it_later(tree):
     one = tree(conf="maxclients 100\n", limits={"CONTROL_REPLY_MS": 200}).ready()
     write(one, "maxclients 300\n")
-    one.tell("engine 1", "HANG", 1)
+    one.tell("engine 1", "HANG")
     assert one.stream("SHARDD", "RELOAD")[1] == OK
+    one.wake()
     wait_for(lambda: told(one, "engine 1") == {"maxclients": "300"})
 
 

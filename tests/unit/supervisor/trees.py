@@ -58,6 +58,7 @@ class Tree:
                                             env=build.environment() | {"FAKE_FAIL": fail, "FAKE_LOAD": load,
                                                                  "FAKE_REFUSE": refuse})
         self.seen: set[int] = set()
+        self._ports: dict[str, int] = {}
 
     def log(self) -> str:
         return self.log_path.read_text()
@@ -92,15 +93,25 @@ class Tree:
     def child(self, name: str) -> dict[str, Any]:
         return next(c for c in self.status()["children"] if f"{c['kind']} {c['index']}" == name)
 
+    def port_of(self, name: str) -> int:
+        """Each child keeps its own; asked for once, since STATUS waits for a child that hangs."""
+        if name not in self._ports:
+            self._ports[name] = self.child(name)["port"]
+        return self._ports[name]
+
     def ask(self, name: str, *words: object) -> Any:
         """Over the child's TCP port."""
-        with Conn(self.child(name)["port"]) as conn:
+        with Conn(self.port_of(name)) as conn:
             return conn(*words)
 
     def tell(self, name: str, *words: object) -> None:
         """Like ask, without waiting for an answer that may never come."""
-        with Conn(self.child(name)["port"]) as conn:
+        with Conn(self.port_of(name)) as conn:
             conn.send(encode(*words))
+
+    def wake(self) -> None:
+        """Who was told to HANG goes on."""
+        (self.dir / "awake").touch()
 
     def known(self, name: str) -> dict[str, Any]:
         """The topology that a child has installed."""
