@@ -116,12 +116,21 @@ def glob_matcher(pattern: str) -> Callable[[str], bool]:
 
 def parse_value(option: Option, words: list[str]) -> Value:
     """The value of `option` from the words behind its name. Raises ConfigError with the reason alone."""
-    if not words or (len(words) > 1 and not option.kind.many_words):
-        raise ConfigError("wrong number of arguments")
-    value = option.kind.parse(words)
-    if option.only and option.kind.text(value) not in option.only:
+    value = _parsed(option, words)
+    if not _offered(option, value):
         raise ConfigError(option.reason)
     return value
+
+
+def _parsed(option: Option, words: list[str]) -> Value:
+    if not words or (len(words) > 1 and not option.kind.many_words):
+        raise ConfigError("wrong number of arguments")
+    return option.kind.parse(words)
+
+
+def _offered(option: Option, value: Value) -> bool:
+    """Whether we do what the value asks for."""
+    return not option.only or option.kind.text(value) in option.only
 
 
 def _shown(text: str) -> str:
@@ -135,11 +144,21 @@ def _default(option: Option) -> Value:
 
 
 class _Loader:
-    """Collects the values of one start: the files, standard input, the command line, in this order."""
+    """Collects the values of one start: the files, standard input, the command line, in this order.
+
+    refused: of options whose last value so far asks for what is not built: the error. It is raised by `finish`, since
+    a later line, or the command line, may take it back: a stock redis.conf starts with `--daemonize no` behind it.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, Value] = {name: _default(option) for name, option in OPTIONS.items()}
         self.origins: dict[str, str] = {}
+        self.refused: dict[str, ConfigError] = {}
+
+    def finish(self) -> None:
+        """Nothing follows. Raises ConfigError for the first option whose value is refused."""
+        for error in self.refused.values():
+            raise error
 
     def directive(self, words: list[str], where: str, dashes: str = "", depth: int = 0) -> None:
         """Take one directive in. where: for messages, "file:line" or "command line"."""
@@ -152,11 +171,14 @@ class _Loader:
             raise ConfigError(f"{where}: {dashes}{_shown(name)}: " + UNSUPPORTED.get(name, "unknown option"))
         if option.kind.many_words and len(words) == 1:
             words = words[0].split(" ")         # in quotes, as Redis takes it: --save "900 1 300 10"
+        shown = "" if option.sensitive or not words else f" '{_shown(' '.join(words))}'"
         try:
-            value = parse_value(option, words)
+            value = _parsed(option, words)
         except ConfigError as error:
-            shown = "" if option.sensitive or not words else f" '{_shown(' '.join(words))}'"
             raise ConfigError(f"{where}: {dashes}{name}{shown}: {error}") from None
+        self.refused.pop(option.name, None)
+        if not _offered(option, value):
+            self.refused[option.name] = ConfigError(f"{where}: {dashes}{name}{shown}: {option.reason}")
         if option.kind.accumulates:
             value = option.kind.merge(self.values[option.name], value)
         self.values[option.name] = value
@@ -234,6 +256,7 @@ class Config:
         loader = _Loader()
         for name, text in (settings or {}).items():
             loader.directive([name, *(split_words(text) or [""])], "settings")
+        loader.finish()
         self.values = loader.values
         self.origins = loader.origins
         self.path = path
@@ -265,6 +288,7 @@ class Config:
                 loader.text(sys.stdin.read(), "standard input")
                 break
         loader.command_line(arguments)
+        loader.finish()
         config = cls(path=path, program=program)
         config.values, config.origins = loader.values, loader.origins
         return config

@@ -144,6 +144,14 @@ def test_what_redis_conf_has_and_means_nothing_yet_is_accepted(tmp_path):
     assert config["busy-reply-threshold"] == 100
 
 
+def test_what_is_refused_can_be_taken_back_by_a_later_line_or_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path, "daemonize yes\ndaemonize no\n")["daemonize"] is False
+    assert Config.load(["test.conf", "--daemonize", "no"], "shardd")["daemonize"] is False
+    assert refusal(load, tmp_path, "daemonize no\ndaemonize yes\nport 1\n").startswith("test.conf:2: daemonize 'yes'")
+    assert refusal(Config, {"daemonize": "yes"}).startswith("settings: daemonize 'yes'")
+
+
 def test_includes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.conf").write_text("port 1\n")
