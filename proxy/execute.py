@@ -35,6 +35,7 @@ from proxy.backend import Engine
 from proxy.joint.held import Held
 from proxy.link import Link
 from proxy.merge import Ask, Batch, Encoded, elements, encoded
+from proxy.persistence import WITHIN_EXEC
 from proxy.router import KINDS
 from proxy.transactions import Queued, Transaction, told
 from shardd.base import errors
@@ -360,7 +361,7 @@ async def _here(server: Any, client: Any, transaction: Transaction, command: Que
         client.flags |= ClientFlag.MULTI
         client.multi_count, client.multi_bytes = len(transaction.commands), transaction.raw_n
         try:
-            value = handler(server, client, command.args)
+            value = WITHIN_EXEC.get(handler, handler)(server, client, command.args)
         finally:
             client.flags &= ~int(ClientFlag.MULTI) & 0xFFFF_FFFF
             client.multi_count, client.multi_bytes = -1, 0

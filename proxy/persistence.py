@@ -22,7 +22,7 @@ from proxy.transactions import told
 from shardd.base import errors
 from shardd.base.errors import CommandError
 from shardd.commands import server as shared
-from shardd.wire.values import OK
+from shardd.wire.values import OK, Simple
 
 
 async def save(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -34,7 +34,14 @@ async def save(server: Any, client: Any, args: list[bytes]) -> Any:
 async def begin(server: Any, client: Any, args: list[bytes]) -> Any:
     """BGSAVE [SCHEDULE] and BGREWRITEAOF: where one only schedules it, that is what is said."""
     replies = checked(await every(server, *args))
-    return next((reply for reply in replies if str(reply).endswith("scheduled")), replies[0])
+    return next((reply for reply in replies if reply.endswith("scheduled")), replies[0])
+
+
+async def schedule(server: Any, client: Any, args: list[bytes]) -> Any:
+    """The same within EXEC, which only schedules it: no other child is in its way, and the answer says so."""
+    if len(args) == 1 and args[0].lower() == b"bgsave":
+        args = [*args, b"SCHEDULE"]
+    return Simple((await begin(server, client, args)).replace("started", "scheduled"))
 
 
 async def lastsave(server: Any, client: Any, args: list[bytes]) -> Any:
@@ -92,3 +99,6 @@ HANDLERS: Final[dict[str, Callable[[Any, Any, list[bytes]], Any]]] = {
     "shutdown": shutdown,
 }
 """Full lower-case command name -> handler."""
+
+WITHIN_EXEC: Final[dict[Any, Callable[[Any, Any, list[bytes]], Any]]] = {begin: schedule}
+"""Handler -> what takes its place where EXEC runs it."""

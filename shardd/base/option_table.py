@@ -436,7 +436,12 @@ def _replication() -> list[Option]:
 
 def _host() -> list[Option]:
     section = "host"
-    pinned = "Cores of a process or thread; no effect, the supervisor gives each engine a core."
+    cores = ", as \"0,2-4,8-15:2\"; empty: no change."
+    cpulists = {
+        "server": "Cores of the tree, or of an engine by itself" + cores,
+        "bio": "Cores of background threads; no effect.",
+        "aof_rewrite": "Cores of a child that writes a new base of the append only file" + cores,
+        "bgsave": "Cores of a child that writes a snapshot" + cores}
 
     def for_tests(name: str, kind: Kind, default: str) -> Option:
         return Option(name, kind, default, "For Redis's own tests; no effect.", section, ENGINE, idle=True, hidden=True)
@@ -457,9 +462,8 @@ def _host() -> list[Option]:
                ENGINE, idle=True),
         Option("busy-reply-threshold", Int(0, INT64_MAX), "5000", "Milliseconds after which a script counts as busy.",
                section, ENGINE, aliases=("lua-time-limit",), idle=True),
-        *(Option(f"{who}_cpulist", String(), "", pinned, section, ALL, mutable=False, idle=True,
-                 aliases=(f"{who.replace('_', '-')}-cpulist",))
-          for who in ("server", "bio", "aof_rewrite", "bgsave")),
+        *(Option(f"{who}_cpulist", String(), "", doc, section, ALL, mutable=False, idle=who == "bio",
+                 aliases=(f"{who.replace('_', '-')}-cpulist",)) for who, doc in cpulists.items()),
         for_tests("watchdog-period", Int(0, INT_MAX), "0"),
         delay("rdb-key-save-delay", "saved"), delay("key-load-delay", "loaded"),
         for_tests("loading-process-events-interval-bytes", Int(1024, INT_MAX), "2097152"),

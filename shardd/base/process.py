@@ -1,12 +1,14 @@
 """What a process arranges with its host when it starts: a file with its id, descriptors for its clients, its directory.
 
-Owns: `pidfile`, the limit of open files (RLIMIT_NOFILE), the change to `dir` and its lock. Does not own what the limits are for
-(net.policy) or the processes of a tree (supervisor).
+Owns: `pidfile`, the limit of open files (RLIMIT_NOFILE), the change to `dir` and its lock, the cores of the `*_cpulist`
+options. Does not own what the limits are for (net.policy) or the processes of a tree (supervisor).
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
 import resource
 from collections.abc import Callable, Iterator
 
@@ -64,6 +66,34 @@ def lock_directory(path: str) -> int | None:
         os.close(fd)
         raise
     return fd
+
+
+def cpu_list(text: str) -> set[int]:
+    """The cores that a `*_cpulist` option names: numbers, ranges and steps, "0,2-4,8-15:2"; none for what is not one.
+
+    The form is that of Redis (setcpuaffinity.c), which leaves things as they are where it cannot read the text.
+    """
+    cores: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,5})(?:-(\d{1,5})(?::(\d{1,5}))?)?\s*", part, re.ASCII)
+        if match is None:
+            return set()
+        first, last, step = (int(group) if group else None for group in match.groups())
+        cores.update(range(first or 0, (first or 0 if last is None else last) + 1, step or 1))
+    return cores
+
+
+def use_cpus(text: str, warn: Callable[[str], object]) -> None:
+    """Stay on the cores that a `*_cpulist` option names; where that cannot be, `warn` is told and nothing changes."""
+    if not text:
+        return
+    cores = cpu_list(text)
+    try:
+        if not cores:
+            raise OSError(errno.EINVAL, "it names no core")
+        os.sched_setaffinity(0, cores)
+    except OSError as error:
+        warn(f"Cannot use the cores '{text}': {error.strerror}")
 
 
 def open_files(wanted: int) -> int:

@@ -32,7 +32,7 @@ from functools import partial
 from typing import Any, Final
 
 from shardd.base import errors, limits
-from shardd.base.clock import mono_ms
+from shardd.base.clock import mono_ms, mono_us
 from shardd.base.errors import ConfigError, LoadError
 from shardd.base.files import sync_directory
 from shardd.engine.aof_load import AofLoad
@@ -472,12 +472,14 @@ class AppendOnly:
 
     def _rename(self, old: str, new: str) -> None:
         kind = "incr" if old.endswith(".incr") else "base"
+        started_us = mono_us()
         try:
             os.rename(old, self.path(new))
         except OSError as error:
             self._log.warning(f"Error trying to rename the temporary AOF {kind} file {old} into {new}: "
                               f"{error.strerror}")
             raise
+        self._server.latency.note("aof-rename", mono_us() - started_us)
         self._log.notice(f"Successfully renamed the temporary AOF {kind} file {os.path.basename(old)} into {new}")
 
     def _is_limited(self) -> bool:

@@ -22,7 +22,7 @@ from shardd.base.clock import mono_us
 from shardd.base.errors import ConfigError, LoadError
 from shardd.base.log import ENGINE, Log
 from shardd.base.options import Config
-from shardd.base.process import enter_directory, lock_directory, pid_file
+from shardd.base.process import enter_directory, lock_directory, pid_file, use_cpus
 from shardd.cluster.topology import Topology
 from shardd.engine.build import build_registry
 from shardd.engine.cron import Cron
@@ -49,6 +49,8 @@ class Engine:
             self.parent.keep_directory(config)
         # under a supervisor standard output is a pipe to it, and it writes the log
         self.log = Log(ENGINE, config["loglevel"], "" if self.parent else config["logfile"])
+        if not self.parent:
+            use_cpus(config["server_cpulist"], self.log.warning)
         self.server = Server(config, self.log, self.parent.node_id if self.parent else "",
                              self.parent.conf_path if self.parent else None)
         self.server.parent = self.parent

@@ -47,6 +47,7 @@ from shardd.base import limits
 from shardd.base.child import die_with_parent
 from shardd.base.clock import mono_ms, mono_us
 from shardd.base.files import sync_directory
+from shardd.base.process import cpu_list
 from shardd.journal.rdb_save import save_keyspace
 
 RDB: Final = "rdb"
@@ -66,6 +67,7 @@ _STEPS: Final = ("open", "write", "fsync", "rename", "fsync of the directory")
 _OPEN, _WRITE, _FSYNC, _RENAME, _FSYNC_DIRECTORY = range(len(_STEPS))
 _STARTED: Final = {RDB: "Background saving", AOF: "Background append only file rewriting",
                    BACKUP: "Background saving for a backup of the tree"}
+_CPULISTS: Final = {RDB: "bgsave_cpulist", AOF: "aof_rewrite_cpulist", BACKUP: "bgsave_cpulist"}
 _NAMES: Final = {RDB: "rdb-bgsave", AOF: "aof-rewrite", BACKUP: "shardd-backup"}
 """What `ps` shows: at most 15 bytes."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
@@ -195,7 +197,9 @@ class Snapshots:
             job.before_fork()
         write = job.write or partial(self.writer(), slots=job.slots, aof_base=job.aof_base,
                                      **save_options(server.config, job.purpose))
-        cpus = server.parent.all_cpus() if server.parent is not None else None
+        cpus = cpu_list(server.config[_CPULISTS[job.purpose]])
+        if not cpus and server.parent is not None:
+            cpus = server.parent.all_cpus()
         self.keys_total = server.keyspace.total_keys()
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         parent = os.getpid()
@@ -377,8 +381,8 @@ def sentence(path: str, rename_to: str, code: int, step: int) -> str:
 # --- the child ----------------------------------------------------------------------------------------------------
 
 def _child(job: _Job, write: Callable[..., object], keyspace: Any, pipe: int, parent: int,
-           cpus: set[int] | None) -> None:
-    """All of the child's life; never returns. cpus: the cores that it may use, None: ours."""
+           cpus: set[int]) -> None:
+    """All of the child's life; never returns. cpus: the cores that it may use, none: ours."""
     code = 1
     try:
         _settle(_NAMES[job.purpose], pipe, parent, cpus)
@@ -397,7 +401,7 @@ def _child(job: _Job, write: Callable[..., object], keyspace: Any, pipe: int, pa
         os._exit(code)
 
 
-def _settle(name: str, pipe: int, parent: int, cpus: set[int] | None) -> None:
+def _settle(name: str, pipe: int, parent: int, cpus: set[int]) -> None:
     """Become a process of its own: no signals, no sockets, no core of the engine's."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGUSR1):

@@ -40,7 +40,7 @@ from shardd.base.clock import mono_ms
 from shardd.base.errors import CommandError, ConfigError
 from shardd.base.log import SUPERVISOR, Log
 from shardd.base.options import Config
-from shardd.base.process import pid_file
+from shardd.base.process import pid_file, use_cpus
 from shardd.cluster.store import FileStore, StoreError
 from shardd.cluster.topology import DOWN, UP, Topology
 from shardd.cluster.view import proxy_id
@@ -587,11 +587,15 @@ def _read_again(argv: Sequence[str]) -> Config:
 
 def run(argv: Sequence[str]) -> int:
     """One invocation with the words after the program's name; returns the exit code."""
+    unheard: list[str] = []
     try:
         config = Config.load(argv, "shardd")
+        use_cpus(str(config["server_cpulist"]), unheard.append)     # before the plan counts the cores
         plan = Plan.of(config)
         log = Log(SUPERVISOR, str(config["loglevel"]), plan.path("logfile"))
         config.subscribe("loglevel", log.set_level)
+        for sentence in unheard:
+            log.warning(sentence)
         with FileStore(plan.directory) as store, pid_file(plan.path("pidfile"), log.warning):
             log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
                        f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")

@@ -77,7 +77,6 @@ def test_what_happens_while_a_snapshot_is_written(r: Target):
     assert found["rdb_last_bgsave_status"] == "ok", "it was ended on purpose"
 
 
-@pytest.mark.not_on("proxy", reason="behind MULTI it is done by the proxy, in its place, and then begins at once")
 def test_a_transaction_schedules_its_snapshot(r: Target):
     c = r.conn()
     assert c("MULTI") == OK

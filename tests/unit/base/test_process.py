@@ -9,7 +9,7 @@ import pytest
 
 from shardd.base.errors import ConfigError
 from shardd.base.limits import RESERVED_FDS
-from shardd.base.process import ENGINE_LOCK, enter_directory, lock_directory, pid_file
+from shardd.base.process import ENGINE_LOCK, cpu_list, enter_directory, lock_directory, pid_file, use_cpus
 
 
 def test_the_id_is_in_the_file_while_it_runs(tmp_path):
@@ -101,3 +101,26 @@ def test_a_directory_has_one_writer_and_a_forked_child_is_none(tmp_path):
 def test_a_directory_that_is_not_there_cannot_be_locked(tmp_path):
     with pytest.raises(FileNotFoundError):
         lock_directory(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("text, cores", [
+    ("0", {0}), ("0,2-4", {0, 2, 3, 4}), ("8-15:2", {8, 10, 12, 14}), (" 1 , 3 ", {1, 3}), ("5-5:7", {5}),
+    ("", set()), ("a", set()), ("1,", set()), ("-1", set()), ("1-", set()), ("3-1", set()), ("1-9:0", {*range(1, 10)}),
+    ("1:2", set()), ("999999", set())])
+def test_lists_of_cores(text, cores):
+    assert cpu_list(text) == cores
+
+
+def test_a_process_stays_on_the_cores_it_is_given(monkeypatch):
+    told, used = [], []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: used.append((pid, cores)))
+    use_cpus("", told.append)
+    use_cpus("0-1", told.append)
+    use_cpus("none", told.append)
+    assert used == [(0, {0, 1})] and told == ["Cannot use the cores 'none': it names no core"]
+
+
+def test_cores_that_are_not_there_change_nothing():
+    told, before = [], os.sched_getaffinity(0)
+    use_cpus("1023", told.append)
+    assert told == ["Cannot use the cores '1023': Invalid argument"] and os.sched_getaffinity(0) == before

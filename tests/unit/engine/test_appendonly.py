@@ -3,6 +3,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
@@ -154,6 +155,20 @@ def test_a_rewrite_step_by_step(started):
     assert (facts["aof_rewrites"], facts["aof_last_bgrewrite_status"], facts["aof_last_cow_size"]) == (1, "ok", 4711)
     assert facts["aof_base_size"] == facts["aof_current_size"] == sum(
         (DIRECTORY / f"appendonly.aof.{name}").stat().st_size for name in ("2.base.rdb", "2.incr.aof"))
+
+
+def test_a_slow_rename_is_a_latency_event(started, monkeypatch):
+    log = started("--latency-monitor-threshold", "1")
+    rename = os.rename
+
+    def slowly(old, new) -> None:
+        time.sleep(0.002)
+        rename(old, new)
+
+    log.aof.rewrite()
+    monkeypatch.setattr(os, "rename", slowly)
+    log.child.end()
+    assert [event[0] for event in log.engine("LATENCY LATEST")] == [b"aof-rename"]
 
 
 def test_a_failed_rewrite_leaves_all_and_the_next_one_takes_all(started):

@@ -267,3 +267,19 @@ def test_a_slow_fork_is_a_latency_event(engine: Engine, snapshots: Snapshots, tm
     snapshots.start(RDB, str(tmp_path / "new"), Done())
     assert [event[0] for event in engine("LATENCY", "LATEST")] == [b"fork"]
     finish(snapshots)
+
+
+@pytest.mark.parametrize("purpose, option", [(RDB, "bgsave_cpulist"), (AOF, "aof_rewrite_cpulist")])
+def test_the_child_stays_on_the_cores_of_its_option(tmp_path: Path, purpose: str, option: str) -> None:
+    last = max(os.sched_getaffinity(0))
+    engine = Engine(f"--{option}", str(last))
+
+    def cores(keyspace: Any, fd: int, **options: Any) -> None:
+        os.write(fd, repr(os.sched_getaffinity(0)).encode())
+
+    snapshots = engine.server.snapshots
+    snapshots.write = cores
+    snapshots.start(purpose, str(tmp_path / "new"), Done())
+    finish(snapshots)
+    assert (tmp_path / "new").read_text() == repr({last})
+    assert os.sched_getaffinity(0) != {last} or last == 0

@@ -71,6 +71,13 @@ def test_more_engines_than_cores_are_not_pinned(tree):
     assert one.ask("engine 0", "WHO")[2] == one.ask("proxy 0", "WHO")[2]
 
 
+def test_the_tree_stays_on_its_cores(tree):
+    last = max(os.sched_getaffinity(0))
+    one = tree(engines="auto", server_cpulist=str(last)).ready()
+    assert len(one.stored()["engines"]) == 1
+    assert {one.ask(name, "WHO")[2].decode() for name in ("engine 0", "proxy 0")} == {str(last)}
+
+
 def test_passwords_are_in_private_files_and_in_no_process_list(tree, tmp_path):
     one = tree(conf="requirepass s3cret\n").ready()
     for name, pid in one.pids().items():
