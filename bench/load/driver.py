@@ -623,7 +623,8 @@ class Driver:
         return cython.cast(cython.int, min(left_ns // 1000000 + 1, 1000))
 
     def run(self, until_ns: int64_t) -> bool:
-        """Go on until that time (monotonic); whether all is done: nothing to send, nothing outstanding.
+        """Go on until that time (monotonic), and look once at least, however late it is; whether all is done: nothing
+        to send, nothing outstanding.
 
         Raises ReplyError, OSError where a connection breaks.
         """
@@ -631,14 +632,16 @@ class Driver:
         i: cython.int
         n: cython.int
         link: link_p
+        looked: cython.bint = False
         now_ns: int64_t = monotonic_ns()
         if self.interval_ns:
             self.pump(now_ns)
         else:
             self.kick(now_ns)
         while self.outstanding or self.has_more(now_ns):
-            if now_ns >= until_ns:
+            if looked and now_ns >= until_ns:
                 return False
+            looked = True
             n = epoll_wait(self.ep, events, _EVENTS, self.wait(now_ns, until_ns))
             for i in range(n):
                 link = cython.address(self.links[events[i].data.u32])

@@ -8,7 +8,6 @@ ctypedef struct Job:
     bint sync, close
     uint64_t offset         # how far in the journal the file goes
     int planned_errno       # for tests: what the fdatasync ends with instead, 0: nothing
-    unsigned int delay_us   # for tests: how long it takes besides
 
 # What the loop and the thread share; `lock` is held for all of it.
 ctypedef struct Shared:
@@ -20,6 +19,7 @@ ctypedef struct Shared:
     int jobs                # all that is
     int error               # errno of the last fdatasync, 0: it went well
     uint64_t synced         # the journal is on disk up to here
+    bint held               # for tests: fdatasyncs wait
     bint stopping
 
 cdef class Syncer:
@@ -27,7 +27,6 @@ cdef class Syncer:
     cdef pthread_t thread
     cdef bint running
     cdef public int planned_errno
-    cdef public unsigned int delay_us
     cdef int put(self, int fd, uint64_t offset, bint sync, bint close) except -1
     cdef bint is_syncing(self) noexcept
     cdef int error_of(self) noexcept

@@ -20,7 +20,7 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.shardd.journal.syncer import Job, Shared
 from cython.cimports.shardd.journal.threads import (
     SIG_SETMASK, fdatasync, pthread_cond_broadcast, pthread_cond_init, pthread_cond_wait, pthread_create, pthread_join,
-    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, pthread_sigmask, sigfillset, sigset_t, usleep)
+    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, pthread_sigmask, sigfillset, sigset_t)
 from cython.cimports.shardd.net.sys import sys_close
 
 job_p = cython.typedef(cython.pointer(Job))
@@ -34,8 +34,6 @@ def _do(job: job_p) -> cython.int:
     """Do one job; errno, 0 where it went well or there was nothing to sync."""
     failed: cython.int = 0
     if job.sync:
-        if job.delay_us:
-            usleep(job.delay_us)
         if job.planned_errno:
             failed = job.planned_errno
         elif fdatasync(job.fd) != 0 and errno != EBADF and errno != EINVAL:
@@ -61,6 +59,8 @@ def _run(arg: cython.p_void) -> cython.p_void:
                 break
             pthread_cond_wait(cython.address(shared.changed), cython.address(shared.lock))
             continue
+        while shared.held and job.sync and not shared.stopping:
+            pthread_cond_wait(cython.address(shared.changed), cython.address(shared.lock))
         pthread_mutex_unlock(cython.address(shared.lock))
         failed = _do(job)
         pthread_mutex_lock(cython.address(shared.lock))
@@ -85,7 +85,7 @@ def _run(arg: cython.p_void) -> cython.p_void:
 class Syncer:
     """The thread, started with the first job.
 
-    planned_errno, delay_us: for tests, how the next fdatasyncs end, and how long they take; 0 as the disk does.
+    planned_errno: for tests, how the next fdatasyncs end; 0 as the disk does.
     """
 
     def __cinit__(self) -> None:
@@ -119,7 +119,7 @@ class Syncer:
         if job == cython.NULL:
             raise MemoryError
         job.fd, job.offset, job.sync, job.close = fd, offset, sync, close
-        job.planned_errno, job.delay_us = self.planned_errno, self.delay_us
+        job.planned_errno = self.planned_errno
         pthread_mutex_lock(cython.address(self.shared.lock))
         if self.shared.last == cython.NULL:
             self.shared.first = job
@@ -185,6 +185,13 @@ class Syncer:
     def close_later(self, fd: int) -> None:
         """Close a descriptor in the thread. MemoryError, OSError."""
         self.put(fd, 0, False, True)
+
+    def hold(self, held: bool) -> None:
+        """For tests: fdatasyncs take until they are held no longer, or the thread is to end."""
+        pthread_mutex_lock(cython.address(self.shared.lock))
+        self.shared.held = held
+        pthread_cond_broadcast(cython.address(self.shared.changed))
+        pthread_mutex_unlock(cython.address(self.shared.lock))
 
     def drain(self) -> None:
         """Wait until all jobs are done."""

@@ -434,11 +434,12 @@ def test_waitaof_answers_at_once_where_all_is_on_disk(started):
 
 def test_waitaof_waits_for_the_sync(started):
     log = started("--appendfsync", "everysec")
-    log.writer.syncer.delay_us = 300_000
+    log.writer.syncer.hold(True)
     log.engine("SET a 1")
     caller = log.engine.run
     caller.send(encode("WAITAOF", 1, 0, 0) + encode("GET", "a"))
     assert not caller._turn()
+    log.writer.syncer.hold(False)
     while log.writer.syncer.syncing:
         pass
     log.aof.cron()

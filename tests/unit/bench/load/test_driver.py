@@ -75,6 +75,14 @@ def step(made: Driver, ms: float = 1.0) -> bool:
     return made.run(mono_ns() + int(ms * MS))
 
 
+def test_who_is_late_looks_once_all_the_same(peer):
+    made = driver(peer, pipeline=4)
+    made.limit(4)
+    assert not made.run(mono_ns() - 1)
+    assert len(peer.answer()) == 4
+    assert made.run(mono_ns() - 1) and made.done == 4
+
+
 def test_a_closed_loop_waits_for_all_replies_of_a_pipeline(peer):
     made = driver(peer, pipeline=4)
     made.limit(10)
@@ -95,13 +103,13 @@ def test_in_a_closed_loop_a_stall_is_one_batch(peer):
     made = driver(peer, pipeline=2)
     made.limit(4)
     step(made)
-    time.sleep(0.05)
+    time.sleep(0.4)
     peer.answer()
     step(made)
     peer.answer()
     assert step(made)
     histogram = made.latencies()[0]
-    assert histogram.count == 4 and histogram.count - histogram.count_upto(45 * MS) == 2
+    assert histogram.count == 4 and histogram.count - histogram.count_upto(390 * MS) == 2
 
 
 @pytest.mark.parametrize("pipeline, links", [(1, 1), (8, 3)])
@@ -149,14 +157,12 @@ def test_a_rate_is_kept(peer):
 
 
 def test_commands_leave_when_they_are_due(peer):
-    made = driver(peer, pipeline=16)
-    start_ns = mono_ns() + 20 * MS
-    made.at_rate(1e9, start_ns)
-    made.limit(5)
-    made.run(start_ns - 10 * MS)
-    assert peer.take(0) == []
-    made.run(start_ns + 5 * MS)
-    assert len(peer.take(0)) == 5
+    for wait_ms, count in ((3_600_000, 0), (20, 5)):
+        made = driver(peer, pipeline=16)
+        made.at_rate(1e9, mono_ns() + wait_ms * MS)
+        made.limit(5)
+        made.run(mono_ns() + 50 * MS)
+        assert len(peer.take(-1)) == made.sent == count
 
 
 def test_poisson_gaps(peer):
