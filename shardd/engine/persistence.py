@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from shardd.base import errors, limits
-from shardd.base.clock import mono_us, now_ms
+from shardd.base.clock import mono_ms, mono_us, now_ms
 from shardd.base.errors import CommandError, ConfigError, LoadError
 from shardd.commands.info import Facts
 from shardd.engine import snapshot
@@ -28,8 +28,9 @@ from shardd.engine.snapshot import AOF, RDB, save_options, sentence, write_file
 _TEMPORARY: Final = re.compile(r"temp-(?:rewriteaof-bg-)?(\d+)\.(?:rdb|aof)")
 
 
-def _now_s() -> int:
-    return now_ms() // 1000
+def _mono_s() -> int:
+    """For intervals: a wall clock that is put back would put off all save points by as much."""
+    return mono_ms() // 1000
 
 
 class Persistence:
@@ -43,7 +44,7 @@ class Persistence:
     def __init__(self, server: Any) -> None:
         """server: engine.server.Server."""
         self._server = server
-        self.last_save_s = _now_s()
+        self.last_save_s = now_ms() // 1000
         self.last_ok = True
         self.last_took_s = -1
         self.saves = 0
@@ -52,6 +53,7 @@ class Persistence:
         self.loading: Loading | None = None
         self._saved_at = server.keyspace.dirty      # of the keyspace's count of changes, what is on disk,
         self._child_saves = 0                       # and what will be when the child is done
+        self._saved_s = _mono_s()
         self._last_try_s = 0
         self._started_s = -1
         self._reloading = False                     # DEBUG LOADAOF, DEBUG RELOAD
@@ -95,7 +97,8 @@ class Persistence:
 
     def _saved(self, changes: int) -> None:
         self._saved_at = changes
-        self.last_save_s = _now_s()
+        self.last_save_s = now_ms() // 1000
+        self._saved_s = _mono_s()
         self.last_ok = True
         self.check_writes()
 
@@ -103,7 +106,7 @@ class Persistence:
         """Begin a BGSAVE; whether there is one. No child must be active."""
         server = self._server
         self.saves += 1
-        self._last_try_s = _now_s()
+        self._last_try_s = _mono_s()
         try:
             server.snapshots.start(RDB, self._temporary(), self._done, rename_to=server.config["dbfilename"],
                                    before_fork=self._forking)
@@ -121,7 +124,7 @@ class Persistence:
     def _done(self, error: str | None) -> None:
         """A BGSAVE is over."""
         log, snapshots = self._server.log, self._server.snapshots
-        self.last_took_s = _now_s() - self._started_s
+        self.last_took_s = _mono_s() - self._started_s
         self._started_s = -1
         if error is None:
             log.notice("Background saving terminated with success")
@@ -176,13 +179,13 @@ class Persistence:
         server = self._server
         if server.snapshots.active:
             return
-        now_s = _now_s()
+        now_s = _mono_s()
         may_try = self.last_ok or now_s - self._last_try_s > limits.BGSAVE_RETRY_S
         if self.scheduled and may_try:
             self.scheduled = not self.start()
             return
         for seconds, changes in server.config["save"]:
-            if self.changes >= changes and now_s - self.last_save_s > seconds and may_try:
+            if self.changes >= changes and now_s - self._saved_s > seconds and may_try:
                 server.log.notice(f"{changes} changes in {seconds} seconds. Saving...")
                 self.start()
                 return
@@ -311,7 +314,7 @@ class Persistence:
             "current_save_keys_total": total, "rdb_changes_since_last_save": self.changes,
             "rdb_bgsave_in_progress": int(snapshots.active == RDB), "rdb_last_save_time": self.last_save_s,
             "rdb_last_bgsave_status": "ok" if self.last_ok else "err", "rdb_last_bgsave_time_sec": self.last_took_s,
-            "rdb_current_bgsave_time_sec": _now_s() - self._started_s if self._started_s >= 0 else -1,
+            "rdb_current_bgsave_time_sec": _mono_s() - self._started_s if self._started_s >= 0 else -1,
             "rdb_saves": self.saves, "rdb_last_cow_size": snapshots.cow_bytes[RDB],
             "rdb_last_load_keys_expired": self.expired_keys, "rdb_last_load_keys_loaded": self.loaded_keys,
             **server.aof.facts(), "module_fork_in_progress": 0, "module_fork_last_cow_size": 0,

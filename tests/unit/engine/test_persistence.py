@@ -39,11 +39,11 @@ def info(engine: Engine, section: str = "persistence") -> dict[str, str]:
 
 
 class Clock:
-    """Unix time, seconds, as the test says."""
+    """Time for intervals, in seconds, as the test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = int(time.time())
-        monkeypatch.setattr(module, "_now_s", lambda: self.now)
+        monkeypatch.setattr(module, "_mono_s", lambda: self.now)
 
 
 def spoil(tmp_path: Path) -> Path:
@@ -66,7 +66,7 @@ def test_what_changes_during_a_snapshot_is_not_saved(engine: Engine, tmp_path: P
 @pytest.mark.parametrize("changes, seconds, saves", [(2, 11, 1), (2, 10, 0), (1, 11, 0), (0, 1000, 0)])
 def test_save_points(engine: Engine, monkeypatch: pytest.MonkeyPatch, changes: int, seconds: int, saves: int) -> None:
     clock = Clock(monkeypatch)
-    engine.server.persistence.last_save_s = clock.now
+    engine.server.persistence._saved_s = clock.now
     engine("CONFIG", "SET", "save", "3600 100 10 2")
     for number in range(changes):
         engine("SET", f"k{number}", "v")
@@ -74,6 +74,22 @@ def test_save_points(engine: Engine, monkeypatch: pytest.MonkeyPatch, changes: i
     engine.server.persistence.cron()
     finish(engine)
     assert int(info(engine)["rdb_saves"]) == saves
+
+
+def test_a_wall_clock_that_is_put_back_puts_off_no_save_point(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    assert engine("SAVE") == OK
+    engine("CONFIG", "SET", "save", "10 1")
+    engine("SET", "k", "v")
+    year_ms = 365 * 86_400_000
+    wall_ms = module.now_ms()
+    monkeypatch.setattr(module, "now_ms", lambda: wall_ms - year_ms)
+    clock.now += 11
+    engine.server.persistence.cron()
+    finish(engine)
+    found = info(engine)
+    assert found["rdb_changes_since_last_save"] == found["rdb_last_bgsave_time_sec"] == "0"
+    assert engine("LASTSAVE") == (wall_ms - year_ms) // 1000
 
 
 def test_a_failed_save_point_waits_and_denies_writes(engine: Engine, tmp_path: Path,
