@@ -6,7 +6,8 @@
 #   make debug      build/debug: every check that Cython can compile in
 #   make asan       build/asan: the same with AddressSanitizer
 #   make soak       a tree under load whose processes are killed at random, for ten minutes (SECONDS=600)
-#   make kill9      an engine under load is killed 200 times, and its append-only file brings back all (CYCLES=200)
+#   make kill9      an engine under load is killed 200 times, and its append-only file brings back all (CYCLES=200);
+#                   likewise a tree, which then has another number of engines
 #   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000 RDB_INPUTS=100000)
 #   make nightly    random commands beside the real Redis, an engine's and a proxy's (COMMANDS=1000000, SEED=the day),
 #                   and across restarts (SECONDS=600)
@@ -78,6 +79,7 @@ soak: $(VARIANT_STAMP)
 kill9: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9 --cycles $(CYCLES) $(ARGS)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9 --cycles $(CYCLES) --hostile $(ARGS)
+	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9_tree --cycles $(CYCLES) $(ARGS)
 
 fuzz: asan
 	$(PY) tests/fuzz/run.py --inputs $(INPUTS) --variant asan $(ARGS)
