@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from redis.crc import key_slot
@@ -49,6 +49,11 @@ def children(tree: Server) -> dict[str, dict[str, Any]]:
 
 def pid_of(tree: Server, name: str) -> int:
     return children(tree)[name]["pid"]
+
+
+def way_to(tree: Server, engine: int) -> list[int]:
+    """The processes that a command for a key of that engine passes through."""
+    return [pid_of(tree, "proxy 0"), pid_of(tree, f"engine {engine}")]
 
 
 def keys_by_engine(tree: Server, count: int = 4, prefix: str = "") -> list[list[str]]:
@@ -89,13 +94,25 @@ def stopped(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-class Bystander(threading.Thread):
-    """One command after the other for a key that no fault concerns; a real Redis is asked in turn, as a measure of what
-    the machine itself is delayed by."""
+def queued_s(tasks: Iterable[str]) -> float:
+    """How long threads (paths in /proc) have been ready to run while others had the cores."""
+    total_ns = 0
+    for task in tasks:
+        with contextlib.suppress(OSError), open(f"{task}/schedstat", encoding="ascii") as file:
+            total_ns += int(file.read().split()[1])
+    return total_ns / 1e9
 
-    def __init__(self, conn: Conn, key: str, reference: Conn, delay_max_s: float = DELAY_MAX_S) -> None:
+
+class Bystander(threading.Thread):
+    """One command after the other for a key that no fault concerns. What it waits because other processes have the
+    cores is not counted, and a real Redis is asked in turn, as a measure of what the machine is delayed by besides."""
+
+    def __init__(self, conn: Conn, key: str, reference: Conn, way: Iterable[int],
+                 delay_max_s: float = DELAY_MAX_S) -> None:
+        """way: the processes that the command passes through."""
         super().__init__(daemon=True)
         self._conn, self._key, self._reference = conn, key, reference
+        self._tasks = [f"/proc/{pid}" for pid in way]
         self._delay_max_s = delay_max_s
         self._stopping = threading.Event()
         self.count = 0
@@ -104,14 +121,16 @@ class Bystander(threading.Thread):
         self.machine_s = 0.0
 
     def run(self) -> None:
+        tasks = [*self._tasks, f"/proc/self/task/{threading.get_native_id()}"]
         try:
             while not self._stopping.is_set():
-                started = time.monotonic()
+                queued, started = queued_s(tasks), time.monotonic()
                 reply = self._conn("INCR", self._key)
+                took_s = time.monotonic() - started - (queued_s(tasks) - queued)
                 told = time.monotonic()
                 self._reference("PING")
                 self.count += 1
-                self.slowest_s = max(self.slowest_s, told - started)
+                self.slowest_s = max(self.slowest_s, took_s)
                 self.machine_s = max(self.machine_s, time.monotonic() - told)
                 if reply != self.count:
                     self.wrong.append(f"INCR number {self.count} gave {reply!r}")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from harness import OK, Closed, Conn, Status, build, encode
-from harness.faults import Bystander, children, eventually, keys_by_engine
+from harness.faults import Bystander, children, eventually, keys_by_engine, way_to
 from harness.load import Worker
 from harness.servers import Server
 from shardd.base import limits
@@ -42,7 +42,7 @@ def tree(lasting, request) -> Server:
 
 @pytest.fixture
 def bystander(tree, fleet) -> Bystander:
-    return Bystander(tree.conn(), keys_by_engine(tree, 1, "by")[0][0], fleet.server("reference").conn())
+    return Bystander(tree.conn(), keys_by_engine(tree, 1, "by")[0][0], fleet.server("reference").conn(), way_to(tree, 0))
 
 
 def clients(tree: Server) -> int:
@@ -58,7 +58,7 @@ def test_long_commands_of_one_delay_no_other(tree):
         for n in range(0, 100_000, 5000):
             conn.must("MSET", *[word for at in range(n, n + 5000) for word in (f"fill:{at}", "v")])
     greedy = tree.conn(timeout_s=60)
-    with Bystander(tree.conn(), key, Conn(port)):
+    with Bystander(tree.conn(), key, Conn(port), way_to(tree, 1)):
         for _ in range(3):
             greedy.send(encode("KEYS", "*") * 3 + encode("DBSIZE"))
             assert [len(greedy.read()) > 100_000 for _ in range(3)] == [True] * 3
@@ -170,7 +170,8 @@ def test_two_thousand_at_once(tree, fleet):
     with tree.conn() as conn:
         conn.must("MSET", *[word for key in keys for word in (key, key)])
     conns: list[Conn] = []
-    with Bystander(tree.conn(), "bystander", fleet.server("reference").conn(), CROWD_S) as bystander:
+    key = keys_by_engine(tree, 1, "by")[0][0]
+    with Bystander(tree.conn(), key, fleet.server("reference").conn(), way_to(tree, 0), CROWD_S) as bystander:
         started = time.monotonic()
         for number in range(CROWD):
             conn = tree.conn()
