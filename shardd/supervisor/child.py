@@ -159,6 +159,10 @@ class Child:
         """Begins to stop it, and starts it again when it has ended."""
         self._become(self.watch.restart(mono_ms(), self._owner.grace_ms(self)))
 
+    def excuse(self, late_ms: int) -> None:
+        """The supervisor itself was stopped for so long."""
+        self._become(self.watch.excused(mono_ms(), late_ms))
+
     def _look_at_files(self) -> None:
         """An engine that saves before it stops shall not be killed for it."""
         now_ms = mono_ms()

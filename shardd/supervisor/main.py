@@ -345,10 +345,15 @@ class Supervisor:
             return
         restless = self.stopping or any(child.restless for child in self.everybody())
         pause_ms = min(_RESTLESS_TICK_MS if restless else _TICK_MS, self._notifier.pause_ms or _TICK_MS, self.ping_ms)
+        started_ms = mono_ms()
         try:
             await asyncio.wait_for(self._wake.wait(), pause_ms / 1000)
         except asyncio.TimeoutError:
             pass
+        late_ms = mono_ms() - started_ms - pause_ms
+        if late_ms > _TICK_MS:      # this process was stopped (a paused machine, a debugger): nobody is silent for that
+            for child in self.everybody():
+                child.excuse(late_ms)
 
     def _make_engines(self) -> None:
         pins = pinning(self.plan.engines, self.plan.available)

@@ -187,6 +187,10 @@ class Watch:
         sentence = f"{self.name} answers again after {self.silent_ms(now_ms) / 1000:.1f} s"
         return self._go(State.UP, now_ms, Decision(sentence=sentence), answered_ms=now_ms, asked_ms=None)
 
+    def excused(self, now_ms: int, late_ms: int) -> "Watch":
+        """Nobody has listened for so long: what it answered meanwhile has still to be read."""
+        return self._quiet(asked_ms=None if self.asked_ms is None else min(now_ms, self.asked_ms + late_ms))
+
     def exited(self, now_ms: int, returncode: int) -> "Watch":
         """The process ended. returncode: as subprocess gives it, negative for a signal."""
         ended = how_it_ended(returncode)

@@ -107,12 +107,14 @@ def test_connections_spread_and_ids_are_unique(tree):
 def test_ids_grow_over_all_proxies(tree):
     """A connection that is opened when the others have heard of the last one has a higher id, wherever it lands."""
     last = 0
-    for _ in range(12):
-        with tree.conn() as conn:
-            number = conn("CLIENT ID")
-        assert number > last
-        last = number
-        time.sleep(0.25)
+    with contextlib.ExitStack() as stack:
+        proxies = [stack.enter_context(Conn(str(tree.dir / "run" / f"proxy-{index}.sock"))) for index in range(PROXIES)]
+        for _ in range(12):
+            with tree.conn() as conn:
+                number = conn("CLIENT ID")
+            assert number > last
+            last = number
+            eventually(lambda: all(proxy("SHARDD", "PEER", PROXIES, 0, 0)[0] >= last for proxy in proxies))
 
 
 def test_every_proxy_shows_the_same_cluster(tree):
@@ -306,15 +308,25 @@ def test_maxclients_is_for_all_proxies_together(tree):
         assert conns[0]("CONFIG", "SET", "maxclients", PROXIES + 2) == OK
         try:
             eventually(lambda: all(conn("CONFIG", "GET", "maxclients")[1] == b"5" for conn in conns))
-            more = []
+            more: list[Conn] = []
+
+            def admitted() -> bool:
+                """Whether there is room for one more; the proxies tell each other how many they have."""
+                conn = tree.conn()
+                if conn.silent(0.1):
+                    more.append(conn)
+                    return True
+                assert conn.read() == Error("ERR max number of clients reached")
+                conn.close()
+                return False
+
             for _ in range(2):
-                time.sleep(0.5)     # the proxies tell each other
-                more.append(tree.conn())
-                assert more[-1]("PING") == PONG
-            time.sleep(0.5)
-            for _ in range(6):      # whichever proxy it is
-                with tree.conn() as late:
-                    assert late.read() == Error("ERR max number of clients reached")
+                eventually(admitted)
+            assert [conn("PING") for conn in more] == [PONG, PONG]
+            numbers = sorted(conn("CLIENT ID") for conn in conns + more)
+            eventually(lambda: sorted(ids(conns[0])) == numbers)
+            eventually(lambda: not any(admitted() for _ in range(6)))      # whichever proxy it is
+            assert len(more) < 2 + 6, "before all have heard of those two a few more may come, but not to each its own"
             for conn in more:
                 conn.close()
         finally:

@@ -42,7 +42,8 @@ def tree(lasting, request) -> Server:
 
 @pytest.fixture
 def bystander(tree, fleet) -> Bystander:
-    return Bystander(tree.conn(), keys_by_engine(tree, 1, "by")[0][0], fleet.server("reference").conn(), way_to(tree, 0))
+    key = keys_by_engine(tree, 1, "by")[0][0]
+    return Bystander(tree.conn(), key, fleet.server("reference").conn(), way_to(tree, 0))
 
 
 def clients(tree: Server) -> int:

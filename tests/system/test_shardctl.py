@@ -151,6 +151,11 @@ def test_top_sees_what_happens(tree):
 
 
 def test_latency(tree):
+    with tree.conn() as conn:
+        conn.must("AUTH", PASSWORD)
+        conn.must("SET", "key:0", "x" * 100)
+        for number in range(100):       # enough that a sample is among them
+            conn.must("GET", f"key:{number}")
     found = answer(tree, "latency")
     assert {"get", "set"} <= {row["name"] for row in found["commands"]}
     assert {row["part"] for row in found["proxies"]} == {"queue", "engine", "network", "total"}

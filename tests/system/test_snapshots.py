@@ -56,7 +56,7 @@ def test_clients_hear_that_it_loads(tmp_path):
     with started("oracle", tmp_path) as server:
         server.conn().must("DEBUG POPULATE 20000")
         server.conn().must("SAVE")
-    server = Server("engine", dir=tmp_path, key_load_delay=10)
+    server = Server("engine", dir=tmp_path, key_load_delay=50)
     try:
         server.start(ready=False)
         seen: list[object] = []

@@ -165,7 +165,7 @@ def test_an_engine_that_is_killed_under_load_loses_nothing_and_the_others_serve(
         over.set()
         for writer in writers:
             writer.join()
-    assert served_meanwhile > 20
+    assert served_meanwhile > 5
     with tree.conn() as conn:
         for index in range(2):
             assert int(conn.must("GET", key_of(index))) == acknowledged[index]
@@ -185,7 +185,7 @@ def test_restarts_on_request_keep_the_data(started):
 
 
 def test_while_one_engine_loads_its_keys_alone_get_loading(started):
-    tree = started(key_load_delay=5000)
+    tree = started(key_load_delay=10_000)
     with tree.conn() as proxy:
         for number in range(200):
             proxy.must("SET", key_of(1, number), "v")
@@ -220,7 +220,7 @@ def test_shutdown_save_saves_all_engines_and_nosave_none(started):
 
 
 def test_snapshots_of_several_engines_are_written_one_after_the_other(started):
-    tree = started(appendonly="no", rdb_key_save_delay=10_000)
+    tree = started(appendonly="no", rdb_key_save_delay=50_000)
     with tree.conn() as proxy:
         for number in range(30):
             proxy.must("SET", key_of(number % 2, number), "v")

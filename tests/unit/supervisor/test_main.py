@@ -198,10 +198,23 @@ def test_an_engine_that_is_silent_for_cluster_node_timeout_counts_as_down_until_
 
 
 def test_a_short_cluster_node_timeout_leaves_healthy_engines_up(tree):
-    one = tree(cluster_node_timeout=300).ready()
+    one = tree(cluster_node_timeout=900).ready()        # a PING each second would be too few
     wait_for(lambda: one.child("proxy 0")["state"] == "up")
     epoch = one.status()["epoch"]
     time.sleep(2)
+    assert one.status()["epoch"] == epoch and "counts as down" not in one.log()
+
+
+def test_a_supervisor_that_was_stopped_itself_takes_nobody_for_silent(tree):
+    one = tree(limits={"CHILD_PING_MS": 50, "CONTROL_REPLY_MS": 100}, cluster_node_timeout=2000).ready()
+    epoch, pid = one.status()["epoch"], one.child("engine 1")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: one.child("engine 1")["silent_ms"])
+    one.process.send_signal(signal.SIGSTOP)
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(2.1)
+    one.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: one.child("engine 1")["silent_ms"] == 0)
     assert one.status()["epoch"] == epoch and "counts as down" not in one.log()
 
 

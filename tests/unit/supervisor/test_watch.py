@@ -98,6 +98,15 @@ def test_silence_counts_from_the_oldest_question_that_is_not_answered():
     assert watch.asked(20_000).exited(21_000, 1).spawned(21_100).silent_ms(30_000) == 0
 
 
+def test_while_nobody_listens_nobody_is_silent():
+    watch = up_at(0).asked(10_000)
+    assert watch.excused(30_000, 19_000).silent_ms(30_000) == 1_000
+    assert watch.excused(30_000, 99_000).silent_ms(30_000) == 0, "asked meanwhile"
+    assert up_at(0).excused(30_000, 19_000).silent_ms(30_000) == 0
+    hung = silent_from(0).step(limits.CHILD_SUSPECT_MS)
+    assert hung.excused(limits.CHILD_HUNG_MS, 1000).step(limits.CHILD_HUNG_MS).said == NOTHING
+
+
 def test_a_hung_child_is_killed():
     watch = silent_from(0).step(limits.CHILD_SUSPECT_MS)
     assert watch.step(limits.CHILD_HUNG_MS - 1).said == NOTHING
