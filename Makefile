@@ -6,8 +6,8 @@
 #   make debug      build/debug: every check that Cython can compile in
 #   make asan       build/asan: the same with AddressSanitizer
 #   make soak       a tree under load whose processes are killed at random, for ten minutes (SECONDS=600)
-#   make kill9      an engine under load is killed 200 times, and its append-only file brings back all (CYCLES=200);
-#                   likewise a tree, which then has another number of engines
+#   make kill9      an engine under load is killed 200 times, and its append-only file brings back all (CYCLES=200)
+#   make kill9-tree the same of a tree, which then has another number of engines
 #   make fuzz       the long run of the fuzzers, on the ASan build (INPUTS=10000000 RDB_INPUTS=100000)
 #   make nightly    random commands beside the real Redis, an engine's and a proxy's (COMMANDS=1000000, SEED=the day),
 #                   and across restarts (SECONDS=600)
@@ -30,7 +30,7 @@ SOURCES := $(shell find shardd proxy bench -name '*.py' -o -name '*.pxd' -o -nam
 VARIANT_STAMP := $(if $(filter release,$(VARIANT)),build/.release,build/.$(VARIANT))
 VARIANT_PATH := $(if $(filter release,$(VARIANT)),$(CURDIR),$(CURDIR)/build/$(VARIANT))
 
-.PHONY: all build venv run test debug asan soak kill9 fuzz nightly bench clean distclean
+.PHONY: all build venv run test debug asan soak kill9 kill9-tree fuzz nightly bench clean distclean
 .DELETE_ON_ERROR:
 
 all: build
@@ -79,6 +79,8 @@ soak: $(VARIANT_STAMP)
 kill9: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9 --cycles $(CYCLES) $(ARGS)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9 --cycles $(CYCLES) --hostile $(ARGS)
+
+kill9-tree: $(VARIANT_STAMP)
 	PYTHONPATH=$(VARIANT_PATH) SHARDD_TEST_VARIANT=$(VARIANT) $(PY) -m tests.soak.kill9_tree --cycles $(CYCLES) $(ARGS)
 
 fuzz: asan

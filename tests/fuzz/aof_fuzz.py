@@ -18,6 +18,8 @@ from shardd.structures.alloc import used_memory
 from unit.journal.aof_rig import INCREMENT, Log, put
 
 FAR = 4_000_000_000_000
+MEMORY = "/dev/shm"
+"""Where files cost no disk, which takes a third of the time elsewhere."""
 MANIFEST = (b"file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type h\n#comment\n"
             b'file "quoted \\x41\\n" seq 2 type i\nfile appendonly.aof.3.incr.aof seq 3 type i startoffset 7\n')
 
@@ -103,7 +105,7 @@ class Fuzzer:
 def run(seed: int, files: int, manifests: int) -> tuple[int, int]:
     """How many files were loaded, and how many refused."""
     before = os.getcwd()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as place:
         os.chdir(place)
         try:
             fuzzer = Fuzzer(seed)
