@@ -42,6 +42,7 @@ COMPILED = [
     "shardd.structures.crc64",
     "shardd.structures.glob",
     "shardd.structures.number",
+    "shardd.structures.sorting",
     "shardd.structures.names",
     "shardd.structures.histogram",
     "shardd.structures.random",

@@ -74,10 +74,10 @@ def lacks_command(ctx: Context, argv: arg_p, argc: cython.int) -> cython.int:
     elements: list = _piece(ctx, argv + 2, e, cython.address(at), cython.address(count))
     for i in range(5, argc):
         pattern = Pattern(arg_bytes(argv + i))
-        if pattern.around is None:
+        if pattern.before is None:
             continue
         for element in elements:
-            key = pattern.around[0] + element + pattern.around[1]
+            key = pattern.before + element + pattern.after
             slot = key_slot(cython.cast(bytep, cython.cast(cython.p_char, key)), len(key))
             if dispatcher.cluster and not dispatcher.owned[slot]:
                 if not owners or owners[slot] == NOBODY:

@@ -1,6 +1,8 @@
 """SORT and SORT_RO: every option, on the collections that can be sorted. A plain client's BY and GET patterns reach
 keys of any slot, whichever engine has them."""
 
+from random import Random
+
 import pytest
 
 from harness import OK, Error, Status
@@ -40,6 +42,76 @@ def test_numbers(r, put):
     assert r("SORT k") == texts(-9223372036854775808, 9007199254740992, 9007199254740993, 12345678901234567890)
     put("k", "", 1, "-1")
     assert r("SORT k") == texts(-1, "", 1), "nothing is 0"
+
+
+def test_zeros_and_ends_of_the_range(r, put):
+    put("k", 0, "-0", "0.0", "-0.0", "1e-300", "-inf", "inf", 1)
+    if put.kind == "list":
+        r("RPUSH k 1 1 0 -0")
+    ordered = r("SORT k")
+    assert ordered == sorted(ordered, key=lambda text: (float(text), text))
+    assert ordered[0] == b"-inf" and ordered[-1] == b"inf" and ordered[1].startswith(b"-0"), "the two zeros are one"
+    assert r("SORT k DESC") == ordered[::-1]
+
+
+@pytest.mark.parametrize("count", [47, 48, 49, 3000])
+def test_numbers_of_all_widths(r, put, count):
+    random = Random(count)
+    texts = {random.choice([
+        str(random.randint(-9, 9)), str(random.getrandbits(63)), str(-random.getrandbits(40)),
+        repr(random.uniform(-1, 1)), f"{random.uniform(0, 1e9):.3f}",
+        f"{random.randint(1, 9)}e{random.randint(-300, 300)}", f"{random.randint(0, 99):05d}", hex(random.getrandbits(20))]) for _ in range(count)}
+    put("k", *texts)
+    ordered = sorted((text.encode() for text in texts), key=lambda text: (
+        float(int(text, 16)) if b"x" in text else float(text), text))
+    assert r("SORT k") == ordered and r("SORT k DESC") == ordered[::-1]
+    assert r("SORT k LIMIT 7 11") == ordered[7:18] and r("SORT k DESC LIMIT 0 5") == ordered[:-6:-1]
+    assert r("SORT", "k", "LIMIT", len(ordered) - 2, 2**62) == ordered[-2:]
+    assert r("SORT k STORE {k}d") == len(ordered) and r("LRANGE {k}d 0 -1") == ordered
+
+
+def test_many_equal_numbers(r):
+    elements = [str(n % 7) + "." + "0" * (n % 90) for n in range(2000)]
+    r("RPUSH", "k", *elements)
+    ordered = sorted((text.encode() for text in elements), key=lambda text: (float(text), text))
+    assert r("SORT k") == ordered and r("SORT k DESC LIMIT 90 400") == ordered[::-1][90:490]
+
+
+@pytest.mark.parametrize("make", [
+    lambda n: f"user:{n * 7919 % 5000:08d}:x",                      # what differs is behind what all begin with
+    lambda n: "x" * (n * 7919 % 900),                               # each is the beginning of the next
+    lambda n: "p" * (n % 3) * 40 + str(n * 31 % 1000),
+    lambda n: "same" + "\0" * (n % 60) if n % 2 else f"{n}",
+    lambda n: chr(n * 7919 % 0x500) + "tail"])
+def test_texts_of_all_kinds(r, put, make):
+    texts = {make(n).encode() for n in range(1500)}
+    put("{k}s", *texts)
+    ordered = sorted(texts)
+    assert r("SORT {k}s ALPHA STORE {k}d") == len(ordered) and r("LRANGE {k}d 0 -1") == ordered
+    assert r("SORT {k}s ALPHA DESC LIMIT 3 9 STORE {k}d") == 9 and r("LRANGE {k}d 0 -1") == ordered[::-1][3:12]
+    if not any(b"\0" in text for text in texts):
+        assert r("SORT {k}s ALPHA") == ordered and r("SORT {k}s ALPHA LIMIT 700 9") == ordered[700:709]
+
+
+def test_a_nul_ends_a_text_unless_it_is_stored(r):
+    r("RPUSH", "{k}l", "b\0a", "b\0b", "a\0z", "b", "a")
+    assert r("SORT {k}l ALPHA") == [b"a\0z", b"a", b"b\0a", b"b\0b", b"b"]
+    assert r("SORT {k}l ALPHA STORE {k}d") == 5
+    assert r("LRANGE {k}d 0 -1") == [b"a", b"a\0z", b"b", b"b\0a", b"b\0b"]
+
+
+@plain
+def test_equal_weights_stay_in_their_order(r):
+    count = 300
+    r("RPUSH", "k", *range(count))
+    r("MSET", *[word for n in range(count) if n % 5 for word in (f"w{n}", f"{n % 5}")])
+    by_rest = [texts(*range(rest, count, 5)) for rest in range(5)]
+    ordered = sum(by_rest, [])
+    assert r("SORT k BY w* ALPHA") == ordered, "those without a weight first"
+    assert r("SORT k BY w* ALPHA DESC") == sum(by_rest[::-1], [])
+    assert r("SORT k BY w* ALPHA GET # GET w* STORE d") == 2 * count
+    assert r("LRANGE d 0 -1")[::2] == ordered
+    assert r("SORT k BY none* ALPHA") == texts(*range(count)) == r("SORT k BY none* ALPHA DESC")
 
 
 def test_what_is_no_number(r, put):
