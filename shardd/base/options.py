@@ -22,7 +22,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from shardd.base.errors import (CONFIG_NO_FILE, CommandError, ConfigError, config_rewrite_failed, config_set_failed,
                                 config_set_unknown)
@@ -138,6 +138,22 @@ def _shown(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
+_COMMAND_LINE: Final = "command line"
+
+_SAVE_POINTS_OF_REDIS: Final = ((3600, 1), (300, 100), (60, 10_000))
+
+
+def _unsaid(option: Option, values: Mapping[str, Value]) -> Value:
+    """What a configuration file gives an option that it does not name. values: of the others.
+
+    A redis.conf that has `appendonly no` and no `save` relies on Redis's save points: without them its user would lose
+    all data with us.
+    """
+    if option.name == "save" and not values["appendonly"]:
+        return _SAVE_POINTS_OF_REDIS
+    return _default(option)
+
+
 def _default(option: Option) -> Value:
     words = split_words(option.default) if option.kind.many_words else [option.default]
     return option.kind.parse(words or [""])
@@ -239,7 +255,7 @@ class _Loader:
                 place += 1
             if is_save and len(words) == 1:
                 words.append("")
-            self.directive(words, "command line", "--")
+            self.directive(words, _COMMAND_LINE, "--")
 
 
 class Config:
@@ -289,6 +305,8 @@ class Config:
                 break
         loader.command_line(arguments)
         loader.finish()
+        if loader.origins.get("appendonly", _COMMAND_LINE) != _COMMAND_LINE and "save" not in loader.origins:
+            loader.values["save"] = _unsaid(OPTIONS["save"], loader.values)
         config = cls(path=path, program=program)
         config.values, config.origins = loader.values, loader.origins
         return config
@@ -316,7 +334,7 @@ class Config:
     def mistake(self, name: str, reason: str) -> ConfigError:
         """The error for a value that is valid and still of no use here, in the form of all others."""
         origin = self.origin(name)
-        dashes = "--" if origin == "command line" else ""
+        dashes = "--" if origin == _COMMAND_LINE else ""
         return ConfigError(f"{origin}: {dashes}{name} '{self.get_text(name)}': {reason}")
 
     def get_text(self, name: str) -> str:
@@ -412,8 +430,8 @@ class Config:
         return [f"{name} {words}" for words in option.kind.lines(self.values[name])]
 
     def changed(self) -> list[str]:
-        """The names of the options that differ from their defaults, in the table's order."""
-        return [name for name, option in OPTIONS.items() if self.values[name] != _default(option)]
+        """The names of the options that a file has to say, since it would give another value, in the table's order."""
+        return [name for name, option in OPTIONS.items() if self.values[name] != _unsaid(option, self.values)]
 
     def dump(self, reader: str, **overrides: str) -> str:
         """The configuration file of a child: what `reader` ("engine", "proxy") reads and differs from the default.

@@ -22,7 +22,7 @@ from shardd.base.clock import mono_us
 from shardd.base.errors import ConfigError, LoadError
 from shardd.base.log import ENGINE, Log
 from shardd.base.options import Config
-from shardd.base.process import enter_directory, lock_directory, pid_file, use_cpus
+from shardd.base.process import ENGINE_LOCK, enter_directory, lock_directory, pid_file, use_cpus
 from shardd.cluster.topology import Topology
 from shardd.engine.build import build_registry
 from shardd.engine.cron import Cron
@@ -218,12 +218,18 @@ class Engine:
         self._leave(save, "force" in flags)
 
     async def own_directory(self) -> int | None:
-        """Under a supervisor: waits until nobody else writes into `dir`; a descriptor to keep. Raises ConfigError."""
-        if not self.parent:
-            return None
+        """Under a supervisor: waits until nobody else writes into `dir`; a descriptor to keep.
+
+        By itself it locks nothing, as a Redis, but where the directory is one of a tree: raises ConfigError if the tree
+        runs, and if `dir` cannot be locked.
+        """
         directory = self.server.config["dir"]
+        if not self.parent and not os.path.exists(os.path.join(directory, ENGINE_LOCK)):
+            return None
         try:
             if (fd := lock_directory(directory)) is None:
+                if not self.parent:
+                    raise ConfigError(f"dir '{directory}': an engine of a shardd that runs writes there; stop it first")
                 self.log.warning(f"Another engine still writes into {directory}: waiting for its end")
             while fd is None and not self.done.is_set():
                 await asyncio.sleep(_LOCK_LOOK_S)

@@ -225,12 +225,31 @@ class Supervisor:
     def _sources(self) -> list[Source]:
         """What the engines' files have to be made of: those of another number of engines, or what a Redis has left in
         `dir`. None where they are there, or there is no data."""
-        if self.home.with_data():
-            known = self._stored is not None and len(self._stored.engines) == self.plan.engines
-            return [] if known else sources_of(self.home, self._stored)
-        names = (str(self.config["dbfilename"]),
-                 os.path.join(str(self.config["appenddirname"]), f"{self.config['appendfilename']}.manifest"))
-        return [Source(self.plan.directory)] if any((self.plan.directory / name).exists() for name in names) else []
+        dump = self.plan.directory / str(self.config["dbfilename"])
+        log = self.plan.directory / str(self.config["appenddirname"]) / f"{self.config['appendfilename']}.manifest"
+        if not self.home.with_data():
+            return [Source(self.plan.directory)] if dump.exists() or log.exists() else []
+        if dump.exists():       # who puts one there wants it to be read
+            self.log.notice(f"{dump} is not read: the data is in {self.home.path}. shardctl import adds a dump's keys")
+        if self._stored is not None:
+            self._look_for_all(self._stored)
+            if len(self._stored.engines) == self.plan.engines:
+                return []
+        return sources_of(self.home, self._stored)
+
+    def _look_for_all(self, stored: Topology) -> None:
+        """There is data: then every engine has a directory, and with an append-only file there is something in it.
+        Raises ConfigError where one is missing, since its keys would be lost without a word."""
+        there, with_data = self.home.engines(), self.home.with_data()
+        for engine in stored.engines:
+            path = self.home.engine(engine.index)
+            if engine.index not in there:
+                raise ConfigError(f"dir '{self.plan.directory}': topology.json says that there is an engine "
+                                  f"{engine.index}, and {path} is not there: put it back, or make an empty directory of "
+                                  "this name to go on without its keys. Nothing was touched")
+            if engine.index not in with_data and self.config["appendonly"]:
+                self.log.warning(f"{path} is empty, while other engines have files: engine {engine.index} starts without "
+                                 "keys")
 
     async def _lay_out(self, sources: list[Source]) -> None:
         """Has the engines' files made anew, and the topology stored that goes with them."""
@@ -602,8 +621,8 @@ def run(argv: Sequence[str]) -> int:
         for sentence in unheard:
             log.warning(sentence)
         with FileStore(plan.directory) as store, pid_file(plan.path("pidfile"), log.warning):
-            log.notice(f"shardd is starting: {plan.engines} engines, {plan.proxies} "
-                       f"{'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
+            log.notice(f"shardd is starting: {plan.engines} {'engine' if plan.engines == 1 else 'engines'}, "
+                       f"{plan.proxies} {'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
             code = uvloop.run(_live(plan, log, store, argv))
         log.warning("shardd is now ready to exit, bye bye...")
         return code

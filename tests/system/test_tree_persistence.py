@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,6 +110,46 @@ def test_other_numbers_of_engines_find_the_same_data(started, options):
         assert sorted(path.name for path in home.iterdir()) == [f"engine-{index}" for index in range(count)]
 
 
+@pytest.mark.parametrize("engines", [2, 3])
+def test_an_engine_whose_directory_is_gone_stops_the_start(started, engines):
+    tree = started()
+    before = fill(tree)
+    stop(tree)
+    home, away = tree.dir / "data-1" / "engine-1", tree.dir / "away"
+    home.rename(away)
+    tree.options["engines"] = engines
+    tree.start(ready=False)
+    assert tree.wait(30) == 1
+    assert f"there is an engine 1, and {home} is not there: put it back" in tree.log_tail()
+    away.rename(home)
+    tree.start()
+    assert digest(tree) == before
+
+
+def test_an_engine_by_itself_does_not_write_where_a_tree_does(started):
+    tree = started()
+    home = tree.dir / "data-1" / "engine-0"
+    intruder = Server("engine", dir=home, appendonly="yes").start(ready=False)
+    try:
+        assert intruder.wait(30) == 1
+        assert f"dir '{home}': an engine of a shardd that runs writes there" in intruder.log_tail()
+        stop(tree)
+        with Server("engine", dir=home, appendonly="yes") as alone, alone.conn() as conn:
+            assert conn("SET", "k", "v") == OK
+    finally:
+        intruder.stop()
+
+
+def test_an_engine_whose_files_are_gone_is_told_of(started):
+    tree = started()
+    fill(tree)
+    stop(tree)
+    home = tree.dir / "data-1" / "engine-1"
+    shutil.rmtree(home / "appendonlydir")
+    tree.start()
+    assert tree.log().count(f"{home} is empty, while other engines have files: engine 1 starts without keys") == 1
+
+
 def test_a_first_start_finds_what_a_redis_has_left(started, start):
     redis = start("oracle")
     with redis.conn() as conn:
@@ -127,6 +168,8 @@ def test_a_first_start_finds_what_a_redis_has_left(started, start):
         tree.start()
         assert digest(tree)[1] == 99, "once"
         assert (tree.dir / "dump.rdb").read_bytes() == dump
+        told = f"{tree.dir / 'dump.rdb'} is not read: the data is in {tree.dir / 'data-2'}. shardctl import adds a dump's keys"
+        assert tree.log().count(told) == 1, "not at the first start"
 
 
 def test_an_engine_that_is_killed_under_load_loses_nothing_and_the_others_serve(started):

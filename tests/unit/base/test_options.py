@@ -152,6 +152,29 @@ def test_what_is_refused_can_be_taken_back_by_a_later_line_or_the_command_line(t
     assert refusal(Config, {"daemonize": "yes"}).startswith("settings: daemonize 'yes'")
 
 
+def test_a_redis_conf_without_append_only_file_relies_on_the_save_points_of_redis(tmp_path):
+    points = "3600 1 300 100 60 10000"
+    assert load(tmp_path, "appendonly no\n").get_text("save") == points
+    assert load(tmp_path, "appendonly yes\n").get_text("save") == ""
+    assert load(tmp_path, "appendonly no\nsave \"\"\n").get_text("save") == ""
+    assert load(tmp_path, "appendonly no\n", "--save", "").get_text("save") == ""
+    assert load(tmp_path, "appendonly no\n", "--appendonly", "yes").get_text("save") == ""
+    assert load(tmp_path, "appendonly yes\n", "--appendonly", "no").get_text("save") == ""
+
+
+@pytest.mark.parametrize("text", ["appendonly no\n", "appendonly no\nsave \"\"\n", "save 60 1\nappendonly no\n", ""])
+@pytest.mark.parametrize("sets", [[], ["appendonly yes"], ["appendonly no"], ["save "], ["appendonly no", "save 1 1"]])
+def test_save_points_outlive_a_rewrite_and_reach_the_engines(tmp_path, text, sets):
+    config = load(tmp_path, text)
+    for name, _, value in (words.partition(" ") for words in sets):
+        config.set_many([(name.encode(), value.encode())])
+    assert load(tmp_path, config.dump("engine")).get_text("save") == config.get_text("save")
+    (tmp_path / "test.conf").write_text(text)
+    config.rewrite()
+    again = Config.load([config.path], "shardd")
+    assert (again.get_text("save"), again["appendonly"]) == (config.get_text("save"), config["appendonly"])
+
+
 def test_includes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.conf").write_text("port 1\n")
