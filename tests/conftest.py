@@ -28,8 +28,8 @@ from harness.targets import NAMES, Fleet, Target, name_of
 # before whatever pytest or an editable install puts there: tests within this process import the variant that runs
 sys.path.insert(0, str(build.tree()))
 
-# a deadline for each example would be a verdict on the machine
-hypothesis.settings.register_profile("shardd", deadline=None)
+# a deadline for each example, and how long it takes to invent some, would be verdicts on the machine
+hypothesis.settings.register_profile("shardd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("shardd")
 
 MARKS = {

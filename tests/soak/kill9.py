@@ -16,13 +16,17 @@ rewrite is not done, what it had when it was switched off is what must be there 
 """
 import argparse
 import contextlib
+import itertools
 import random
 import signal
 import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -95,11 +99,14 @@ class Kill9:
                              hz="50")
         self.state = dict.fromkeys(range(clients), 0)
 
-    def run(self, cycles: int) -> None:
-        """All of them; AssertionError at the first lie."""
+    def run(self, cycles: int, enough: Callable[[], object] = lambda: True) -> None:
+        """All of them, and more until there was enough of what hangs on the machine; AssertionError at the first
+        lie."""
         try:
             self.server.start()
-            for cycle in range(cycles):
+            for cycle in itertools.count():
+                if cycle >= cycles and enough():
+                    break
                 self.cycle(cycle)
         finally:
             self.server.stop()
@@ -138,7 +145,9 @@ class Kill9:
             c("BGSAVE")
         elif what == "child":
             for child in self.server.children():
-                child.send_signal(self.rng.choice(CHILD_DIES_BY))
+                number = self.rng.choice(CHILD_DIES_BY)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.send_signal(number)
         elif what == "off":
             self.off_at = self.off_at or time.monotonic()
             c.must("CONFIG SET appendonly no")

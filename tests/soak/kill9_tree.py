@@ -31,6 +31,8 @@ from soak.kill9 import DEPTH, PAD, RUN_S  # noqa: E402
 ENGINES = (1, 2, 3)
 SPREAD = 6
 """Keys of an MSET: over all engines, mostly."""
+STEPS_MIN = 2
+"""What each client does before anything happens, however slow the machine is."""
 SECOND_KILL_S = 2.5
 """How long a tree that starts may have before it is killed again."""
 READY_S = 60
@@ -101,6 +103,8 @@ class Kill9Tree:
         for client in clients:
             client.start()
         time.sleep(rng.uniform(*RUN_S))
+        while any(client.is_alive() and client.done < self.state[client.number] + STEPS_MIN for client in clients):
+            time.sleep(0.01)
         if rng.random() < 0.5:
             with self.tree.conn() as c:
                 c("BGREWRITEAOF")

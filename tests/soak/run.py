@@ -113,14 +113,14 @@ class Soak:
         self.databases = [n % 3 for n in range(len(self.workers))]
         self.resident = 0
 
-    def run(self, seconds: float, pause_s: float) -> None:
-        """Raises AssertionError where anything is wrong."""
+    def run(self, seconds: float, pause_s: float, faults_min: int = 0) -> None:
+        """For so long, and until there were so many faults. Raises AssertionError where anything is wrong."""
         for thread in [*self.workers, *self.nuisances]:
             thread.start()
         self.answered()
         self.resident = self.resident_bytes()
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or self.faults < faults_min:
             time.sleep(self.rng.uniform(0.2, 1.0) * pause_s)
             self.fault()
             eventually(lambda: whole(self.tree), WHOLE_S)

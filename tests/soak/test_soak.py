@@ -8,5 +8,4 @@ SECONDS = 8
 def test_a_few_faults_under_load(start):
     tree = start("tree", engines=3, proxies=2, cluster_require_full_coverage="no")
     soak = Soak(tree, seed=3, clients=6)
-    soak.run(SECONDS, pause_s=0.5)
-    assert soak.faults > 1
+    soak.run(SECONDS, pause_s=0.5, faults_min=2)

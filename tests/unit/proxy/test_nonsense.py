@@ -23,7 +23,8 @@ REPLIES = st.sampled_from([
     b"*99999999999\r\n"])
 OUTPUT = st.lists(st.one_of(REPLIES, st.binary(max_size=8)), max_size=8).map(b"".join)
 
-LENIENT = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LENIENT = settings(deadline=None, max_examples=150,
+                   suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture
