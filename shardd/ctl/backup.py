@@ -27,7 +27,7 @@ from shardd.ctl.command import App, Command
 from shardd.ctl.human import human_bytes, plural
 from shardd.ctl.link import EXIT_BAD, EXIT_OK, Connection, CtlError, UsageError
 from shardd.ctl.progress import Progress
-from shardd.ctl.tree import stream
+from shardd.ctl.tree import explained, stream
 
 _TELL_MS: Final = 500
 
@@ -59,9 +59,7 @@ def run_verb(supervisor: Connection, progress: Progress, *words: str) -> str | N
         for line in stream(supervisor, *words):
             progress.say(line)
     except CommandError as error:
-        if "unknown" in str(error):
-            return f"{error}: this supervisor is older than shardctl"
-        return str(error).removeprefix("ERR ")
+        return explained(str(error))
     return None
 
 

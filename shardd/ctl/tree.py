@@ -36,6 +36,14 @@ def stream(connection: Connection, *words: str | int) -> Iterator[str]:
         yield text(reply)
 
 
+def explained(error: str) -> str:
+    """A verb's error for a person: without ERR, and with the reason where the supervisor does not know the verb."""
+    error = error.removeprefix("ERR ")
+    if error.startswith(("unknown command", "unknown subcommand")):
+        return f"{error}: this supervisor is older than shardctl"
+    return error
+
+
 def _progress(app: App, *words: str) -> int:
     """Shows a verb's sentences as they come; as JSON, all of them at its end."""
     steps, error = [], None
@@ -49,15 +57,13 @@ def _progress(app: App, *words: str) -> int:
     if app.as_json:
         app.screen.json({"ok": error is None, "steps": steps, "error": error})
     elif error is not None:
-        raise CtlError(_advice(error.removeprefix("ERR ")))
+        raise CtlError(_advice(explained(error)))
     return EXIT_OK if error is None else EXIT_BAD
 
 
 def _advice(error: str) -> str:
     if "would lose" in error and "--lose-data" not in error:
         return f"{error}. If they may be lost, add --lose-data"
-    if "unknown" in error:
-        return f"{error}: this supervisor is older than shardctl"
     return error
 
 

@@ -53,6 +53,11 @@ def test_reload(source):
                                                     "error": None}
 
 
+def test_a_mistake_in_the_file_is_not_the_supervisors(source):
+    source.connection.scripts["SHARDD RELOAD"] = [CommandError(b"ERR a.conf:5: bogus: unknown option; nothing changed")]
+    assert ctl(source, "reload").error.strip().endswith("a.conf:5: bogus: unknown option; nothing changed")
+
+
 def test_an_older_supervisor_is_named_as_the_reason(source):
     assert "older than shardctl" in ctl(source, "reload").error
 
