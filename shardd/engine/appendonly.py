@@ -311,7 +311,11 @@ class AppendOnly:
         """appendonly no -> yes: the first base is a rewrite. ConfigError."""
         snapshots, log = self._server.snapshots, self._log
         self.state = WAIT
-        if snapshots.active not in ("", AOF):
+        if snapshots.active == AOF:     # it began while the log was off: its base has no increment behind it
+            log.notice("AOF was enabled but there is already an AOF rewriting in background. Stopping background "
+                       "AOF and starting a rewrite now.")
+            snapshots.stop()
+        if snapshots.active:
             self.scheduled = True
             log.notice("AOF was enabled but there is already another background operation. An AOF background was "
                        "scheduled to start when possible.")
@@ -319,10 +323,6 @@ class AppendOnly:
             self.scheduled = True
             log.notice("AOF was enabled during a transaction. An AOF background was scheduled to start when possible.")
         else:
-            if snapshots.active:
-                log.notice("AOF was enabled but there is already an AOF rewriting in background. Stopping background "
-                           "AOF and starting a rewrite now.")
-                snapshots.stop()
             if not self.rewrite():
                 self.state = OFF
                 log.warning("Redis needs to enable the AOF but can't trigger a background AOF rewrite operation. Check "
@@ -333,8 +333,8 @@ class AppendOnly:
 
     def _stop(self) -> None:
         """appendonly yes -> no."""
+        waited, self.state = self.state == WAIT, OFF
         self._detach()
-        self.state = OFF
         self.scheduled = False
         for client in self._waiters:
             self._server.dispatcher.blocking.answer(client, errors.WAITAOF_OFF)
@@ -342,6 +342,8 @@ class AppendOnly:
         if self._server.snapshots.active == AOF:
             self._log.notice(f"Killing running AOF rewrite child: {self._server.snapshots.pid}")
             self._server.snapshots.stop()
+        if waited:
+            self._unlink(self.path(self._temporary_increment))
         self._check_writes()
 
     # --- rewriting ----------------------------------------------------------------------------------------------------

@@ -271,7 +271,7 @@ class Snapshots:
 
     def stop(self) -> None:
         """End the child and wait until it has gone: at our own end, or where its file must not come any more. on_done
-        is called."""
+        is called, with a sentence even where the child was done in that moment, unless it had renamed its file."""
         job = self._job
         if job is None or not job.pid:
             return self.cancel()
@@ -294,7 +294,8 @@ class Snapshots:
         self._drop()
         by = self.ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         self.cancelled = by == signal.SIGUSR1 or job.unwanted
-        if not by and os.WEXITSTATUS(status) == 0:
+        done = not by and os.WEXITSTATUS(status) == 0
+        if done and not (job.unwanted and not job.rename_to):   # it may have been done when it was to be stopped
             self.cow_bytes[job.purpose] = cow[1]
             self.keys_written = keys
             sizes = ", ".join(f"{name} {size >> 20} MB" for name, size in zip(("current", "peak", "average"), cow,
@@ -308,8 +309,8 @@ class Snapshots:
             os.unlink(job.path)
         if job.failed:
             log.warning(job.failed)
-        job.on_done(job.failed or (f"child {pid} was ended by signal {by}" if by else
-                                   f"child {pid} failed with exit code {os.WEXITSTATUS(status)}"))
+        job.on_done(job.failed or (f"child {pid} was ended by signal {by}" if by else f"child {pid} was stopped" if done
+                                   else f"child {pid} failed with exit code {os.WEXITSTATUS(status)}"))
 
     def _drop(self) -> None:
         job, self._job = self._job, None

@@ -362,6 +362,49 @@ def test_switched_off_while_it_is_rewritten(started):
     assert log.aof.facts()["aof_last_bgrewrite_status"] == "ok" and log.aof.failures == 0
 
 
+@pytest.mark.parametrize("on", [False, True])
+def test_switched_at_the_very_moment_that_the_child_is_done(tmp_path, monkeypatch, on):
+    """Its base lacks what came after the fork, which is in an increment, or nowhere where the log was off."""
+    monkeypatch.chdir(tmp_path)
+    log = Log("--appendfsync", "no").load()
+    log.aof.open()
+    log.engine("SET a 1")
+    if on:
+        assert log.engine("CONFIG SET appendonly no") == OK
+        log.engine("SET a 2")
+        (DIRECTORY / "temp-appendonly.aof.incr").write_bytes(encode("SET", "a", "of another time"))
+    log.engine("BGREWRITEAOF")
+    os.waitid(os.P_PID, log.server.snapshots.pid, os.WEXITED | os.WNOWAIT)
+    log.engine("SET b 3")
+    assert log.engine("CONFIG", "SET", "appendonly", "yes" if on else "no") == OK
+    assert reloaded() == ({b"a": b"1"} if on else {b"a": b"1", b"b": b"3"})
+    log.server.snapshots.stop()
+
+
+def test_switched_on_in_a_transaction_while_it_is_rewritten(started):
+    log = started()
+    log.engine("CONFIG SET appendonly no")
+    log.engine("BGREWRITEAOF")
+    (DIRECTORY / "temp-appendonly.aof.incr").write_bytes(encode("SET", "a", "of another time"))
+    log.engine("MULTI")
+    log.engine("CONFIG SET appendonly yes")
+    log.engine("EXEC")
+    assert log.child.active == "" and log.aof.scheduled
+    log.aof.cron()
+    log.engine("SET b 1")
+    log.child.end()
+    assert log.aof.state == "on" and log.writer.fd >= 0 and reloaded() == {b"b": b"1"}
+
+
+def test_switched_off_before_it_was_on(started):
+    log = started()
+    log.engine("CONFIG SET appendonly no")
+    log.engine("CONFIG SET appendonly yes")
+    assert "temp-appendonly.aof.incr" in os.listdir(DIRECTORY)
+    log.engine("CONFIG SET appendonly no")
+    assert "temp-appendonly.aof.incr" not in os.listdir(DIRECTORY)
+
+
 def test_a_fork_that_is_put_off_and_fails_leaves_it_waiting(started, monkeypatch):
     log = started()
     log.engine("CONFIG SET appendonly no")

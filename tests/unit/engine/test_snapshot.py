@@ -162,6 +162,17 @@ def test_it_can_be_cancelled_and_stopped(snapshots: Snapshots, tmp_path: Path) -
     assert len(done) == 2
 
 
+def test_one_that_is_stopped_when_it_is_done_counts_if_its_file_is_in_place(snapshots: Snapshots,
+                                                                            tmp_path: Path) -> None:
+    done = Done()
+    for rename_to in ("", str(tmp_path / "there")):
+        snapshots.start(RDB, str(tmp_path / "new"), done, rename_to=rename_to)
+        os.waitid(os.P_PID, snapshots.pid, os.WEXITED | os.WNOWAIT)
+        snapshots.stop()
+    assert done[0].endswith("was stopped") and done[1] is None
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 def test_the_child_has_no_descriptor_but_the_few_it_needs(engine: Engine, snapshots: Snapshots,
                                                          tmp_path: Path) -> None:
     def lists(keyspace: Any, fd: int, **options: Any) -> None:
