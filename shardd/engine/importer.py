@@ -39,7 +39,7 @@ from typing import Any, Final, NamedTuple
 
 from shardd.base import limits
 from shardd.base.child import die_with_parent
-from shardd.base.clock import mono_ms, now_ms
+from shardd.base.clock import mono_ms, mono_us, now_ms
 from shardd.base.errors import CommandError
 from shardd.base.log import ENGINE, Log
 from shardd.base.options import Config
@@ -55,6 +55,7 @@ from shardd.wire.reply import encode_command
 FAIL, SKIP, REPLACE = "fail", "skip", "replace"
 
 _TELL_MS: Final = 500
+_CUT_US: Final = 200_000         # so long one cut may take, before the progress is told
 _SHOWN_BYTES: Final = 80
 
 
@@ -177,7 +178,7 @@ class Importer:
         """All of it. Raises ImportFailed, RdbError, OSError, MemoryError."""
         cutter = RdbCutter(fd, self._thresholds, deep=True)
         while not cutter.done:
-            found = [Key(*key) for key in cutter.next(limits.IMPORT_KEYS, limits.IMPORT_BYTES)]
+            found = _cut(cutter)
             while self._server.keyspace.free_step(100_000):
                 pass
             self._tell(cutter, "looked through")
@@ -210,7 +211,7 @@ class Importer:
 
     def _send(self, cutter: RdbCutter) -> None:
         while not cutter.done:
-            keys = [Key(*key) for key in cutter.next(limits.IMPORT_KEYS, limits.IMPORT_BYTES)]
+            keys = _cut(cutter)
             wanted = [key for key in keys if not _is_due(key)]
             self.counts["expired"] += len(keys) - len(wanted)
             refused = None
@@ -266,6 +267,11 @@ class Importer:
         if mono_ms() - self._told_ms >= _TELL_MS:
             self._told_ms = mono_ms()
             say({"progress": [cutter.position, cutter.total, what]})
+
+
+def _cut(cutter: RdbCutter) -> list[Key]:
+    """As many keys as are sent at once, fewer where that takes long."""
+    return [Key(*key) for key in cutter.next(limits.IMPORT_KEYS, limits.IMPORT_BYTES, mono_us() + _CUT_US)]
 
 
 def _is_due(key: Key) -> bool:

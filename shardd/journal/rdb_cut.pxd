@@ -11,7 +11,11 @@ cdef class RdbCutter(RdbLoader):
     cdef int64_t number             # of the database
     cdef list found                 # of the piece under way
     cdef int64_t found_bytes
+    cdef int type                   # of the value under way,
+    cdef int64_t start              # where it begins,
+    cdef bint holds                 # and whether engines can hold it
     cdef int choose(self, uint64_t number) except -1
     cdef int key(self, int type) except -1
+    cdef int whole(self) except -1
     cdef int flush(self) except -1
     cdef bytes payload(self, int type, int64_t start, int64_t n)

@@ -7,9 +7,9 @@ A value in a file and in a payload are the same bytes, so nothing is decoded: a 
 buffer where it is still there, else by another read.
 
     cutter = RdbCutter(fd, thresholds, deep=True)           looks through everything, as deep as a loader would
-    while not cutter.done: cutter.next(keys, bytes)         (database, key, expiry, idle, freq, None)
+    while not cutter.done: cutter.next(keys, bytes, until)  (database, key, expiry, idle, freq, None)
     cutter = RdbCutter(fd, thresholds)
-    while not cutter.done: cutter.next(keys, bytes)         (database, key, expiry, idle, freq, payload)
+    while not cutter.done: cutter.next(keys, bytes, until)  (database, key, expiry, idle, freq, payload)
 
 Owns: this. Does not own the file's descriptor, what an opcode means (rdb_load.py, of which this is a kind), or what
 becomes of a value. Collections without elements, which no RESTORE takes, are not among what is given; the cutter that
@@ -21,13 +21,13 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint16_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.shardd.base.native import bytep, store16, store64
-from cython.cimports.shardd.journal.rdb import RDB_DUMP_FOOTER_BYTES, RDB_OPCODE_SLOT_IMPORT
+from cython.cimports.shardd.journal.rdb import RDB_DUMP_FOOTER_BYTES, RDB_TYPE_STRING
 from cython.cimports.shardd.journal.rdb_in import HOLD_KEY, RdbSource
-from cython.cimports.shardd.journal.rdb_load import RdbLoader
+from cython.cimports.shardd.journal.rdb_load import BUILDS, IDLE, RdbLoader
 from cython.cimports.shardd.journal.rdb_load_build import Thresholds
-from cython.cimports.shardd.journal.rdb_load_skip import skip_value, value_kind, value_loads
-from cython.cimports.shardd.journal.rdb_load_value import load_value
-from cython.cimports.shardd.keyspace.entry import View, entry_free
+from cython.cimports.shardd.journal.rdb_load_skip import value_kind, value_loads
+from cython.cimports.shardd.journal.rdb_load_value import value_drop
+from cython.cimports.shardd.keyspace.entry import View
 from cython.cimports.shardd.structures.crc64 import crc64
 
 from shardd.journal.rdb_in import RdbError
@@ -51,30 +51,30 @@ class RdbCutter(RdbLoader):
         self.skipped = {}
         self.aux = {}
 
-    def next(self, count: cython.Py_ssize_t,
-             bytes_max: int64_t) -> list[tuple[int, bytes, int, int, int, bytes | None]]:
-        """The next keys, `count` at most, and no more once their payloads have `bytes_max` bytes; [] at the end, and
-        now and then before it: `done` says. Of each: database, key, expiry (Unix ms), seconds idle, LFU counter (each
+    def next(self, count: cython.Py_ssize_t, bytes_max: int64_t,
+             deadline_us: int64_t) -> list[tuple[int, bytes, int, int, int, bytes | None]]:
+        """The next keys, `count` at most, and no more once their payloads have `bytes_max` bytes, or the monotonic clock
+        says `deadline_us`; [] at the end, and now and then before it: `done` says. Of each: database, key, expiry (Unix ms), seconds idle, LFU counter (each
         -1 where the file does not say), payload.
 
         Raises RdbError, MemoryError, OSError.
         """
-        s: RdbSource = self.source
-        byte: cython.int
-        steps: cython.Py_ssize_t = 0
+        sound: cython.bint = False
         found: list = []
         self.found = found
         self.found_bytes = 0
+        self.deadline_us = deadline_us
+        self.looked_at = self.source.base
         if self.version == 0:
             self.begin()
-        while not self.done and steps < count and self.found_bytes < bytes_max:
-            byte = s.u8()
-            if byte >= RDB_OPCODE_SLOT_IMPORT:
-                if self.opcode(byte):
-                    self.finish()
-                continue
-            self.key(byte)
-            steps += 1
+        try:
+            while not self.done and len(found) < count and self.found_bytes < bytes_max:
+                if not self.one() or self.late(self.source):
+                    break
+            sound = True
+        finally:
+            if not sound:
+                value_drop(cython.address(self.value))
         self.found = None
         return found
 
@@ -94,42 +94,49 @@ class RdbCutter(RdbLoader):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def key(self, type: cython.int) -> cython.int:
-        """A key and its value."""
+        """A key, and the beginning of its value."""
         s: RdbSource = self.source
         v: View
-        e: bytep
-        start: int64_t
-        kind: str
-        payload: bytes = None
+        self.holds = value_loads(type, self.version)
+        if not self.holds:
+            self.find_kind(type)
+        self.type = type
         s.string(cython.address(v))
-        start = s.tell()
-        if not value_loads(type, self.version):
-            kind = value_kind(type, self.version)
-            if kind is None:
-                s.fail(f"a key has a value of the unknown type {type}")
-            self.unsupported(kind)
-            skip_value(s, type, self.version)
-        else:
-            s.hold(cython.address(v), HOLD_KEY)
-            if self.deep:
-                e = load_value(s, type, self.version, self.thresholds, v.p, v.n, -1, 0)
-                if e == cython.NULL:
-                    self.empty_at.add(start)
-                else:
-                    entry_free(e)
-            else:
-                skip_value(s, type, self.version)
-                if start not in self.empty_at:
-                    payload = self.payload(type, start, s.tell() - start)
-            if start in self.empty_at:
-                self.empty += 1
-            else:
-                self.longest = max(self.longest, s.tell() - start + 1 + RDB_DUMP_FOOTER_BYTES)
-                self.database_last = max(self.database_last, self.number)
-                self.keys += 1
-                name: bytes = cython.cast(cython.p_char, v.p)[:v.n]
-                self.found.append((self.number, name, self.facts.expiry, self.facts.idle, self.facts.freq, payload))
-                self.found_bytes += v.n if payload is None else len(payload)
+        s.hold(cython.address(v), HOLD_KEY)
+        self.name = v.p
+        self.name_len = v.n
+        self.start = s.tell()
+        if not self.holds:
+            self.unsupported(value_kind(type, self.version))
+        if not (self.holds and self.deep):
+            return self.pass_over(type)
+        if type != RDB_TYPE_STRING:
+            return self.build(type)
+        s.string(cython.address(v))
+        return self.whole()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def whole(self) -> cython.int:
+        """The value under way was looked at, or passed over."""
+        s: RdbSource = self.source
+        payload: bytes = None
+        if self.doing == BUILDS:
+            if self.value.b.count == 0:
+                self.empty_at.add(self.start)
+            value_drop(cython.address(self.value))
+        self.doing = IDLE
+        if self.start in self.empty_at:
+            self.empty += 1
+        elif self.holds:
+            if not self.deep:
+                payload = self.payload(self.type, self.start, s.tell() - self.start)
+            self.longest = max(self.longest, s.tell() - self.start + 1 + RDB_DUMP_FOOTER_BYTES)
+            self.database_last = max(self.database_last, self.number)
+            self.keys += 1
+            name: bytes = cython.cast(cython.p_char, self.name)[:self.name_len]
+            self.found.append((self.number, name, self.facts.expiry, self.facts.idle, self.facts.freq, payload))
+            self.found_bytes += self.name_len if payload is None else len(payload)
         self.facts.expiry = self.facts.idle = self.facts.freq = -1
         return 0
 

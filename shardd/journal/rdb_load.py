@@ -19,8 +19,10 @@ versions wrote now and then, are left out and counted, as in Redis.
 What we cannot hold yet - streams, functions, values of modules - stops the loading with RdbError; with
 `skip_unsupported` it is passed over and counted by its kind in `skipped`, of which the caller tells the user.
 
-A step ends at the first key behind its deadline: one value is loaded in one go, however large it is. After an error the
-loader is of no use; what was loaded before it is in the keyspace.
+A step ends where its deadline has passed, in the middle of a value as well: a collection is made, or passed over, element
+by element, and is in no database before it is whole. What is read in one piece stays one: a string, a packed block. They
+have half a gigabyte at most: a second. After an error the loader is of no use; what was loaded before it is in the
+keyspace, and what there was of the value in which it happened is freed.
 
 Invariant: nothing is loaded quietly that is not sound. Every structure is checked as deep as Redis does with
 sanitize-dump-payload yes, and what was loaded counts only when the checksum was right.
@@ -32,13 +34,15 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb import (
     RDB_MAGIC_BYTES, RDB_OPCODE_AUX, RDB_OPCODE_EOF, RDB_OPCODE_EXPIRETIME, RDB_OPCODE_EXPIRETIME_MS, RDB_OPCODE_FREQ,
     RDB_OPCODE_FUNCTION2, RDB_OPCODE_FUNCTION_PRE_GA, RDB_OPCODE_IDLE, RDB_OPCODE_MODULE_AUX, RDB_OPCODE_RESIZEDB,
-    RDB_OPCODE_SELECTDB, RDB_OPCODE_SLOT_IMPORT, RDB_OPCODE_SLOT_INFO, RDB_VERSION_MIN, RDB_VERSION_REDIS_MAX,
-    RDB_VERSION_VALKEY_MAX, RDB_VERSION_VALKEY_MIN)
+    RDB_OPCODE_SELECTDB, RDB_OPCODE_SLOT_IMPORT, RDB_OPCODE_SLOT_INFO, RDB_TYPE_STRING, RDB_VERSION_MIN,
+    RDB_VERSION_REDIS_MAX, RDB_VERSION_VALKEY_MAX, RDB_VERSION_VALKEY_MIN)
 from cython.cimports.shardd.journal.rdb_in import HOLD_KEY, RdbSource
+from cython.cimports.shardd.journal.rdb_load import BUILDS, IDLE, PASSES, SKIPS
 from cython.cimports.shardd.journal.rdb_load_build import Thresholds
 from cython.cimports.shardd.journal.rdb_load_skip import (
-    skip_function_pre_ga, skip_module, skip_slot_import, skip_value, value_kind, value_loads)
-from cython.cimports.shardd.journal.rdb_load_value import load_stamp, load_value
+    skip_function, skip_function_pre_ga, skip_module, skip_slot_import, skip_step, skip_value, value_kind, value_loads)
+from cython.cimports.shardd.journal.rdb_load_value import (
+    load_stamp, load_string, value_close, value_drop, value_open, value_take)
 from cython.cimports.shardd.keyspace.bulk import bulk_add
 from cython.cimports.shardd.keyspace.database import SLOT_COUNT, Keyspace
 from cython.cimports.shardd.keyspace.entry import View, entry_free, entry_key, entry_key_len
@@ -79,6 +83,7 @@ class RdbLoader:
         for i in range(self.pending_n):
             if self.pending[i].e != cython.NULL:
                 entry_free(self.pending[i].e)
+        value_drop(cython.address(self.value))
 
     @property
     def position(self) -> int:
@@ -91,26 +96,62 @@ class RdbLoader:
         return self.source.total
 
     def step(self, deadline_us: int64_t) -> bool:
-        """Load until the monotonic clock says `deadline_us` (at least a few keys); whether all is done.
+        """Load until the monotonic clock says `deadline_us` (at least a few elements); whether all is done.
 
         Raises RdbError, MemoryError, OSError.
         """
-        byte: cython.int
-        looks: cython.uint = 0
+        sound: cython.bint = False
+        self.deadline_us = deadline_us
+        self.looked_at = self.source.base
         if self.version == 0:
             self.begin()
-        while not self.done:
-            byte = self.source.u8()
-            if byte >= RDB_OPCODE_SLOT_IMPORT:
-                if not self.opcode(byte):
-                    continue
-                self.finish()
-                break
-            self.key(byte)
-            looks += 1
-            if looks % BATCH == 0 and monotonic_us() >= deadline_us:
-                break
+        try:
+            while not self.done and self.one() and not self.late(self.source):
+                pass
+            sound = True
+        finally:
+            if not sound:
+                value_drop(cython.address(self.value))
         return self.done
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def look(self) -> cython.bint:
+        """Whether the deadline has passed."""
+        self.looked_at = self.source.base
+        return monotonic_us() >= self.deadline_us
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def one(self) -> cython.bint:
+        """The next key, or what is none; or some more of the one under way. False: it is late, and that not whole."""
+        byte: cython.int
+        if self.doing == IDLE:
+            byte = self.source.u8()
+            if byte < RDB_OPCODE_SLOT_IMPORT:
+                self.key(byte)
+            elif self.opcode(byte):
+                self.finish()
+        return self.doing == IDLE or self.go_on()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def go_on(self) -> cython.bint:
+        """Some more of what is under way; whether it is whole."""
+        s: RdbSource = self.source
+        if self.doing == BUILDS:
+            while value_take(s, cython.address(self.value)):
+                if self.late(s):
+                    return False
+        else:
+            while skip_step(s, cython.address(self.skipping)):
+                if self.late(s):
+                    return False
+        if self.doing == PASSES:
+            self.doing = IDLE
+        else:
+            self.whole()
+        return True
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -182,17 +223,20 @@ class RdbLoader:
             s.length(cython.NULL)
         elif op == RDB_OPCODE_FUNCTION2:
             self.unsupported("function library")
-            s.skip_string()
+            skip_function(cython.address(self.skipping))
+            self.doing = PASSES
         elif op == RDB_OPCODE_FUNCTION_PRE_GA:
             self.unsupported("function library")
-            skip_function_pre_ga(s)
+            skip_function_pre_ga(s, cython.address(self.skipping))
+            self.doing = PASSES
         elif op == RDB_OPCODE_MODULE_AUX:
             self.unsupported("module data")
-            s.length(cython.NULL)       # which module
-            skip_module(s)              # where it belongs is a piece, too
+            skip_module(s, cython.address(self.skipping))       # where it belongs is a piece, too
+            self.doing = PASSES
         elif op == RDB_OPCODE_SLOT_IMPORT and self.version >= RDB_VERSION_VALKEY_MIN:
             self.unsupported("slot import")
-            skip_slot_import(s)
+            skip_slot_import(s, cython.address(self.skipping))
+            self.doing = PASSES
         else:
             s.fail(f"there is the unknown opcode {op}")
         return False
@@ -223,41 +267,80 @@ class RdbLoader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def key(self, type: cython.int) -> cython.int:
-        """A key and its value."""
+        """A key, and its value, or the beginning of it."""
         s: RdbSource = self.source
         v: View
-        e: bytep
-        slot: uint32_t
         expiry: int64_t = self.facts.expiry
         strange: cython.bint = not value_loads(type, self.version)
-        if strange and value_kind(type, self.version) is None:
-            s.fail(f"a key has a value of the unknown type {type}")
+        if strange:
+            self.find_kind(type)
         s.string(cython.address(v))
-        slot = key_slot(v.p, v.n)
-        if self.slots is not None and not self.slots[slot]:
-            skip_value(s, type, self.version)
+        self.slot = key_slot(v.p, v.n)
+        if self.slots is not None and not self.slots[self.slot]:
             self.foreign += 1
-        elif expiry != -1 and expiry < self.keyspace.now_ms and not self.keep_expired:
-            skip_value(s, type, self.version)
+            return self.pass_over(type)
+        if expiry != -1 and expiry < self.keyspace.now_ms and not self.keep_expired:
             self.expired += 1
-        elif strange:
+            return self.pass_over(type)
+        if strange:
             self.unsupported(value_kind(type, self.version))
-            skip_value(s, type, self.version)
-        else:
-            s.hold(cython.address(v), HOLD_KEY)
-            e = load_value(s, type, self.version, self.thresholds, v.p, v.n, expiry,
-                           load_stamp(self.keyspace, self.facts.idle, self.facts.freq))
+            return self.pass_over(type)
+        s.hold(cython.address(v), HOLD_KEY)
+        self.name = v.p
+        self.name_len = v.n
+        if type != RDB_TYPE_STRING:
+            return self.build(type)
+        return self.add(load_string(s, v.p, v.n, expiry, load_stamp(self.keyspace, self.facts.idle, self.facts.freq)))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def find_kind(self, type: cython.int) -> cython.int:
+        """RdbError for a value of which not even the end can be found."""
+        if value_kind(type, self.version) is None:
+            self.source.fail(f"a key has a value of the unknown type {type}")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def pass_over(self, type: cython.int) -> cython.int:
+        """Begin to pass over a value."""
+        skip_value(self.source, cython.address(self.skipping), type, self.version)
+        self.doing = SKIPS
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def build(self, type: cython.int) -> cython.int:
+        """Begin to make a collection."""
+        value_open(self.source, cython.address(self.value), type, self.version, self.thresholds)
+        self.doing = BUILDS
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def whole(self) -> cython.int:
+        """The value under way was made, or passed over."""
+        e: bytep = cython.NULL
+        if self.doing == BUILDS:
+            e = value_close(cython.address(self.value), self.thresholds, self.name, self.name_len, self.facts.expiry,
+                            load_stamp(self.keyspace, self.facts.idle, self.facts.freq))
             if e == cython.NULL:
                 self.empty += 1
-            else:
-                self.pending[self.pending_n].e = e
-                self.pending[self.pending_n].slot = slot
-                self.pending[self.pending_n].hash = hash_key(v.p, v.n)
-                self.pending_n += 1
-                if self.pending_n == BATCH:
-                    self.flush()
+        self.doing = IDLE
+        return self.add(e)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def add(self, e: bytep) -> cython.int:
+        """Have an entry (or NULL) wait for its database; what follows is another key."""
         self.facts.expiry = self.facts.idle = self.facts.freq = -1
-        return 0
+        if e == cython.NULL:
+            return 0
+        self.pending[self.pending_n].e = e
+        self.pending[self.pending_n].slot = self.slot
+        self.pending[self.pending_n].hash = hash_key(self.name, self.name_len)
+        self.pending_n += 1
+        return self.flush() if self.pending_n == BATCH else 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -1,5 +1,7 @@
-from libc.stdint cimport uint8_t, uint32_t, int64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
 from shardd.base.native cimport bytep
+from shardd.journal.rdb_in cimport RdbSource
+from shardd.journal.rdb_load_packed cimport Items
 from shardd.keyspace.entry cimport View
 
 cdef enum:
@@ -25,6 +27,17 @@ ctypedef struct Build:
     double last_score
     int64_t longest             # of a sorted set: bytes of its longest member, and of all
     int64_t bytes
+
+# A value under way: what was made of it so far, and where its next elements are. value_open begins it.
+cdef struct Value
+ctypedef bint (*Take)(RdbSource s, Value* u) except -1      # one element more; False: that was the last one
+cdef struct Value:
+    Build b
+    Take take                   # NULL: there is no more to take
+    int64_t left                # elements or nodes that are still in the source
+    uint64_t earliest           # the expiry of a field to which those of others are relative
+    View block                  # what was read in one piece: good, for the source is asked for nothing meanwhile
+    Items items                 # its elements that are still to be taken
 
 cdef inline bytep build_lp(Build* b) noexcept nogil:
     # the listpack, or the intset

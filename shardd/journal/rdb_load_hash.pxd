@@ -1,6 +1,6 @@
 from shardd.journal.rdb_in cimport RdbSource
-from shardd.journal.rdb_load_build cimport Build, Thresholds
-from shardd.keyspace.entry cimport View
+from shardd.journal.rdb_load_build cimport Thresholds, Value
 
-cdef int hash_stream(RdbSource s, Build* b, Thresholds t, int type, bint valkey) except -1
-cdef int hash_packed(RdbSource s, Build* b, Thresholds t, int kind, int width, View* block) except -1
+# Begin a hash: of fields one by one; of those in u.block, `width` elements each.
+cdef int hash_stream(RdbSource s, Value* u, Thresholds t, int type, bint valkey) except -1
+cdef int hash_packed(RdbSource s, Value* u, Thresholds t, int kind, int width) except -1

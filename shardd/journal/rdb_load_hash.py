@@ -10,8 +10,9 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb import RDB_TYPE_HASH, RDB_TYPE_HASH_2, RDB_TYPE_HASH_METADATA
 from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, HOLD_VALUE, RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
-    BUILD_ROOM, Build, Thresholds, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen, build_table)
-from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, Items, items_next, items_open
+    BUILD_ROOM, Build, Thresholds, Value, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen,
+    build_table)
+from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_LISTPACK_EX, ENC_TABLE, TYPE_HASH, View
 from cython.cimports.shardd.keyspace.values import value_dispose
 from cython.cimports.shardd.structures.listpack import (
@@ -23,6 +24,7 @@ from cython.cimports.shardd.structures.pairs import (
 from shardd.base import limits
 
 build_p = cython.typedef(cython.pointer(Build))
+value_p = cython.typedef(cython.pointer(Value))
 view_p = cython.typedef(cython.pointer(View))
 pairs_p = cython.typedef(cython.pointer(Pairs))
 
@@ -126,79 +128,126 @@ def _hash_put(s: RdbSource, b: build_p, field: view_p, value: view_p, expiry: in
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def hash_stream(s: RdbSource, b: build_p, t: Thresholds, type: cython.int, valkey: cython.bint) -> cython.int:
-    """Fields one by one: HASH; with expiries HASH_2 of Valkey, HASH_METADATA(_PRE_GA) of Redis."""
-    field: View
-    value: View
-    n: int64_t
-    earliest: uint64_t = 0
-    expiry: uint64_t = 0
+def hash_stream(s: RdbSource, u: value_p, t: Thresholds, type: cython.int, valkey: cython.bint) -> cython.int:
+    """Begin with fields one by one: HASH; with expiries HASH_2 of Valkey, HASH_METADATA(_PRE_GA) of Redis."""
     timed: cython.bint = type != RDB_TYPE_HASH and not valkey
+    u.take = _take_field
+    u.earliest = 1                      # where expiries are not relative
     if type == RDB_TYPE_HASH_METADATA:
-        s.u64(cython.address(earliest))
-        if earliest > EXPIRY_MAX + 1:
+        s.u64(cython.address(u.earliest))
+        if u.earliest > EXPIRY_MAX + 1:
             s.fail("a hash has an impossible expiry")
-    n = s.count(3 if timed else 2)
-    _hash_open(b, t, n, timed)
-    while n > 0:
-        n -= 1
-        if timed:
-            expiry = s.length(cython.NULL)
-            if expiry > EXPIRY_MAX:
-                s.fail("a field has an impossible expiry")
-            if type == RDB_TYPE_HASH_METADATA and expiry > 0:
-                expiry = expiry - 1 + earliest
-        s.string(cython.address(field))
-        s.hold(cython.address(field), HOLD_FIELD)
-        s.string(cython.address(value))
-        if valkey and type == RDB_TYPE_HASH_2:
-            # the value lies in the buffer, which reading on may move
-            _put_timed(s, b, cython.address(field), cython.address(value))
-            continue
-        if expiry > EXPIRY_MAX:
-            s.fail("a field has an impossible expiry")
-        _hash_put(s, b, cython.address(field), cython.address(value), expiry)
-    return 0
+    u.left = s.count(3 if timed else 2)
+    if timed:
+        u.take = _take_timed
+    elif type == RDB_TYPE_HASH_2:
+        u.take = _take_timed_behind
+    return _hash_open(cython.address(u.b), t, u.left, timed)
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _put_timed(s: RdbSource, b: build_p, field: view_p, value: view_p) -> cython.int:
-    """Add a field of HASH_2, whose expiry stands behind it: Unix ms, -1 for none."""
+def _take_field(s: RdbSource, u: value_p) -> cython.bint:
+    field: View
+    value: View
+    if u.left == 0:
+        return False
+    u.left -= 1
+    s.string(cython.address(field))
+    s.hold(cython.address(field), HOLD_FIELD)
+    s.string(cython.address(value))
+    _hash_put(s, cython.address(u.b), cython.address(field), cython.address(value), 0)
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_timed(s: RdbSource, u: value_p) -> cython.bint:
+    """A field of HASH_METADATA(_PRE_GA), behind its expiry."""
+    field: View
+    value: View
+    expiry: uint64_t
+    if u.left == 0:
+        return False
+    u.left -= 1
+    expiry = s.length(cython.NULL)
+    if expiry > EXPIRY_MAX:
+        s.fail("a field has an impossible expiry")
+    if expiry > 0:
+        expiry = expiry - 1 + u.earliest
+    s.string(cython.address(field))
+    s.hold(cython.address(field), HOLD_FIELD)
+    s.string(cython.address(value))
+    if expiry > EXPIRY_MAX:
+        s.fail("a field has an impossible expiry")
+    _hash_put(s, cython.address(u.b), cython.address(field), cython.address(value), expiry)
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_timed_behind(s: RdbSource, u: value_p) -> cython.bint:
+    """A field of HASH_2, whose expiry stands behind it: Unix ms, -1 for none."""
+    field: View
+    value: View
     expiry: int64_t = 0
-    s.hold(value, HOLD_VALUE)
+    if u.left == 0:
+        return False
+    u.left -= 1
+    s.string(cython.address(field))
+    s.hold(cython.address(field), HOLD_FIELD)
+    s.string(cython.address(value))
+    s.hold(cython.address(value), HOLD_VALUE)       # it lies in the buffer, which reading on may move
     s.u64(cython.cast(cython.pointer(uint64_t), cython.address(expiry)))
     if expiry < -1:
         s.fail("a field has an impossible expiry")
     # 0 stands for none here, and the first millisecond of 1970 is as long ago as the second; after the year 10889 is
     # never, as Redis's types of hashes hold it
-    return _hash_put(s, b, field, value, 1 if expiry == 0 else max(min(expiry, cython.cast(int64_t, EXPIRY_MAX)), 0))
+    expiry = 1 if expiry == 0 else max(min(expiry, cython.cast(int64_t, EXPIRY_MAX)), 0)
+    _hash_put(s, cython.address(u.b), cython.address(field), cython.address(value), expiry)
+    return True
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def hash_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, width: cython.int,
-                block: view_p) -> cython.int:
-    """Fields in a block. width: elements for each, 3 with expiries."""
-    items: Items
+def hash_packed(s: RdbSource, u: value_p, t: Thresholds, kind: cython.int, width: cython.int) -> cython.int:
+    """Begin with the fields of a block. width: elements for each, 3 with expiries."""
+    items_open(s, kind, u.block.p, u.block.n, cython.address(u.items))
+    if u.items.count % width != 0:
+        s.fail("a packed hash has a field without its value")
+    if kind == ITEMS_LISTPACK and width == 2:
+        _hash_limits(cython.address(u.b), t)
+        if build_adopt(cython.address(u.b), cython.address(u.block), u.items.count // 2):
+            return 0
+    u.take = _take_packed_timed if width == 3 else _take_packed
+    return _hash_open(cython.address(u.b), t, u.items.count // width, width == 3)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_packed(s: RdbSource, u: value_p) -> cython.bint:
+    field: View
+    value: View
+    if not items_next(cython.address(u.items), cython.address(field)):
+        return False
+    items_next(cython.address(u.items), cython.address(value))
+    _hash_put(s, cython.address(u.b), cython.address(field), cython.address(value), 0)
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_packed_timed(s: RdbSource, u: value_p) -> cython.bint:
     field: View
     value: View
     expiry: View
     when: int64_t = 0
-    items_open(s, kind, block.p, block.n, cython.address(items))
-    if items.count % width != 0:
-        s.fail("a packed hash has a field without its value")
-    if kind == ITEMS_LISTPACK and width == 2:
-        _hash_limits(b, t)
-        if build_adopt(b, block, items.count // 2):
-            return 0
-    _hash_open(b, t, items.count // width, width == 3)
-    while items_next(cython.address(items), cython.address(field)):
-        items_next(cython.address(items), cython.address(value))
-        if width == 3:
-            items_next(cython.address(items), cython.address(expiry))
-            if (not parse_int64(expiry.p, expiry.n, cython.address(when)) or when < 0
-                    or when > cython.cast(int64_t, EXPIRY_MAX)):
-                s.fail("a field has an impossible expiry")
-        _hash_put(s, b, cython.address(field), cython.address(value), when)
-    return 0
+    if not items_next(cython.address(u.items), cython.address(field)):
+        return False
+    items_next(cython.address(u.items), cython.address(value))
+    items_next(cython.address(u.items), cython.address(expiry))
+    if (not parse_int64(expiry.p, expiry.n, cython.address(when)) or when < 0
+            or when > cython.cast(int64_t, EXPIRY_MAX)):
+        s.fail("a field has an impossible expiry")
+    _hash_put(s, cython.address(u.b), cython.address(field), cython.address(value), when)
+    return True

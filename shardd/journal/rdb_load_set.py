@@ -9,8 +9,9 @@ from cython.cimports.libc.string import memset
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb_in import RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
-    BUILD_ROOM, Build, Thresholds, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen, build_table)
-from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, Items, items_next, items_open
+    BUILD_ROOM, Build, Thresholds, Value, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen,
+    build_table)
+from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_INTSET, ENC_LISTPACK, ENC_TABLE, TYPE_SET, View
 from cython.cimports.shardd.keyspace.values import value_dispose
 from cython.cimports.shardd.structures.intset import (
@@ -23,6 +24,7 @@ from cython.cimports.shardd.structures.pairs import (
 from shardd.base import limits
 
 build_p = cython.typedef(cython.pointer(Build))
+value_p = cython.typedef(cython.pointer(Value))
 view_p = cython.typedef(cython.pointer(View))
 pairs_p = cython.typedef(cython.pointer(Pairs))
 
@@ -138,41 +140,72 @@ def _set_put(s: RdbSource, b: build_p, v: view_p) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def set_stream(s: RdbSource, b: build_p, t: Thresholds) -> cython.int:
-    v: View
-    n: int64_t = s.count(1)
-    _set_open(b, t, n, True)
-    while n > 0:
-        n -= 1
-        s.string(cython.address(v))
-        _set_put(s, b, cython.address(v))
-    return 0
+def set_stream(s: RdbSource, u: value_p, t: Thresholds) -> cython.int:
+    """Begin with members one by one."""
+    u.left = s.count(1)
+    u.take = _take_member
+    return _set_open(cython.address(u.b), t, u.left, True)
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def set_packed(s: RdbSource, b: build_p, t: Thresholds, block: view_p) -> cython.int:
-    items: Items
+def _take_member(s: RdbSource, u: value_p) -> cython.bint:
     v: View
-    items_open(s, ITEMS_LISTPACK, block.p, block.n, cython.address(items))
-    _set_limits(b, t)
-    if build_adopt(b, block, items.count):
+    if u.left == 0:
+        return False
+    u.left -= 1
+    s.string(cython.address(v))
+    _set_put(s, cython.address(u.b), cython.address(v))
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def set_packed(s: RdbSource, u: value_p, t: Thresholds) -> cython.int:
+    """Begin with the members of a listpack."""
+    items_open(s, ITEMS_LISTPACK, u.block.p, u.block.n, cython.address(u.items))
+    _set_limits(cython.address(u.b), t)
+    if build_adopt(cython.address(u.b), cython.address(u.block), u.items.count):
         return 0
-    _set_open(b, t, items.count, False)
-    while items_next(cython.address(items), cython.address(v)):
-        _set_put(s, b, cython.address(v))
+    u.take = _take_packed
+    return _set_open(cython.address(u.b), t, u.items.count, False)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_packed(s: RdbSource, u: value_p) -> cython.bint:
+    v: View
+    if not items_next(cython.address(u.items), cython.address(v)):
+        return False
+    _set_put(s, cython.address(u.b), cython.address(v))
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def set_intset(s: RdbSource, u: value_p, t: Thresholds) -> cython.int:
+    """Take an intset as it is; or begin with a table, where it has more members than one may have."""
+    u.b.type = TYPE_SET
+    if not intset_valid(u.block.p, u.block.n):
+        s.fail("an intset is damaged")
+    u.left = intset_length(cython.cast(bytep, u.block.p))
+    if u.left > t.set_max_intset:
+        u.take = _take_integer
+        return build_table(cython.address(u.b), u.left)
+    build_begin(cython.address(u.b), ENC_INTSET, intset_copy(cython.cast(bytep, u.block.p)))
+    u.b.count = u.left
     return 0
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def set_intset(s: RdbSource, b: build_p, t: Thresholds, block: view_p) -> cython.int:
-    """An intset, which becomes a table where it has more members than one may have."""
-    b.type = TYPE_SET
-    if not intset_valid(block.p, block.n):
-        s.fail("an intset is damaged")
-    build_begin(b, ENC_INTSET, intset_copy(cython.cast(bytep, block.p)))
-    b.count = intset_length(build_lp(b))
-    if b.count > t.set_max_intset:
-        _set_convert(b, ENC_TABLE)
-    return 0
+def _take_integer(s: RdbSource, u: value_p) -> cython.bint:
+    v: View
+    if u.left == 0:
+        return False
+    v.n = format_int(v.digits, intset_get(cython.cast(bytep, u.block.p), cython.cast(uint32_t, u.b.count)))
+    v.p = v.digits
+    _set_add(cython.address(u.b), cython.address(v))
+    u.left -= 1
+    u.b.count += 1
+    return True

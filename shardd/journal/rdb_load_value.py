@@ -12,7 +12,9 @@
 
 How a body is made of its elements is in rdb_load_build, _hash, _set and _zset; lists are here.
 
-Invariant: whatever is raised, what was made until then is freed.
+A string is read in one go. A collection is made an element at a time, so that whoever loads a large one can do
+something else in between; what was made so far is in no database, and value_drop frees it, in steps where it is large.
+One step is also: a block that is read and looked through (half a gigabyte takes about a second), an element.
 """
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -27,17 +29,18 @@ from cython.cimports.shardd.journal.rdb import (
     RDB_TYPE_ZSET_LISTPACK, RDB_TYPE_ZSET_ZIPLIST, RDB_VERSION_REDIS_MAX, RDB_VERSION_VALKEY_MAX,
     RDB_VERSION_VALKEY_MIN)
 from cython.cimports.shardd.journal.rdb_in import RdbSource
-from cython.cimports.shardd.journal.rdb_load_build import Build, Thresholds, build_begin, is_shortest
+from cython.cimports.shardd.journal.rdb_load_build import Build, Thresholds, Value, build_begin, is_shortest
 from cython.cimports.shardd.journal.rdb_load_hash import hash_packed, hash_stream
 from cython.cimports.shardd.journal.rdb_load_packed import (
     ITEMS_LISTPACK, ITEMS_ZIPLIST, ITEMS_ZIPMAP, Items, items_next, items_open)
 from cython.cimports.shardd.journal.rdb_load_set import set_intset, set_packed, set_stream
 from cython.cimports.shardd.journal.rdb_load_skip import value_loads
-from cython.cimports.shardd.journal.rdb_load_zset import zset_packed, zset_stream
+from cython.cimports.shardd.journal.rdb_load_value import value_take
+from cython.cimports.shardd.journal.rdb_load_zset import zset_close, zset_packed, zset_stream
 from cython.cimports.shardd.keyspace.database import Keyspace
 from cython.cimports.shardd.keyspace.entry import (
-    ENC_LISTPACK, ENC_QUICKLIST, STR_EMBSTR, STR_INT, STR_RAW, TYPE_LIST, TYPE_STRING, View, entry_free, entry_new,
-    entry_set_body, entry_value)
+    ENC_LISTPACK, ENC_QUICKLIST, STR_EMBSTR, STR_INT, STR_RAW, TYPE_LIST, TYPE_STRING, TYPE_ZSET, View, entry_free,
+    entry_new, entry_set_body, entry_value)
 from cython.cimports.shardd.keyspace.values import value_dispose
 from cython.cimports.shardd.structures.crc64 import crc64
 from cython.cimports.shardd.structures.list_nodes import Quicklist, ln_is_large, ql_exceeds, ql_limits
@@ -49,6 +52,7 @@ from cython.cimports.shardd.structures.quicklist import ql_adopt, ql_free_shell,
 
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 build_p = cython.typedef(cython.pointer(Build))
+value_p = cython.typedef(cython.pointer(Value))
 view_p = cython.typedef(cython.pointer(View))
 quicklist_p = cython.typedef(cython.pointer(Quicklist))
 packed_p = cython.typedef(cython.pointer(Packed))
@@ -69,16 +73,56 @@ def _list_put(b: build_p, v: view_p) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _list_block(s: RdbSource, b: build_p, kind: cython.int, block: view_p) -> cython.int:
-    """The elements of a node."""
-    items: Items
+def _take_element(s: RdbSource, u: value_p) -> cython.bint:
+    """An element of LIST."""
     v: View
-    items_open(s, kind, block.p, block.n, cython.address(items))
-    if kind == ITEMS_LISTPACK and items.count > 0 and _list_adopt(b, cython.address(items)):
-        return 0
-    while items_next(cython.address(items), cython.address(v)):
-        _list_put(b, cython.address(v))
-    return 0
+    if u.left == 0:
+        return False
+    u.left -= 1
+    s.string(cython.address(v))
+    _list_put(cython.address(u.b), cython.address(v))
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_ziplists(s: RdbSource, u: value_p) -> cython.bint:
+    """An element of a node that is a ziplist, or the next node."""
+    v: View
+    if items_next(cython.address(u.items), cython.address(v)):
+        _list_put(cython.address(u.b), cython.address(v))
+        return True
+    if u.left == 0:
+        return False
+    u.left -= 1
+    s.string(cython.address(u.block))
+    items_open(s, ITEMS_ZIPLIST, u.block.p, u.block.n, cython.address(u.items))
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_nodes(s: RdbSource, u: value_p) -> cython.bint:
+    """An element of a node that is a listpack, or the next node, which may be one element."""
+    v: View
+    container: uint64_t
+    if items_next(cython.address(u.items), cython.address(v)):
+        _list_put(cython.address(u.b), cython.address(v))
+        return True
+    if u.left == 0:
+        return False
+    u.left -= 1
+    container = s.length(cython.NULL)
+    if container != RDB_NODE_PACKED and container != RDB_NODE_PLAIN:
+        s.fail("a list has a node of an unknown kind")
+    s.string(cython.address(u.block))
+    if container == RDB_NODE_PLAIN:
+        _list_put(cython.address(u.b), cython.address(u.block))
+        return True
+    items_open(s, ITEMS_LISTPACK, u.block.p, u.block.n, cython.address(u.items))
+    if u.items.count > 0 and _list_adopt(cython.address(u.b), cython.address(u.items)):
+        u.items.p = u.items.end
+    return True
 
 
 @cython.cfunc
@@ -110,30 +154,25 @@ def _list_adopt(b: build_p, items: cython.pointer(Items)) -> cython.bint:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _list(s: RdbSource, b: build_p, t: Thresholds, type: cython.int) -> cython.int:
-    """A list in any of its four forms; a packed block where all of it is one node."""
-    v: View
+def _list_open(s: RdbSource, u: value_p, t: Thresholds, type: cython.int) -> cython.int:
+    """Begin a list in any of its four forms."""
+    u.b.type = TYPE_LIST
+    u.left = 1 if type == RDB_TYPE_LIST_ZIPLIST else s.count(2 if type == RDB_TYPE_LIST_QUICKLIST_2 else 1)
+    u.take = _take_ziplists
+    if type == RDB_TYPE_LIST:
+        u.take = _take_element
+    elif type == RDB_TYPE_LIST_QUICKLIST_2:
+        u.take = _take_nodes
+    return build_begin(cython.address(u.b), ENC_QUICKLIST, ql_new(t.list_max_size, t.list_depth))
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _list_close(b: build_p, t: Thresholds) -> cython.int:
+    """Make a list that is all one node a packed block."""
     size_max: cython.size_t
     count_max: uint64_t
-    container: uint64_t
-    block: packed_p
-    n: int64_t = 1 if type == RDB_TYPE_LIST_ZIPLIST else s.count(2 if type == RDB_TYPE_LIST_QUICKLIST_2 else 1)
-    b.type = TYPE_LIST
-    build_begin(b, ENC_QUICKLIST, ql_new(t.list_max_size, t.list_depth))
-    while n > 0:
-        n -= 1
-        container = RDB_NODE_PACKED
-        if type == RDB_TYPE_LIST_QUICKLIST_2:
-            container = s.length(cython.NULL)
-            if container != RDB_NODE_PACKED and container != RDB_NODE_PLAIN:
-                s.fail("a list has a node of an unknown kind")
-        s.string(cython.address(v))
-        if type == RDB_TYPE_LIST or container == RDB_NODE_PLAIN:
-            _list_put(b, cython.address(v))
-        else:
-            _list_block(s, b, ITEMS_LISTPACK if type == RDB_TYPE_LIST_QUICKLIST_2 else ITEMS_ZIPLIST,
-                        cython.address(v))
-    block = ql_single(cython.cast(quicklist_p, b.body))
+    block: packed_p = ql_single(cython.cast(quicklist_p, b.body))
     ql_limits(t.list_max_size, cython.address(size_max), cython.address(count_max))
     if block != cython.NULL and block.size + cython.cast(cython.size_t, PK_FRAME) <= size_max and (
             block.count <= count_max):
@@ -146,40 +185,9 @@ def _list(s: RdbSource, b: build_p, t: Thresholds, type: cython.int) -> cython.i
 # ---- any value
 
 @cython.cfunc
-@cython.exceptval(-1, check=False)
-def _collection(s: RdbSource, b: build_p, t: Thresholds, type: cython.int, version: cython.int) -> cython.int:
-    """Make the body of a collection of this type. RdbError, also where we know no such type."""
-    block: View
-    earliest: uint64_t = 0
-    if type == RDB_TYPE_HASH or type == RDB_TYPE_HASH_METADATA or type == RDB_TYPE_HASH_METADATA_PRE_GA:
-        return hash_stream(s, b, t, type, version >= RDB_VERSION_VALKEY_MIN)
-    if type == RDB_TYPE_SET:
-        return set_stream(s, b, t)
-    if type == RDB_TYPE_ZSET or type == RDB_TYPE_ZSET_2:
-        return zset_stream(s, b, t, type == RDB_TYPE_ZSET_2)
-    if (type == RDB_TYPE_LIST or type == RDB_TYPE_LIST_ZIPLIST or type == RDB_TYPE_LIST_QUICKLIST
-            or type == RDB_TYPE_LIST_QUICKLIST_2):
-        return _list(s, b, t, type)
-    if type == RDB_TYPE_HASH_LISTPACK_EX:
-        s.u64(cython.address(earliest))         # the first expiry of all, which the listpack says, too
-    s.string(cython.address(block))
-    if type == RDB_TYPE_SET_INTSET:
-        return set_intset(s, b, t, cython.address(block))
-    if type == RDB_TYPE_SET_LISTPACK:
-        return set_packed(s, b, t, cython.address(block))
-    if type == RDB_TYPE_ZSET_ZIPLIST or type == RDB_TYPE_ZSET_LISTPACK:
-        return zset_packed(s, b, t, ITEMS_ZIPLIST if type == RDB_TYPE_ZSET_ZIPLIST else ITEMS_LISTPACK,
-                            cython.address(block))
-    if type == RDB_TYPE_HASH_ZIPMAP:
-        return hash_packed(s, b, t, ITEMS_ZIPMAP, 2, cython.address(block))
-    if type == RDB_TYPE_HASH_ZIPLIST:
-        return hash_packed(s, b, t, ITEMS_ZIPLIST, 2, cython.address(block))
-    return hash_packed(s, b, t, ITEMS_LISTPACK, 2 if type == RDB_TYPE_HASH_LISTPACK else 3, cython.address(block))
-
-
-@cython.cfunc
-def _string(s: RdbSource, key: const_bytes, key_len: cython.Py_ssize_t, expiry: int64_t, access: uint32_t) -> bytep:
-    """A string's entry."""
+def load_string(s: RdbSource, key: cython.pointer(cython.const[uint8_t]), key_len: cython.Py_ssize_t, expiry: int64_t,
+                access: uint32_t) -> bytep:
+    """The entry, in no database, of this key and the string that follows. RdbError, MemoryError, OSError."""
     v: View
     e: bytep
     number: int64_t = 0
@@ -200,32 +208,70 @@ def _string(s: RdbSource, key: const_bytes, key_len: cython.Py_ssize_t, expiry: 
 
 
 @cython.cfunc
-def load_value(s: RdbSource, type: cython.int, version: cython.int, t: Thresholds,
-               key: cython.pointer(cython.const[uint8_t]), key_len: cython.Py_ssize_t, expiry: int64_t,
-               access: uint32_t) -> bytep:
-    """An entry, in no database, of this key (which lies in no buffer of the source) and the value of an RdbType that
-    follows; NULL where that is an empty collection, which nobody should have written.
+@cython.exceptval(-1, check=False)
+def value_open(s: RdbSource, u: value_p, type: cython.int, version: cython.int, t: Thresholds) -> cython.int:
+    """Begin with a collection of this RdbType, which value_loads, of data of this version: numbers of types mean
+    different things in different ones. RdbError, MemoryError, OSError."""
+    earliest: uint64_t = 0
+    memset(cython.address(u.b), 0, cython.sizeof(Build))        # the rest may be anything: this is done for each key
+    u.take = cython.NULL
+    u.items.p = u.items.end = cython.NULL
+    if type == RDB_TYPE_HASH or type == RDB_TYPE_HASH_METADATA or type == RDB_TYPE_HASH_METADATA_PRE_GA:
+        return hash_stream(s, u, t, type, version >= RDB_VERSION_VALKEY_MIN)
+    if type == RDB_TYPE_SET:
+        return set_stream(s, u, t)
+    if type == RDB_TYPE_ZSET or type == RDB_TYPE_ZSET_2:
+        return zset_stream(s, u, t, type == RDB_TYPE_ZSET_2)
+    if (type == RDB_TYPE_LIST or type == RDB_TYPE_LIST_ZIPLIST or type == RDB_TYPE_LIST_QUICKLIST
+            or type == RDB_TYPE_LIST_QUICKLIST_2):
+        return _list_open(s, u, t, type)
+    if type == RDB_TYPE_HASH_LISTPACK_EX:
+        s.u64(cython.address(earliest))         # the first expiry of all, which the listpack says, too
+    s.string(cython.address(u.block))
+    if type == RDB_TYPE_SET_INTSET:
+        return set_intset(s, u, t)
+    if type == RDB_TYPE_SET_LISTPACK:
+        return set_packed(s, u, t)
+    if type == RDB_TYPE_ZSET_ZIPLIST or type == RDB_TYPE_ZSET_LISTPACK:
+        return zset_packed(s, u, t, ITEMS_ZIPLIST if type == RDB_TYPE_ZSET_ZIPLIST else ITEMS_LISTPACK)
+    if type == RDB_TYPE_HASH_ZIPMAP:
+        return hash_packed(s, u, t, ITEMS_ZIPMAP, 2)
+    if type == RDB_TYPE_HASH_ZIPLIST:
+        return hash_packed(s, u, t, ITEMS_ZIPLIST, 2)
+    return hash_packed(s, u, t, ITEMS_LISTPACK, 2 if type == RDB_TYPE_HASH_LISTPACK else 3)
 
-    version: of the data; numbers of types mean different things in different ones. expiry: Unix ms, -1 for none.
-    Raises RdbError, MemoryError, OSError.
+
+@cython.cfunc
+def value_close(u: cython.pointer(Value), t: Thresholds, key: cython.pointer(cython.const[uint8_t]),
+                key_len: cython.Py_ssize_t, expiry: int64_t, access: uint32_t) -> bytep:
+    """The entry, in no database, of this key (which lies in no buffer of the source) and a collection of which all was
+    taken; NULL where it is empty, which nobody should have written. expiry: Unix ms, -1 for none. MemoryError.
     """
-    b: Build
+    b: build_p = cython.address(u.b)
     e: bytep = cython.NULL
-    if type == RDB_TYPE_STRING:
-        return _string(s, key, key_len, expiry, access)
-    memset(cython.address(b), 0, cython.sizeof(Build))
-    try:
-        _collection(s, cython.address(b), t, type, version)
-        if b.count > 0:
-            e = entry_new(key, key_len, 8, expiry, b.type, b.encoding, access)
-            if e == cython.NULL:
-                raise MemoryError
-            entry_set_body(e, b.body)
-    finally:
-        free(b.seen)
-        if e == cython.NULL and b.body != cython.NULL:
-            value_dispose(b.type, b.encoding, b.body)
+    if b.type == TYPE_LIST:
+        _list_close(b, t)
+    elif b.type == TYPE_ZSET:
+        zset_close(b)
+    if b.count > 0:
+        e = entry_new(key, key_len, 8, expiry, b.type, b.encoding, access)
+        if e == cython.NULL:
+            raise MemoryError
+        entry_set_body(e, b.body)
+        b.body = cython.NULL
+    value_drop(u)
     return e
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def value_drop(u: value_p) -> cython.void:
+    """Free what was made of a collection, now or in steps. Safe to call twice."""
+    free(u.b.seen)
+    u.b.seen = cython.NULL
+    if u.b.body != cython.NULL:
+        value_dispose(u.b.type, u.b.encoding, u.b.body)
+    u.b.body = cython.NULL
 
 
 @cython.cfunc
@@ -264,14 +310,28 @@ def load_payload(s: RdbSource, payload: cython.pointer(cython.const[uint8_t]), n
 
     Raises RdbError, also where there is no element, or where something is left behind the value; MemoryError.
     """
-    e: bytep
+    u: Value
+    e: bytep = cython.NULL
     type: cython.int
+    done: cython.bint = False
     version: cython.int = load16(payload + n - RDB_DUMP_FOOTER_BYTES)
     s.over(payload, n - RDB_DUMP_FOOTER_BYTES)
     type = s.u8()
     if not value_loads(type, version):
         s.fail(f"there is a value of type {type}")
-    e = load_value(s, type, version, t, key, key_len, expiry, access)
+    if type == RDB_TYPE_STRING:
+        e = load_string(s, key, key_len, expiry, access)
+    else:
+        memset(cython.address(u.b), 0, cython.sizeof(Build))
+        try:
+            value_open(s, cython.address(u), type, version, t)
+            while value_take(s, cython.address(u)):
+                pass
+            e = value_close(cython.address(u), t, key, key_len, expiry, access)
+            done = True
+        finally:
+            if not done:
+                value_drop(cython.address(u))
     if e == cython.NULL:
         s.fail("a collection has no elements")
     elif s.left() > 0:

@@ -1,7 +1,9 @@
 """Sorted sets of RDB data: members with scores in decimal or as doubles, one by one or in a block.
 
 Elements may come in any order. As long as they come in that of their scores, a small one grows at its end; else all go
-into a table, whose index is made when the last one is there, and what is small becomes a listpack again.
+into a large one, each at its place, and what is small in the end becomes a listpack again. (A sort of all members at the
+end would be one long step; and as Redis writes them from the highest score to the lowest, each finds its place at the
+front of the index, which is quicker than the sort.)
 
 Invariant: whatever is raised, the body under construction is whole and is the Build's, whose maker frees it.
 """
@@ -14,21 +16,22 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb import RDB_SCORE_INF, RDB_SCORE_NAN, RDB_SCORE_NEGATIVE_INF
 from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
-    BUILD_ROOM, Build, Thresholds, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen)
-from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, Items, items_next, items_open
+    BUILD_ROOM, Build, Thresholds, Value, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen)
+from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View
 from cython.cimports.shardd.keyspace.values import value_dispose
 from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.listpack import (
     LpValue, lp_append_pair, lp_bytes, lp_first, lp_get, lp_new, lp_next, lp_text)
 from cython.cimports.shardd.structures.number import format_double, parse_double
-from cython.cimports.shardd.structures.ordered import Ordered, ordered_find, ordered_index, ordered_new, ordered_note
+from cython.cimports.shardd.structures.ordered import Ordered, ordered_add, ordered_find, ordered_new
 from cython.cimports.shardd.structures.ranked import Way, member, ranked_next, ranked_seek, way_pair, way_score
 from cython.cimports.shardd.structures.table import pair_key_len, table_reserve
 
 from shardd.base import limits
 
 build_p = cython.typedef(cython.pointer(Build))
+value_p = cython.typedef(cython.pointer(Value))
 view_p = cython.typedef(cython.pointer(View))
 ordered_p = cython.typedef(cython.pointer(Ordered))
 
@@ -58,12 +61,12 @@ def _zset_open(b: build_p, t: Thresholds, count: int64_t) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _zset_note(s: RdbSource, b: build_p, v: view_p, score: cython.double) -> cython.int:
-    """Add a member to the table of a large one, whose index is made at the end."""
+def _zset_large(s: RdbSource, b: build_p, v: view_p, score: cython.double) -> cython.int:
+    """Add a member to a large one."""
     hash: uint64_t = hash_key(v.p, v.n)
     if ordered_find(cython.cast(ordered_p, b.body), v.p, v.n, hash) != cython.NULL:
         s.fail("a sorted set has a member twice")
-    if not ordered_note(cython.cast(ordered_p, b.body), v.p, v.n, hash, score):
+    if not ordered_add(cython.cast(ordered_p, b.body), v.p, v.n, hash, score):
         raise MemoryError
     return 0
 
@@ -98,7 +101,7 @@ def _zset_to_ordered(s: RdbSource, b: build_p) -> cython.int:
             p = lp_next(old, p)
             _listed_score(p, cython.address(score))
             p = lp_next(old, p)
-            _zset_note(s, cython.address(other), cython.address(v), score)
+            _zset_large(s, cython.address(other), cython.address(v), score)
         done = True
     finally:
         if not done:
@@ -151,26 +154,22 @@ def _zset_put(s: RdbSource, b: build_p, v: view_p, score: cython.double) -> cyth
             s.fail("a sorted set has a member twice")
         _zset_list(b, v, score)
     else:
-        _zset_note(s, b, v, score)
+        _zset_large(s, b, v, score)
     b.count += 1
     return 0
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def _zset_close(b: build_p) -> cython.int:
-    """Make the index of a large one; or what came out of order, but is small, a listpack after all."""
+def zset_close(b: build_p) -> cython.int:
+    """Make what came out of order, but is small, a listpack after all."""
     way: Way
     v: View
     other: Build
     pair: bytep
     more: cython.bint
     done: cython.bint = False
-    if b.encoding == ENC_LISTPACK:
-        return 0
-    if not ordered_index(cython.cast(ordered_p, b.body)):
-        raise MemoryError
-    if b.count > b.max_entries or b.longest > b.max_value or b.bytes > LISTPACK_MAX:
+    if b.encoding == ENC_LISTPACK or b.count > b.max_entries or b.longest > b.max_value or b.bytes > LISTPACK_MAX:
         return 0
     memset(cython.address(other), 0, cython.sizeof(Build))
     build_begin(cython.address(other), ENC_LISTPACK, lp_new())
@@ -210,24 +209,43 @@ def _text_score(s: RdbSource, score: cython.pointer(cython.double)) -> cython.in
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def zset_stream(s: RdbSource, b: build_p, t: Thresholds, binary: cython.bint) -> cython.int:
-    """Members with scores in eight bytes (ZSET_2) or in decimal (ZSET)."""
+def zset_stream(s: RdbSource, u: value_p, t: Thresholds, binary: cython.bint) -> cython.int:
+    """Begin with members that have scores in eight bytes (ZSET_2) or in decimal (ZSET)."""
+    u.left = s.count(9 if binary else 2)
+    u.take = _take_binary if binary else _take_text
+    return _zset_open(cython.address(u.b), t, u.left)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_binary(s: RdbSource, u: value_p) -> cython.bint:
     v: View
     score: cython.double = 0
-    n: int64_t = s.count(9 if binary else 2)
-    _zset_open(b, t, n)
-    while n > 0:
-        n -= 1
-        s.string(cython.address(v))
-        s.hold(cython.address(v), HOLD_FIELD)
-        if binary:
-            s.need(8)
-            memcpy(cython.address(score), s.p, 8)
-            s.p += 8
-        else:
-            _text_score(s, cython.address(score))
-        _zset_put(s, b, cython.address(v), score)
-    return _zset_close(b)
+    if u.left == 0:
+        return False
+    u.left -= 1
+    s.string(cython.address(v))
+    s.hold(cython.address(v), HOLD_FIELD)
+    s.need(8)
+    memcpy(cython.address(score), s.p, 8)
+    s.p += 8
+    _zset_put(s, cython.address(u.b), cython.address(v), score)
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_text(s: RdbSource, u: value_p) -> cython.bint:
+    v: View
+    score: cython.double = 0
+    if u.left == 0:
+        return False
+    u.left -= 1
+    s.string(cython.address(v))
+    s.hold(cython.address(v), HOLD_FIELD)
+    _text_score(s, cython.address(score))
+    _zset_put(s, cython.address(u.b), cython.address(v), score)
+    return True
 
 
 @cython.cfunc
@@ -265,22 +283,30 @@ def _in_order(lp: bytep) -> cython.bint:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def zset_packed(s: RdbSource, b: build_p, t: Thresholds, kind: cython.int, block: view_p) -> cython.int:
-    items: Items
+def zset_packed(s: RdbSource, u: value_p, t: Thresholds, kind: cython.int) -> cython.int:
+    """Begin with the members of a block."""
+    items_open(s, kind, u.block.p, u.block.n, cython.address(u.items))
+    if u.items.count % 2 != 0:
+        s.fail("a packed sorted set has a member without its score")
+    if kind == ITEMS_LISTPACK and u.items.count // 2 <= t.zset_max_entries and _in_order(
+            cython.cast(bytep, u.block.p)):
+        _zset_limits(cython.address(u.b), t)
+        if build_adopt(cython.address(u.b), cython.address(u.block), u.items.count // 2):
+            return 0
+    u.take = _take_packed
+    return _zset_open(cython.address(u.b), t, u.items.count // 2)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _take_packed(s: RdbSource, u: value_p) -> cython.bint:
     v: View
     text: View
     score: cython.double = 0
-    items_open(s, kind, block.p, block.n, cython.address(items))
-    if items.count % 2 != 0:
-        s.fail("a packed sorted set has a member without its score")
-    if kind == ITEMS_LISTPACK and _in_order(cython.cast(bytep, block.p)):
-        _zset_limits(b, t)
-        if build_adopt(b, block, items.count // 2):
-            return 0
-    _zset_open(b, t, items.count // 2)
-    while items_next(cython.address(items), cython.address(v)):
-        items_next(cython.address(items), cython.address(text))
-        if not parse_double(text.p, text.n, cython.address(score)):
-            s.fail("a score is not a number")
-        _zset_put(s, b, cython.address(v), score)
-    return _zset_close(b)
+    if not items_next(cython.address(u.items), cython.address(v)):
+        return False
+    items_next(cython.address(u.items), cython.address(text))
+    if not parse_double(text.p, text.n, cython.address(score)):
+        s.fail("a score is not a number")
+    _zset_put(s, cython.address(u.b), cython.address(v), score)
+    return True

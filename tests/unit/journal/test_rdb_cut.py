@@ -9,6 +9,7 @@ import pytest
 from harness import rdb
 from harness.resp import OK
 from shardd.base import limits
+from shardd.base.clock import mono_us
 from shardd.base.options import Config
 from shardd.journal.rdb_cut import RdbCutter
 from shardd.journal.rdb_in import RdbError
@@ -29,13 +30,13 @@ def engine() -> Engine:
     return Engine()
 
 
-def cut(path: Path, piece: int = 7, **options) -> tuple[RdbCutter, list]:
+def cut(path: Path, piece: int = 7, step_us: int = 10**9, **options) -> tuple[RdbCutter, list]:
     """All of the file, in pieces of so many keys."""
     fd = os.open(path, os.O_RDONLY)
     try:
         cutter, found = RdbCutter(fd, Thresholds(Config()), **options), []
         while not cutter.done:
-            keys = cutter.next(piece, 1 << 40)
+            keys = cutter.next(piece, 1 << 40, mono_us() + step_us)
             assert len(keys) <= piece
             found += keys
         return cutter, found
@@ -145,7 +146,7 @@ def test_pieces_end_by_their_bytes_too(engine: Engine, tmp_path: Path) -> None:
         engine("SET", f"key:{number}", os.urandom(100))
     fd = os.open(saved(engine, tmp_path), os.O_RDONLY)
     cutter = RdbCutter(fd, Thresholds(Config()))
-    assert len(cutter.next(1000, 1000)) == 9
+    assert len(cutter.next(1000, 1000, mono_us() + 10**9)) == 9
     os.close(fd)
 
 
