@@ -22,7 +22,7 @@ cdef class Dispatcher(Gates):
     cdef readonly Multi multi
     cdef readonly Blocking blocking
     cdef bint running_kept              # the running command is not the parser's
-    cdef Py_ssize_t exec_start          # where EXEC's reply begins
+    cdef list slow_told                 # what a proxy is told of EXEC's commands, in front of the reply; None: nothing
     cdef Py_ssize_t kept_raw_bytes      # what the running command was when it was queued
     cdef int only_queued                # commands of this batch that were queued, not run
     cdef bytes wrong                    # what is wrong with a command's slots

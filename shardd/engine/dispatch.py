@@ -361,11 +361,16 @@ class Dispatcher(Gates):
     @cython.exceptval(-1, check=False)
     def tell_slow(self) -> cython.int:
         """Tell a proxy, in front of the reply, that this command is the slow log's last entry: it alone knows whose
-        command it was."""
+        command it was. For all commands of an EXEC at once, as its reply, which moves on for that, may be long."""
         log: object = self.stats.slowlog
         token: bytes = log.token(log.next_id - 1)
-        at: cython.Py_ssize_t = self.exec_start if self.context.in_exec else self.reply_start
-        return self.reply.insert(at, b">2\r\n$4\r\nslow\r\n$%d\r\n%b\r\n" % (len(token), token))
+        told: bytes = b">2\r\n$4\r\nslow\r\n$%d\r\n%b\r\n" % (len(token), token)
+        if not self.context.in_exec:
+            return self.reply.insert(self.reply_start, told)
+        if self.slow_told is None:
+            self.slow_told = []
+        self.slow_told.append(told)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -654,7 +659,8 @@ class Dispatcher(Gates):
         queue: Kept = self.multi.queue_of(client)
         request: kept_p = cython.NULL if queue is None else queue.first
         begun: uint64_t = self.started
-        self.exec_start = self.reply_start
+        exec_start: cython.Py_ssize_t = self.reply_start
+        self.slow_told = None
         client.last_command = "exec"
         if not client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
             self.reply.array(client.multi_count)
@@ -669,7 +675,10 @@ class Dispatcher(Gates):
         self.started = begun
         context.failed = False
         context.rewritten = False
-        self.reply_start = self.exec_start
+        self.reply_start = exec_start
+        if self.slow_told is not None:
+            self.reply.insert(exec_start, b"".join(self.slow_told))
+            self.slow_told = None
         if client.flags & (ClientFlag.REPLY_OFF | ClientFlag.REPLY_SKIP):
             self.reply_start = self.reply.len       # what was to be dropped has been
         return 0

@@ -195,3 +195,20 @@ def test_a_proxy_is_told_which_of_its_commands_were_slow():
     assert [told[token][3][0] for token in entries] == [b"GET", b"GETRANGE", b"GET"]
     assert [entry[:6] for entry in told.values()] == engine("SLOWLOG GET -1")
     assert len(link("SHARDD SLOWLOG 2")) == 2 and len(link("SHARDD SLOWLOG -1")) == len(told)
+
+
+def test_a_proxy_is_told_which_commands_of_an_exec_were_slow():
+    """In front of EXEC's reply, in their order; what moved the reply for that is no part of the next one's time."""
+    engine = Engine("--slowlog-log-slower-than", "0")
+    link = Caller(engine)
+    link.session.flags |= ClientFlag.INTERNAL
+    assert link("SHARDD PROXY") == OK
+    link.send(b"".join(encode(*words) for words in (
+        ("MULTI",), ("SET", "k", "x" * 100_000), ("GET", "k"), ("GETRANGE", "k", "x", "1"), ("GET", "k"), ("EXEC",))))
+    replies = [link.read()]
+    while len(replies[-1]) != 4 or replies[-1][0] != OK:
+        replies.append(link.read())
+    assert replies[-1][1:] == [b"x" * 100_000, Error("ERR value is not an integer or out of range"), b"x" * 100_000]
+    engine("CONFIG SET slowlog-log-slower-than -1")
+    told = {entry[6]: entry[3][0] for entry in link("SHARDD SLOWLOG 100")}
+    assert [told[reply[1]] for reply in replies[-5:-1]] == [b"SET", b"GET", b"GETRANGE", b"GET"]
