@@ -9,6 +9,9 @@ Owns: these decisions and their state, INFO persistence, `dir`. Does not own the
 As in Redis: at a start the data counts as saved; a failed BGSAVE is tried again by the save points after limits.
 BGSAVE_RETRY_S, and until one succeeds writes are refused where there are save points and stop-writes-on-bgsave-error
 says so; a SAVE that fails tells its client only. What changed during a BGSAVE is not saved: `changes` counts it on.
+
+Of a tree the save points are the whole's: each engine counts for its even part of a point's changes, so that where none
+of them is due all together have fewer than the point allows.
 """
 import glob
 import os
@@ -184,8 +187,9 @@ class Persistence:
         if self.scheduled and may_try:
             self.scheduled = not self.start()
             return
+        engines = len(server.topology.engines) if server.topology is not None else 1
         for seconds, changes in server.config["save"]:
-            if self.changes >= changes and now_s - self._saved_s > seconds and may_try:
+            if self.changes * engines >= changes and now_s - self._saved_s > seconds and may_try:
                 server.log.notice(f"{changes} changes in {seconds} seconds. Saving...")
                 self.start()
                 return

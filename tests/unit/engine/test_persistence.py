@@ -9,6 +9,7 @@ import pytest
 
 from harness.resp import OK, Error, Status
 from shardd.base import errors
+from shardd.cluster.topology import UP, EngineInfo, Topology, new_id
 from shardd.engine import persistence as module
 from shardd.engine.snapshot import AOF
 from unit.inproc import Engine
@@ -71,6 +72,21 @@ def test_save_points(engine: Engine, monkeypatch: pytest.MonkeyPatch, changes: i
     for number in range(changes):
         engine("SET", f"k{number}", "v")
     clock.now += seconds
+    engine.server.persistence.cron()
+    finish(engine)
+    assert int(info(engine)["rdb_saves"]) == saves
+
+
+@pytest.mark.parametrize("changes, saves", [(3, 0), (4, 1)])
+def test_of_a_tree_an_engine_looks_for_its_part_of_the_changes(engine: Engine, monkeypatch: pytest.MonkeyPatch,
+                                                               changes: int, saves: int) -> None:
+    clock = Clock(monkeypatch)
+    engine.server.persistence._saved_s = clock.now
+    engine.server.topology = Topology.even([EngineInfo(new_id(), new_id(), index, "", 1, "", UP) for index in range(3)])
+    engine("CONFIG", "SET", "save", "10 10")
+    for number in range(changes):
+        engine("SET", f"k{number}", "v")
+    clock.now += 11
     engine.server.persistence.cron()
     finish(engine)
     assert int(info(engine)["rdb_saves"]) == saves
