@@ -2,7 +2,7 @@
 # alone, for who writes them (journal/rdb_out, rdb_save*) and who reads them (journal/rdb_in, rdb_load*). What they
 # stand for, byte by byte, is in FORMAT.md beside this file.
 #
-# Sources: rdb.h of Redis 2.8 to 8.6 and of Valkey 8 and 9. Up to version 11 both are one format. From then on Redis
+# Sources: rdb.h of Redis 2.8 to 8.8 and of Valkey 8 and 9. Up to version 11 both are one format. From then on Redis
 # counts on (12: 7.4 and 8.0, 13 and more: 8.4 and later), and Valkey writes 80 (9.0) and 81 (9.2) behind the magic
 # "VALKEY"; some numbers mean one thing in a file of Redis and another in one of Valkey, so that whoever reads them has
 # to know the version first.
@@ -12,7 +12,8 @@ cdef enum RdbVersion:
     RDB_VERSION_FIELD_TTL = 12      # Redis 7.4: the first with fields of hashes that expire
     RDB_VERSION_MIN = 1
     RDB_VERSION_LAST_COMMON = 11    # Redis 7.2, Valkey 7.2 and 8: the last that both write
-    RDB_VERSION_REDIS_MAX = 13      # the newest of Redis's own of which we know all that we can hold
+    RDB_VERSION_KEY_META = 13       # Redis 8.4
+    RDB_VERSION_REDIS_MAX = 14      # the newest of Redis's own of which we know all that we can hold
     RDB_VERSION_VALKEY_MIN = 80     # Valkey 9.0: files begin with "VALKEY"
     RDB_VERSION_VALKEY_MAX = 81     # Valkey 9.2
 
@@ -68,6 +69,7 @@ cdef enum RdbType:
     RDB_TYPE_HASH_LISTPACK_EX = 25  # version 12: the earliest expiry, then a listpack of field, value, expiry
     RDB_TYPE_STREAM_LISTPACKS_4 = 26        # version 13
     RDB_TYPE_STREAM_LISTPACKS_5 = 27        # version 14
+    RDB_TYPE_ARRAY = 28             # version 14
     # Of Valkey:
     RDB_TYPE_HASH_2 = 22            # version 80: field, value, expiry in ms, or -1
 
@@ -98,6 +100,13 @@ cdef enum RdbModule:
     RDB_MODULE_FLOAT = 3
     RDB_MODULE_DOUBLE = 4
     RDB_MODULE_STRING = 5
+
+# What an element of an array is; all others are strings.
+cdef enum RdbArray:
+    RDB_ARRAY_STRING = 0
+    RDB_ARRAY_INTEGER = 1           # 8 bytes, as the next one
+    RDB_ARRAY_DOUBLE = 2
+    RDB_ARRAY_SMALL_STRING = 3
 
 # The length byte of a score that is no number, in RDB_TYPE_ZSET.
 cdef enum RdbScore:

@@ -33,14 +33,15 @@ from cython.cimports.shardd.base.clock import monotonic_us
 from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb import (
     RDB_MAGIC_BYTES, RDB_OPCODE_AUX, RDB_OPCODE_EOF, RDB_OPCODE_EXPIRETIME, RDB_OPCODE_EXPIRETIME_MS, RDB_OPCODE_FREQ,
-    RDB_OPCODE_FUNCTION2, RDB_OPCODE_FUNCTION_PRE_GA, RDB_OPCODE_IDLE, RDB_OPCODE_MODULE_AUX, RDB_OPCODE_RESIZEDB,
-    RDB_OPCODE_SELECTDB, RDB_OPCODE_SLOT_IMPORT, RDB_OPCODE_SLOT_INFO, RDB_TYPE_STRING, RDB_VERSION_MIN,
-    RDB_VERSION_REDIS_MAX, RDB_VERSION_VALKEY_MAX, RDB_VERSION_VALKEY_MIN)
+    RDB_OPCODE_FUNCTION2, RDB_OPCODE_FUNCTION_PRE_GA, RDB_OPCODE_IDLE, RDB_OPCODE_KEY_META, RDB_OPCODE_MODULE_AUX,
+    RDB_OPCODE_RESIZEDB, RDB_OPCODE_SELECTDB, RDB_OPCODE_SLOT_IMPORT, RDB_OPCODE_SLOT_INFO, RDB_TYPE_STRING,
+    RDB_VERSION_KEY_META, RDB_VERSION_MIN, RDB_VERSION_REDIS_MAX, RDB_VERSION_VALKEY_MAX, RDB_VERSION_VALKEY_MIN)
 from cython.cimports.shardd.journal.rdb_in import HOLD_KEY, RdbSource
 from cython.cimports.shardd.journal.rdb_load import BUILDS, IDLE, PASSES, SKIPS
 from cython.cimports.shardd.journal.rdb_load_build import Thresholds
 from cython.cimports.shardd.journal.rdb_load_skip import (
-    skip_function, skip_function_pre_ga, skip_module, skip_slot_import, skip_step, skip_value, value_kind, value_loads)
+    skip_function, skip_function_pre_ga, skip_key_meta, skip_module, skip_slot_import, skip_step, skip_value, value_kind,
+    value_loads)
 from cython.cimports.shardd.journal.rdb_load_value import (
     load_stamp, load_string, value_close, value_drop, value_open, value_take)
 from cython.cimports.shardd.keyspace.bulk import bulk_add
@@ -236,6 +237,10 @@ class RdbLoader:
         elif op == RDB_OPCODE_SLOT_IMPORT and self.version >= RDB_VERSION_VALKEY_MIN:
             self.unsupported("slot import")
             skip_slot_import(s, cython.address(self.skipping))
+            self.doing = PASSES
+        elif op == RDB_OPCODE_KEY_META and RDB_VERSION_KEY_META <= self.version < RDB_VERSION_VALKEY_MIN:
+            self.unsupported("module's note of a key")
+            skip_key_meta(s, cython.address(self.skipping))
             self.doing = PASSES
         else:
             s.fail(f"there is the unknown opcode {op}")

@@ -19,5 +19,6 @@ cdef int skip_value(RdbSource s, Skipping* k, int type, int version) except -1
 cdef int skip_module(RdbSource s, Skipping* k) except -1
 cdef int skip_function(Skipping* k) except -1
 cdef int skip_function_pre_ga(RdbSource s, Skipping* k) except -1
+cdef int skip_key_meta(RdbSource s, Skipping* k) except -1
 cdef int skip_slot_import(RdbSource s, Skipping* k) except -1
 cdef bint skip_step(RdbSource s, Skipping* k) except -1

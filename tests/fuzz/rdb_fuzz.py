@@ -23,7 +23,7 @@ INTERESTING = [0, 1, 2, 5, 9, 10, 11, 12, 62, 63, 64, 65, 126, 127, 128, 129, 19
                241, 242, 243, 244, 245, 253, 254, 255]
 NUMBERS = [0, 1, 2, 7, 10, 11, 63, 127, 128, 254, 255, 256, 4095, 4096, 16383, 16384, 65534, 65535, 65536, 2**31 - 1,
            2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
-VERSIONS = [6, 9, 10, 11, 12, 13, 80, 81]
+VERSIONS = [6, 9, 10, 11, 12, 13, 14, 80, 81]
 
 
 def words(chance: random.Random, count: int) -> list[bytes]:
@@ -51,7 +51,16 @@ def stream(chance: random.Random, kind: int) -> bytes:
     pending = chance.randbytes(16)
     return (rdb.length(2) + nodes + ids(3 if kind == rdb.STREAM else 8) + rdb.length(1) + rdb.string("group")
             + ids(2 if kind == rdb.STREAM else 3) + rdb.length(1) + pending + bytes(8) + rdb.length(1) + rdb.length(1)
-            + rdb.string("consumer") + bytes(16 if kind == rdb.STREAM_3 else 8) + rdb.length(1) + pending)
+            + rdb.string("consumer") + bytes(16 if kind >= rdb.STREAM_3 else 8) + rdb.length(1) + pending
+            + (rdb.length(1) + pending if kind == rdb.STREAM_5 else b"") + (
+                ids(2) + rdb.length(1) + rdb.string("producer") + rdb.length(1) + rdb.string("added") + ids(4)
+                if kind >= rdb.STREAM_4 else b""))
+
+
+def array(chance: random.Random) -> bytes:
+    """An element of each kind."""
+    return (rdb.length(4) + b"\1\5" + b"\0\1" + bytes(8) + b"\1\2" + bytes(8) + b"\2\3" + rdb.string("small")
+            + rdb.length(chance.randrange(2**60)) + b"\0" + rdb.string("large"))
 
 
 def module(chance: random.Random) -> bytes:
@@ -222,10 +231,12 @@ class Fuzzer:
             parts.append(chance.choice([
                 b"", b"", b"\xf8" + rdb.length(77), b"\xf9\x05", b"\xfd" + struct.pack("<i", 2**31 - 1),
                 b"\xfe" + rdb.length(1), b"\xf4" + rdb.length(1) * 3, b"\xf5" + rdb.string("#!lua name=x"),
-                b"\xf7" + module(chance)]))
+                b"\xf7" + module(chance), b"\xf3" + rdb.length(1) + b"abcd" + module(chance)[9:]]))
             if chance.random() < .2:
-                kind = chance.choice([rdb.STREAM, rdb.STREAM_2, rdb.STREAM_3, rdb.MODULE_2])
-                value = module(chance) if kind == rdb.MODULE_2 else stream(chance, kind)
+                kind = chance.choice([rdb.STREAM, rdb.STREAM_2, rdb.STREAM_3, rdb.STREAM_4, rdb.STREAM_5, rdb.MODULE_2,
+                                      rdb.ARRAY])
+                value = (module(chance) if kind == rdb.MODULE_2 else array(chance) if kind == rdb.ARRAY
+                         else stream(chance, kind))
             parts.append(rdb.key(kind, name, value, chance.choice([None, None, FAR, SOON])))
         return b"".join(parts)
 

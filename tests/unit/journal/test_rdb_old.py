@@ -277,9 +277,17 @@ def test_empty_collections_are_left_out(engine):
     assert (loader.keys, loader.empty, engine("KEYS", "*")) == (1, 6, [b"k"])
 
 
-STREAM = (rdb.length(1) + rdb.string(bytes(16)) + rdb.string(rdb.listpack([1, 0, 0])) + b"".join(
-    rdb.length(n) for n in range(8)) + rdb.length(1) + rdb.string("g") + rdb.length(1) * 3 + rdb.length(1) + bytes(24)
-    + rdb.length(1) + rdb.length(1) + rdb.string("c") + bytes(16) + rdb.length(1) + bytes(16))
+NODES = (rdb.length(1) + rdb.string(bytes(16)) + rdb.string(rdb.listpack([1, 0, 0])) + b"".join(
+    rdb.length(n) for n in range(8)))
+GROUP = (rdb.string("g") + rdb.length(1) * 3 + rdb.length(1) + bytes(24)
+         + rdb.length(1) + rdb.length(1) + rdb.string("c") + bytes(16) + rdb.length(1) + bytes(16))
+STREAM = NODES + rdb.length(1) + GROUP
+PRODUCERS = (rdb.length(100) + rdb.length(1000) + rdb.length(2) + rdb.string("p") + rdb.length(2)
+             + (rdb.string("added") + rdb.length(2**40) + rdb.length(7)) * 2 + rdb.string("q") + b"\0"
+             + rdb.length(2) + rdb.length(5))
+NACKED = rdb.length(3) + bytes(48)
+ARRAY = (rdb.length(4) + b"\1\x0a" + b"\0\1" + bytes(8) + b"\1\2" + bytes(8) + b"\5\3" + rdb.string("small")
+         + rdb.length(2**40) + b"\0" + rdb.string("large"))
 MODULE = (rdb.length(2**60) + b"\x01\x05\x02\x07\x03" + bytes(4) + b"\x04" + bytes(8) + b"\x05" + rdb.string("text")
           + b"\0")
 UNSUPPORTED = {
@@ -290,13 +298,20 @@ UNSUPPORTED = {
 }
 
 
-@pytest.mark.parametrize("kind", UNSUPPORTED)
-def test_what_we_cannot_hold(engine, kind):
-    body = rdb.key(rdb.STRING, "a", rdb.string("1")) + UNSUPPORTED[kind] + rdb.key(rdb.STRING, "b", rdb.string("2"))
+@pytest.mark.parametrize("version, data, kind", [
+    *((11, data, kind) for kind, data in UNSUPPORTED.items()), *((13, data, kind) for kind, data in UNSUPPORTED.items()),
+    (13, rdb.key(rdb.STREAM_4, "u", NODES + b"\0" + b"\0" * 5), "stream"),
+    (13, rdb.key(rdb.STREAM_4, "u", STREAM + PRODUCERS), "stream"),
+    (14, rdb.key(rdb.STREAM_5, "u", NODES + b"\2" + (GROUP + NACKED) * 2 + PRODUCERS), "stream"),
+    (14, rdb.key(rdb.ARRAY, "u", b"\0\0"), "array"), (14, rdb.key(rdb.ARRAY, "u", ARRAY), "array"),
+    (13, b"\xf3" + rdb.length(2) + (b"abcd" + MODULE[9:]) * 2, "module's note of a key"),
+])
+def test_what_we_cannot_hold(engine, version, data, kind):
+    body = rdb.key(rdb.STRING, "a", rdb.string("1")) + data + rdb.key(rdb.STRING, "b", rdb.string("2"))
     with pytest.raises(RdbError, match=f"there is a {kind}"):
-        load(engine, rdb.file(body, 11))
+        load(engine, rdb.file(body, version))
     engine("FLUSHALL")
-    loader = load(engine, rdb.file(body, 11), skip_unsupported=True)
+    loader = load(engine, rdb.file(body, version), skip_unsupported=True)
     assert (loader.skipped, sorted(engine("KEYS", "*"))) == ({kind: 1}, [b"a", b"b"])
 
 
@@ -317,6 +332,8 @@ def test_it_stops_behind_the_checksum(engine):
     (rdb.file(b"", checksum=1), "wrong checksum"), (rdb.file(b"\xf2"), "unknown type 242"),
     (rdb.file(b"\xfe\x04"), "database 4"), (rdb.file(b"\x08\x01k\x01v"), "unknown type 8"),
     (rdb.file(b"\x16\x01k\x01\x00", 11), "."), (rdb.file(b"\x17\x01k\x01\x00", 80, "VALKEY"), "unknown type 23"),
+    (rdb.file(b"\x1d\x01k\x00", 14), "unknown type 29"), (rdb.file(b"\x1a\x01k", 80, "VALKEY"), "unknown type 26"),
+    (rdb.file(b"\x0f\x01k\0\0\0\0\xe4", 14), "a stream, which"), (rdb.file(b"\xf3\x01", 12), "unknown opcode 243"),
     (rdb.file(b"\xf3\x01", 11), "unknown opcode 243"), (rdb.file(b"\xc0"), "unknown type 192"),
 ])
 def test_damaged_files(engine, data, text):
