@@ -77,7 +77,7 @@ class FileStore:
         try:
             fd = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise StoreError(f"cannot write to the directory {self.directory}: {error.strerror}") from None
+            raise StoreError(f"cannot write {self.lock_path}: {error.strerror}") from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

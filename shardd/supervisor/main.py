@@ -24,7 +24,9 @@ No child outlives this process (base/child.py).
 """
 
 import asyncio
+import contextlib
 import os
+import pwd
 import signal
 import socket
 import sys
@@ -627,8 +629,20 @@ def run(argv: Sequence[str]) -> int:
         log.warning("shardd is now ready to exit, bye bye...")
         return code
     except (ConfigError, StoreError, RelayoutError, OSError) as error:
-        print(f"shardd: {error}", file=sys.stderr)
+        print(f"shardd: {_sentence(error)}", file=sys.stderr)
         return 1
+
+
+def _sentence(error: Exception) -> str:
+    """What stopped the start; of what the system refuses also whose it is, since that is mostly the reason."""
+    if not isinstance(error, OSError) or not error.filename:
+        return str(error)
+    said = f"{error.filename}: {error.strerror}"
+    with contextlib.suppress(OSError, KeyError):
+        owner = os.stat(error.filename).st_uid
+        if isinstance(error, PermissionError) and owner != os.geteuid():
+            said += f"; it belongs to {pwd.getpwuid(owner).pw_name}, and this is {pwd.getpwuid(os.geteuid()).pw_name}"
+    return said
 
 
 def main() -> None:

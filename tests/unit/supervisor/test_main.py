@@ -1,7 +1,9 @@
 """The supervisor with real processes: fake children that keep the control protocol and misbehave on request."""
 
+import errno
 import json
 import os
+import pwd
 import re
 import signal
 import socket
@@ -19,6 +21,7 @@ from trees import Tree, wait_for  # noqa: E402
 
 from harness import OK, Conn, Error, Status, encode  # noqa: E402
 from harness.servers import free_port  # noqa: E402
+from shardd.supervisor import main  # noqa: E402
 
 
 @pytest.fixture
@@ -481,3 +484,12 @@ def test_engines_fork_one_after_the_other_and_a_dead_one_gives_its_turn_back(tre
     assert one.ask("engine 2", "TURNS") == 0
     one.ask("engine 1", "OVER")
     wait_for(lambda: one.ask("engine 2", "TURNS") == 1)
+
+
+def test_what_the_system_refuses_is_told_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
+    owner = pwd.getpwuid(os.stat(tmp_path).st_uid).pw_name
+    refused = PermissionError(errno.EPERM, "Operation not permitted", str(tmp_path))
+    assert main._sentence(refused) == (f"{tmp_path}: Operation not permitted; it belongs to {owner}, and this is nobody")
+    assert main._sentence(OSError(errno.ENOSPC, "No space left on device", "/x")) == "/x: No space left on device"
+    assert main._sentence(OSError("as it is")) == "as it is"
