@@ -45,12 +45,14 @@ async def carry(held: Held, source: Engine, target: Engine, key: bytes, value: V
                 name: bytes | None = None) -> None:
     """Lend a key of one engine, of which the first piece is here, to another, where it is called `name`. CommandError.
 
-    A key that expires meanwhile is gone.
+    The pieces behind the first are larger, as nobody else uses the engines meanwhile. A key that expires meanwhile is
+    gone.
     """
     name = key if name is None else name
+    count = value.count * limits.HELD_PIECES
     while value.at:
         _, reply = await held.ask([(target, [b"SHARDD", b"LEND", *guest(name, value)]),
-                                   (source, [*read, key, value.at, value.count])])
+                                   (source, [*read, key, value.at, count])])
         value = Value.of(reply)
         await held.go_on()
     await held.ask([(target, [b"SHARDD", b"LEND", *guest(name, value)])])

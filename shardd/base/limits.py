@@ -376,6 +376,9 @@ PIECE_ELEMENTS: Final = 2_048
 """About how much of a value goes from engine to engine at once: reading it, and adding it there, takes each some 200
 us, which others wait for if nobody holds the engines."""
 
+HELD_PIECES: Final = 8
+"""As many go at once while the engines are held: a round trip takes as long as a piece, and all wait for the whole."""
+
 HOLD_MS_MAX: Final = 5_000
 """Longest time for which a proxy can have an engine to itself; a command over several engines needs some round trips,
 less than a millisecond. Above it, other clients would think that the engine is down."""

@@ -61,6 +61,5 @@ cdef int zset_pack(Context ctx, bytep e) except -1              # a listpack aga
 # not. Tells "zpopmin" or "zpopmax"; the caller calls zset_close.
 cdef int zset_pop(Context ctx, Key* k, bytep e, int64_t count, bint highest, bint nested) except -1
 cdef list zset_items(bytep e)                                   # (member, score) in order
-cdef list zset_items_from(bytep e, int64_t rank, int64_t count)
 
 cdef int register_zset_forms() except -1

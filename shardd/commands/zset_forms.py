@@ -381,12 +381,6 @@ def zset_items(e: bytep) -> list:
     return _items(entry_encoding(e), entry_body(e), 0, zset_length(e))
 
 
-@cython.cfunc
-def zset_items_from(e: bytep, rank: int64_t, count: int64_t) -> list:
-    """`count` of them from this rank on, as far as there are."""
-    return _items(entry_encoding(e), entry_body(e), rank, count)
-
-
 # ---- forms
 
 @cython.cfunc

@@ -40,10 +40,13 @@ from cython.cimports.shardd.engine.pieces import (
 from cython.cimports.shardd.engine.words import Words
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
-    TYPE_STRING, View, entry_expires, entry_expiry, entry_free, entry_free_shell, entry_rebuilt, entry_type)
+    ENC_ORDERED, ENC_TABLE, TYPE_STRING, View, entry_body, entry_encoding, entry_expires, entry_expiry, entry_free,
+    entry_free_shell, entry_rebuilt, entry_type)
 from cython.cimports.shardd.keyspace.events import NOTIFY_GENERIC, NOTIFY_LIST, NOTIFY_SET, NOTIFY_ZSET
 from cython.cimports.shardd.net.client import ClientFlag
+from cython.cimports.shardd.structures.keyhash import hash_key
 from cython.cimports.shardd.structures.slots import key_slot
+from cython.cimports.shardd.structures.table import Table, table_prefetch_bucket
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors
@@ -55,6 +58,7 @@ arg_p = cython.typedef(cython.pointer(Arg))
 const_arg_p = cython.typedef(cython.pointer(cython.const[Arg]))
 const_bytes = cython.typedef(cython.pointer(cython.const[uint8_t]))
 
+_FIRST = cython.declare(dict, {b"set": 2, b"hash": 2, b"zset": 3})      # the first element's place in what makes it
 _EVENTS = cython.declare(dict, {b"g": NOTIFY_GENERIC, b"l": NOTIFY_LIST, b"s": NOTIFY_SET, b"z": NOTIFY_ZSET})
 
 
@@ -78,6 +82,21 @@ def _run_silently(ctx: Context, w: Words) -> cython.int:
         ctx.journal.active = active
         ctx.keyspace.dirty = dirty
     return 0 if ctx.failed else ctx.reply.truncate(start)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def _ask_ahead(ctx: Context, k: cython.pointer(Key), w: Words, first: cython.int, step: cython.int) -> cython.int:
+    """Ask for the memory that will be looked at for each element of a piece: its bucket, where the guest is a table."""
+    i: cython.int
+    t: cython.pointer(Table)
+    e: bytep = ctx.db.find(k)
+    if e == cython.NULL or (entry_encoding(e) != ENC_TABLE and entry_encoding(e) != ENC_ORDERED):
+        return 0
+    t = cython.cast(cython.pointer(Table), entry_body(e))       # with which either begins
+    for i in range(first, w.argc, step):
+        table_prefetch_bucket(t, hash_key(w.argv[i].p, w.argv[i].n))
+    return 0
 
 
 @cython.final
@@ -172,6 +191,8 @@ class Guests:
         if ctx.db.find(cython.address(k)) != cython.NULL:
             raise CommandError(errors.GUEST_AT_HOME)
         self.go_in(ctx, place)
+        if what in _FIRST:
+            _ask_ahead(ctx, cython.address(k), w, _FIRST[what], 1 if what == b"set" else 2)
         try:
             _run_silently(ctx, w)
             if again is not None and not ctx.failed:

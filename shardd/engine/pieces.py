@@ -19,14 +19,15 @@ from cython.cimports.shardd.commands.args import arg_bytes, arg_int64
 from cython.cimports.shardd.commands.context import Context
 from cython.cimports.shardd.commands.hash_forms import hash_expiry
 from cython.cimports.shardd.commands.registry import Command, Registry
-from cython.cimports.shardd.commands.zset_forms import zset_items_from
+from cython.cimports.shardd.commands.zset_forms import reply_walk, zset_length
 from cython.cimports.shardd.engine.words import Words, bulk_line
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
-    STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_bytes,
+    ENC_LISTPACK, ENC_TABLE, STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_bytes,
     entry_encoding, entry_expires, entry_expiry, entry_type, entry_view)
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops
 from cython.cimports.shardd.structures.number import parse_int64
+from cython.cimports.shardd.structures.pairs import Pairs
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors, limits
@@ -111,12 +112,22 @@ def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, cou
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def _expire_not(e: bytep) -> cython.bint:
+    """Whether no field of a hash expires."""
+    if entry_encoding(e) == ENC_TABLE:
+        return cython.cast(cython.pointer(Pairs), entry_body(e)).expiring == 0
+    return entry_encoding(e) == ENC_LISTPACK
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _add_expiries(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.int:
     """Put behind each field and value of the array at `start` when the field expires, in Unix ms, or -1."""
     w: Words = Words()
     piece: Arg
     i: cython.int
+    lasting: cython.bint = _expire_not(e)
     text: bytes = (ctx.reply.buf + start)[:ctx.reply.len - start]
     ctx.reply.truncate(start)
     piece.p = cython.cast(bytep, cython.cast(cython.p_char, text))
@@ -126,7 +137,7 @@ def _add_expiries(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.in
     for i in range(0, w.argc, 2):
         ctx.reply.bulk(w.argv[i].p, w.argv[i].n)
         ctx.reply.bulk(w.argv[i + 1].p, w.argv[i + 1].n)
-        ctx.reply.bulk_int(hash_expiry(ctx, e, w.argv + i))
+        ctx.reply.bulk_int(-1 if lasting else hash_expiry(ctx, e, w.argv + i))
     return 0
 
 
@@ -152,14 +163,12 @@ def split_expiries(w: Words, first: cython.int) -> Words:
 @cython.exceptval(-1, check=False)
 def _ranked(ctx: Context, e: bytep, at: int64_t, count: int64_t) -> int64_t:
     """The same of a sorted set: members, each with its score, in a form that reads back exactly."""
-    member: bytes
-    text: bytes
-    items: list = zset_items_from(e, at, count)
-    ctx.reply.array(2 * len(items))
-    for member, score in items:
-        text = repr(score).encode()
-        ctx.reply.bulk(cython.cast(cython.p_char, member), len(member))
-        ctx.reply.bulk(cython.cast(cython.p_char, text), len(text))
+    resp: cython.int = ctx.reply.resp
+    ctx.reply.resp = 2
+    try:
+        reply_walk(ctx, e, at, max(0, min(count, zset_length(e) - at)), False, True)
+    finally:
+        ctx.reply.resp = resp
     return at + count
 
 
