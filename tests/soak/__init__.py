@@ -2,5 +2,7 @@
 reply.
 
     run        python -m tests.soak.run --seconds 600 --seed 1 (make soak SECONDS=600)
-    test_soak  the short form
+    kill9      python -m tests.soak.kill9 (make kill9): an engine is killed, and its log brings back all; --hostile too
+    kill9_tree python -m tests.soak.kill9_tree (make kill9-tree): likewise a whole tree, with other numbers of engines
+    test_*     the short forms
 """
