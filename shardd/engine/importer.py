@@ -275,7 +275,7 @@ def _cut(cutter: RdbCutter) -> list[Key]:
 
 
 def _is_due(key: Key) -> bool:
-    return 0 <= key.expiry_ms <= now_ms()
+    return key.expiry_ms != -1 and key.expiry_ms <= now_ms()
 
 
 def _shown(key: Key) -> str:

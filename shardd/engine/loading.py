@@ -18,7 +18,7 @@ from typing import Any
 
 from shardd.base import limits
 from shardd.base.clock import mono_ms, mono_us, now_ms
-from shardd.base.errors import LoadError
+from shardd.base.errors import LoadError, shown_text
 from shardd.base.files import open_regular
 from shardd.commands.info import Facts
 from shardd.journal.rdb_in import RdbError, RdbSource
@@ -98,7 +98,7 @@ class RdbFile:
         aux, log = self._loader.aux, self._server.log
         self._told = True
         if b"redis-ver" in aux:
-            log.notice(f"Loading RDB produced by version {aux[b'redis-ver'].decode('utf-8', 'replace')}")
+            log.notice(f"Loading RDB produced by version {shown_text(aux[b'redis-ver'])}")
         if aux.get(b"ctime", b"").isdigit():
             log.notice(f"RDB age {max(0, now_ms() // 1000 - int(aux[b'ctime']))} seconds")
         if self.used_memory:

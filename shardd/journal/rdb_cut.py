@@ -32,6 +32,8 @@ from cython.cimports.shardd.structures.crc64 import crc64
 
 from shardd.journal.rdb_in import RdbError
 
+DATABASE_MAX = cython.declare(uint64_t, (1 << 31) - 1)      # its number, as `databases` can be
+
 
 @cython.final
 @cython.cclass
@@ -82,6 +84,8 @@ class RdbCutter(RdbLoader):
     @cython.exceptval(-1, check=False)
     def choose(self, number: uint64_t) -> cython.int:
         """What follows is of another database."""
+        if number > DATABASE_MAX:
+            self.source.fail(f"there is a key of database {number}")
         self.number = cython.cast(int64_t, number)
         return 0
 

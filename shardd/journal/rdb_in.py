@@ -44,7 +44,8 @@ view_p = cython.typedef(cython.pointer(View))
 
 BUFFER_BYTES = cython.declare(cython.Py_ssize_t, limits.RDB_READ_BYTES)
 STRING_MAX = cython.declare(uint64_t, limits.STRING_BYTES_MAX)
-LZF_RATIO = cython.declare(uint64_t, 264)       # a byte of LZF never stands for more bytes (structures/lzf.py)
+LZF_RATIO = cython.declare(uint64_t, 264)       # a byte of LZF never stands for more bytes (structures/lzf.py),
+LZF_WASTE = cython.declare(uint64_t, 2)         # nor a byte for more bytes of LZF
 
 
 class RdbError(Exception):
@@ -228,7 +229,8 @@ class RdbSource:
         if n == RDB_ENC_LZF:
             packed = self.length(cython.NULL)
             n = self.length(cython.NULL)
-            if packed > cython.cast(uint64_t, self.left()) or n > STRING_MAX or n > packed * LZF_RATIO or n == 0:
+            if (packed > cython.cast(uint64_t, self.left()) or n > STRING_MAX or n > packed * LZF_RATIO
+                    or packed > n * LZF_WASTE or n == 0):
                 self.fail(f"{packed} bytes of LZF are said to be {n}, and {self.left()} are left")
             self.need(packed)
             self.unpacked = _grown(self.unpacked, cython.address(self.unpacked_room), n)

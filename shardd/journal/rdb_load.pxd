@@ -35,6 +35,7 @@ cdef class RdbLoader:
     cdef readonly dict skipped          # kind -> how many
     cdef readonly dict aux              # what the file says of itself: bytes -> bytes
     cdef uint64_t in_slot
+    cdef int64_t announced              # keys
     cdef KeyFacts facts
     cdef int doing                      # a Doing
     cdef Value value
@@ -60,6 +61,7 @@ cdef class RdbLoader:
     cdef int add(self, bytep e) except -1
     cdef int flush(self) except -1
     cdef int finish(self) except -1
+    cdef int choose_room(self, int64_t keys) noexcept
     cdef int choose(self, uint64_t number) except -1
     cdef int note_aux(self) except -1
     cdef int unsupported(self, str kind) except -1

@@ -20,9 +20,10 @@ What we cannot hold yet - streams, functions, values of modules - stops the load
 `skip_unsupported` it is passed over and counted by its kind in `skipped`, of which the caller tells the user.
 
 A step ends where its deadline has passed, in the middle of a value as well: a collection is made, or passed over, element
-by element, and is in no database before it is whole. What is read in one piece stays one: a string, a packed block. They
-have half a gigabyte at most: a second. After an error the loader is of no use; what was loaded before it is in the
-keyspace, and what there was of the value in which it happened is freed.
+by element, and is in no database before it is whole. What is read in one piece stays one: a string, a packed block before
+its elements are taken. That takes a second for half a gigabyte, and they have four times as much at most
+(limits.STRING_BYTES_MAX). After an error the loader is of no use; what was loaded before it is in the keyspace, and what
+there was of the value in which it happened is freed.
 
 Invariant: nothing is loaded quietly that is not sound. Every structure is checked as deep as Redis does with
 sanitize-dump-payload yes, and what was loaded counts only when the checksum was right.
@@ -52,7 +53,9 @@ from cython.cimports.shardd.structures.slots import key_slot
 
 BATCH = cython.declare(cython.int, 32)          # as RdbLoader.pending has room for
 CHECKSUM_SINCE = cython.declare(cython.int, 5)  # the version
-AUX_MAX = cython.declare(cython.Py_ssize_t, 64)         # of them are kept
+AUX_MAX = cython.declare(cython.Py_ssize_t, 64)         # of them are kept,
+AUX_BYTES = cython.declare(cython.Py_ssize_t, 128)      # those whose name and text are no longer
+SHOWN_BYTES = cython.declare(cython.Py_ssize_t, 128)    # of a key's name, in an error
 KEY_BYTES = cython.declare(int64_t, 3)          # the least that a key takes in a file: type, key, value
 SECONDS_MAX = cython.declare(int64_t, INT64_MAX // 1000)
 
@@ -191,6 +194,16 @@ class RdbLoader:
         return 0
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def choose_room(self, keys: int64_t) -> cython.int:
+        """So many keys are announced for this database: as if spread over all slots, each is given room for its part
+        at its first key. All databases together are not believed more than the file can hold."""
+        keys = min(keys, self.source.total // KEY_BYTES - self.announced)
+        self.announced += keys
+        self.in_slot = keys // SLOT_COUNT
+        return 0
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def opcode(self, op: cython.int) -> cython.bint:
         """Act on what is no key; whether it is the end."""
@@ -212,10 +225,9 @@ class RdbLoader:
         elif op == RDB_OPCODE_SELECTDB:
             self.choose(s.length(cython.NULL))
         elif op == RDB_OPCODE_RESIZEDB:
-            # as if spread over all slots; what it claims beyond what the file can hold is not believed
             stamp = s.length(cython.NULL)
             s.length(cython.NULL)
-            self.in_slot = min(cython.cast(int64_t, stamp & INT64_MAX), s.left() // KEY_BYTES) // SLOT_COUNT
+            self.choose_room(cython.cast(int64_t, stamp & INT64_MAX))
         elif op == RDB_OPCODE_AUX:
             self.note_aux()
         elif op == RDB_OPCODE_SLOT_INFO:
@@ -253,9 +265,9 @@ class RdbLoader:
         s: RdbSource = self.source
         v: View
         s.string(cython.address(v))
-        name: bytes = cython.cast(cython.p_char, v.p)[:v.n]
+        name: bytes = cython.cast(cython.p_char, v.p)[:min(v.n, AUX_BYTES + 1)]
         s.string(cython.address(v))
-        if len(self.aux) < AUX_MAX:
+        if len(self.aux) < AUX_MAX and len(name) <= AUX_BYTES and v.n <= AUX_BYTES:
             self.aux[name] = cython.cast(cython.p_char, v.p)[:v.n]
         return 0
 
@@ -358,7 +370,7 @@ class RdbLoader:
         twice = bulk_add(self.db, self.pending, self.pending_n, self.replace, self.in_slot)
         if twice >= 0:
             e = self.pending[twice].e
-            name: bytes = cython.cast(cython.p_char, entry_key(e))[:entry_key_len(e)]
+            name: bytes = cython.cast(cython.p_char, entry_key(e))[:min(entry_key_len(e), SHOWN_BYTES)]
             self.source.fail(f"there is the key {name!r} twice in database {self.db.id}")
         self.keys += self.pending_n
         self.pending_n = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import rdb
 from harness.resp import OK, Error, Status
 from shardd.base.clock import mono_us
 from shardd.base.errors import LoadError
@@ -152,3 +153,19 @@ def test_a_dump_becomes_the_beginning_of_the_log(dump: Path) -> None:
     while not loading.step(mono_us() + 1_000_000):
         pass
     assert other("DBSIZE") == 3001
+
+
+def test_what_a_file_says_of_itself_harms_nobody(engine: Engine, dump: Path) -> None:
+    said = b"".join(b"\xfa" + rdb.string(name) + rdb.string(text) for name, text in [
+        ("redis-ver", "7\nforged line"), ("ctime", "9" * 5000), ("ctime", "9" * 128), ("used-mem", "8" * 5000),
+        ("used-mem", "9" * 128)])
+    dump.write_bytes(rdb.file(said + rdb.key(rdb.STRING, "k", rdb.string("v"))))
+    lines: list[str] = []
+    engine.server.log.notice = lines.append
+    loading = Loading(engine.server)
+    engine.server.begin_loading(loading)
+    while not loading.step(mono_us() + 10**6):
+        pass
+    engine.server.end_loading()
+    assert engine("GET", "k") == b"v"
+    assert "Loading RDB produced by version 7 forged line" in lines and all("\n" not in line for line in lines)
