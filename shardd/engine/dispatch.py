@@ -668,7 +668,7 @@ class Dispatcher(Gates):
         try:
             while request != cython.NULL:
                 self.run_kept(client, request)
-                request = request.next
+                request = queue.follow(request)
         finally:
             context.in_exec = False
         self.stats.commands += client.multi_count

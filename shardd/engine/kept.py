@@ -15,8 +15,10 @@ A request is one block: its header, its argument slices, their bytes. Blocks lie
 to the next up to CHUNK_BYTES_MAX, so that a transaction of two commands takes little and one of a million does not
 ask the allocator for each; nothing moves once it is there. A request longer than a chunk gets one of its own size.
 
-Invariants: `count` requests are reachable from `first`; `arg_bytes` is the sum of their arguments' lengths; every byte
-of a chunk before `used` belongs to its header or to a request.
+While the requests run, one after the other, `follow` gives back the chunks that they leave behind.
+
+Invariants: until then, `count` requests are reachable from `first`; `arg_bytes` is the sum of their arguments'
+lengths; every byte of a chunk before `used` belongs to its header or to a request.
 """
 import cython
 from cython.cimports.libc.stdint import uint8_t
@@ -109,6 +111,38 @@ class Kept:
 
     @cython.cfunc
     @cython.exceptval(check=False)
+    def follow(self, request: request_p) -> request_p:
+        """The request behind one that has run, as have all before it; NULL: that was the last one. Chunks that hold
+        nothing else are given back, so that a long transaction's memory becomes that of the values it makes. `count`
+        and the sums stay what they were; nothing may be added any more."""
+        chunk: chunk_p = self.chunks
+        gone: chunk_p
+        following: request_p = request.next
+        if not self.turned:
+            # to the oldest first
+            self.turned = True
+            self.chunks = cython.NULL
+            while chunk != cython.NULL:
+                gone = chunk
+                chunk = chunk.next
+                gone.next = self.chunks
+                self.chunks = gone
+        self.first = following
+        while following != cython.NULL and not self.is_in(self.chunks, following):
+            gone = self.chunks
+            self.chunks = gone.next
+            release(gone, gone.size)
+        return following
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def is_in(self, chunk: chunk_p, request: request_p) -> cython.bint:
+        """Whether the request lies in the chunk."""
+        at: cython.pointer(uint8_t) = cython.cast(cython.pointer(uint8_t), chunk)
+        return at < cython.cast(cython.pointer(uint8_t), request) < at + chunk.size
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
     def clear(self) -> cython.int:
         """Forget all, and give their memory back."""
         chunk: chunk_p = self.chunks
@@ -122,4 +156,5 @@ class Kept:
         self.count = 0
         self.arg_bytes = self.block_bytes = 0
         self.flags = 0
+        self.turned = False
         return 0

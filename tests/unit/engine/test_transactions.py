@@ -219,3 +219,20 @@ def test_a_pause_of_writes_holds_exec_with_writes(engine):
     assert not any(writer._turn() for _ in range(5))
     assert engine("GET a") is None and engine("CLIENT UNPAUSE") == OK
     assert writer.read() == [OK]
+
+
+def test_a_long_transaction_gives_its_memory_back_as_it_runs(engine: Engine) -> None:
+    """What is queued and what it makes are not both there: memory for a few of the values is enough."""
+    caller = Caller(engine)
+    assert caller("MULTI") == OK
+    for n in range(20):
+        assert caller("SET", f"k{n}", b"%d" % n * 500_000) == QUEUED
+        assert caller("INCR", "n") == QUEUED
+    alloc.set_limit(alloc.used_memory() + 3_000_000)
+    try:
+        assert caller("EXEC") == [word for n in range(20) for word in (OK, n + 1)]
+    finally:
+        alloc.set_limit(0)
+    assert [caller("STRLEN", f"k{n}") for n in range(20)] == [500_000] * 10 + [1_000_000] * 10
+    assert caller("MULTI") == OK and caller("GET", "n") == QUEUED and caller("EXEC") == [b"20"]
+    alloc.check()
