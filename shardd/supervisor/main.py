@@ -315,6 +315,8 @@ class Supervisor:
             self._pushed_json, self._json_epoch = self.topology.dumps(), self.topology.epoch
             self.noted(f"The topology has epoch {self.topology.epoch} now")
             self._wake.set()
+        if self.stopping:       # a signal came while it was stored
+            return
         if not self.proxies:
             self._make_proxies()
         self._announce()
@@ -555,6 +557,9 @@ class Supervisor:
         engines that keep their data on disk what they need."""
         spent_ms = mono_ms() - self._stop_started_ms
         proxies = self.proxies + self.successors + self.leaving
+        for proxy in proxies:       # one that somebody made meanwhile
+            if proxy.watch.state not in (State.STOPPING, State.STOPPED):
+                proxy.stop()
         if any(proxy.watch.running for proxy in proxies) and spent_ms < limits.STOP_GRACE_MS // 3:
             return
         engines = [engine for engine in self.engines if engine.watch.state not in (State.STOPPING, State.STOPPED)]

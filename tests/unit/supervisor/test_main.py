@@ -1,5 +1,6 @@
 """The supervisor with real processes: fake children that keep the control protocol and misbehave on request."""
 
+import asyncio
 import errno
 import json
 import os
@@ -21,7 +22,14 @@ from trees import Tree, wait_for  # noqa: E402
 
 from harness import OK, Conn, Error, Status, encode  # noqa: E402
 from harness.servers import free_port  # noqa: E402
+from shardd.base.log import Log  # noqa: E402
+from shardd.base.options import Config  # noqa: E402
+from shardd.cluster.store import FileStore  # noqa: E402
 from shardd.supervisor import main  # noqa: E402
+from shardd.supervisor.layout import Layout  # noqa: E402
+from shardd.supervisor.notify import Notifier  # noqa: E402
+from shardd.supervisor.plan import Plan  # noqa: E402
+from shardd.supervisor.watch import State  # noqa: E402
 
 
 @pytest.fixture
@@ -493,3 +501,37 @@ def test_what_the_system_refuses_is_told_in_a_sentence(tmp_path, monkeypatch):
     assert main._sentence(refused) == (f"{tmp_path}: Operation not permitted; it belongs to {owner}, and this is nobody")
     assert main._sentence(OSError(errno.ENOSPC, "No space left on device", "/x")) == "/x: No space left on device"
     assert main._sentence(OSError("as it is")) == "as it is"
+
+
+def a_supervisor(directory: Path) -> main.Supervisor:
+    """One that runs nothing: its parts are called by the test."""
+    plan = Plan.of(Config({"dir": str(directory), "engines": "1", "bind": "127.0.0.1", "port": str(free_port())}))
+    log, store = Log("V", "nothing", ""), FileStore(directory)
+    return main.Supervisor(plan, log, store, None, Layout(directory, log.notice), 1, Notifier("no", log.warning),
+                           lambda: plan.config)
+
+
+def test_a_signal_while_the_topology_is_stored_makes_no_proxy(tmp_path, monkeypatch):
+    async def scenario() -> None:
+        supervisor = a_supervisor(tmp_path)
+        supervisor._make_engines()
+
+        async def keep() -> None:
+            supervisor.stop()
+
+        monkeypatch.setattr(supervisor, "_keep", keep)
+        await supervisor._agree()
+        assert supervisor.proxies == []
+
+    asyncio.run(scenario())
+
+
+def test_a_proxy_that_was_made_after_the_signal_is_stopped(tmp_path):
+    async def scenario() -> None:
+        supervisor = a_supervisor(tmp_path)
+        supervisor.stop()
+        supervisor._make_proxies()
+        await supervisor.run_cycle()
+        assert [proxy.watch.state for proxy in supervisor.proxies] == [State.STOPPED]
+
+    asyncio.run(scenario())
