@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from harness import OK, Conn, Error, encode
@@ -227,8 +228,10 @@ def test_a_proxy_is_killed_while_clients_wait(tree):
     [[a], _] = keys_by_engine(tree, 1, "proxy")
     conn, other = at_proxy(tree, 0), at_proxy(tree, 1)
     wait(tree, conn, "BLPOP", a, "0")
-    os.kill(pid_of(tree, "proxy 0"), signal.SIGKILL)
+    proxy = psutil.Process(pid_of(tree, "proxy 0"))
+    proxy.kill()
     assert conn.closed()
+    eventually(lambda: not proxy.is_running() or proxy.status() == psutil.STATUS_ZOMBIE)    # all its links are closed
     assert other("RPUSH", a, "v") == 1
     assert other("LLEN", a) == 1, "the engine has seen the link's end first"
     other.close()

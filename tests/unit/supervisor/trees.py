@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Conn, build, encode
-from harness.servers import free_port
+from harness.servers import free_port, with_us
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 30
@@ -53,8 +53,8 @@ class Tree:
             if value is not None:
                 words += ["--" + name.replace("_", "-"), str(value)]
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([sys.executable, HERE / "tree.py", *words], cwd=directory, stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*with_us(), sys.executable, HERE / "tree.py", *words], cwd=directory,
+                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             env=build.environment() | {"FAKE_FAIL": fail, "FAKE_LOAD": load,
                                                                  "FAKE_REFUSE": refuse})
         self.seen: set[int] = set()
