@@ -18,6 +18,16 @@ ONE_DB = "redis-py's RedisCluster knows no SELECT"
 
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits(r):
+    """Those of the test before are gone, as far as the server knows."""
+    conn = r.conn_to(A)
+    deadline = time.monotonic() + 10
+    while blocked(conn):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def c(r):
     return r.conn_to(A)
