@@ -235,6 +235,7 @@ def _measure(q: _Query, patterns: list, first: int64_t, place: int64_t, left: in
 
 
 @cython.cfunc
+@cython.overflowcheck(False)        # pointers are subtracted
 @cython.exceptval(-1, check=False)
 def _prepare(ctx: Context, q: _Query, patterns: list, first: int64_t, place: int64_t, count: int64_t) -> cython.int:
     """Make the keys of a batch, and ask for the memory that their lookup will touch. A pair that names none has a key
@@ -615,6 +616,7 @@ def _arrange(q: _Query) -> cython.int:
 
 
 @cython.cfunc
+@cython.overflowcheck(False)        # pointers are subtracted
 @cython.exceptval(-1, check=False)
 def _weigh_texts(ctx: Context, q: _Query) -> cython.int:
     """The weights of a sort by text, cut at a NUL unless the result is stored. MemoryError."""

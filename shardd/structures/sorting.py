@@ -94,6 +94,7 @@ def text_spell(t: text_p, s: scratch_p) -> cython.bint:
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def number_key(value: cython.double) -> uint64_t:
     """64 bits that compare, without a sign, as the double does; -0 is 0."""
@@ -121,6 +122,7 @@ def _insert_by_key(items: weighed_p, n: int64_t) -> cython.void:
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def _by_key(items: weighed_p, spare: weighed_p, n: int64_t) -> cython.void:
     """Sort by key; `spare` is room for as many."""
@@ -276,6 +278,7 @@ def _common(s: sorting_p, first: int64_t, end: int64_t, depth: int64_t) -> int64
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def _eight(p: const_bytes, n: int64_t) -> uint64_t:
     """The first eight of `n` bytes as a number that compares as they do, with zeros behind the last one."""
@@ -293,6 +296,7 @@ def _eight(p: const_bytes, n: int64_t) -> uint64_t:
 @cython.cfunc
 @cython.nogil
 @cython.inline
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def _behind(s: sorting_p, a: weighed_p, b: weighed_p, depth: int64_t) -> cython.bint:
     """Whether a's place is behind b's."""
@@ -306,6 +310,7 @@ def _behind(s: sorting_p, a: weighed_p, b: weighed_p, depth: int64_t) -> cython.
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def _merge(s: sorting_p, first: int64_t, end: int64_t, depth: int64_t) -> cython.void:
     """Sort the items from `first` to `end`, whose texts are the same up to `depth`, by merging."""
@@ -330,6 +335,7 @@ def _merge(s: sorting_p, first: int64_t, end: int64_t, depth: int64_t) -> cython
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def _insert(s: sorting_p, items: weighed_p, n: int64_t, depth: int64_t) -> cython.void:
     i: int64_t
@@ -346,6 +352,7 @@ def _insert(s: sorting_p, items: weighed_p, n: int64_t, depth: int64_t) -> cytho
 
 @cython.cfunc
 @cython.nogil
+@cython.overflowcheck(False)
 @cython.exceptval(check=False)
 def _merge_two(s: sorting_p, items: weighed_p, n: int64_t, m: int64_t, out: weighed_p,
                depth: int64_t) -> cython.void:
