@@ -55,9 +55,9 @@ class RdbCutter(RdbLoader):
 
     def next(self, count: cython.Py_ssize_t, bytes_max: int64_t,
              deadline_us: int64_t) -> list[tuple[int, bytes, int, int, int, bytes | None]]:
-        """The next keys, `count` at most, and no more once their payloads have `bytes_max` bytes, or the monotonic clock
-        says `deadline_us`; [] at the end, and now and then before it: `done` says. Of each: database, key, expiry (Unix ms), seconds idle, LFU counter (each
-        -1 where the file does not say), payload.
+        """The next keys, `count` at most, and no more once their payloads have `bytes_max` bytes, or the monotonic
+        clock says `deadline_us`; [] at the end, and now and then before it: `done` says. Of each: database, key, expiry
+        (Unix ms), seconds idle, LFU counter (each -1 where the file does not say), payload.
 
         Raises RdbError, MemoryError, OSError.
         """

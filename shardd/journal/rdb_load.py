@@ -19,11 +19,11 @@ versions wrote now and then, are left out and counted, as in Redis.
 What we cannot hold yet - streams, functions, values of modules - stops the loading with RdbError; with
 `skip_unsupported` it is passed over and counted by its kind in `skipped`, of which the caller tells the user.
 
-A step ends where its deadline has passed, in the middle of a value as well: a collection is made, or passed over, element
-by element, and is in no database before it is whole. What is read in one piece stays one: a string, a packed block before
-its elements are taken. That takes a second for half a gigabyte, and they have four times as much at most
-(limits.STRING_BYTES_MAX). After an error the loader is of no use; what was loaded before it is in the keyspace, and what
-there was of the value in which it happened is freed.
+A step ends where its deadline has passed, in the middle of a value as well: a collection is made, or passed over,
+element by element, and is in no database before it is whole. What is read in one piece stays one: a string, a packed
+block before its elements are taken. That takes a second for half a gigabyte, and they have four times as much at most
+(limits.STRING_BYTES_MAX). After an error the loader is of no use; what was loaded before it is in the keyspace, and
+what there was of the value in which it happened is freed.
 
 Invariant: nothing is loaded quietly that is not sound. Every structure is checked as deep as Redis does with
 sanitize-dump-payload yes, and what was loaded counts only when the checksum was right.
@@ -41,8 +41,8 @@ from cython.cimports.shardd.journal.rdb_in import HOLD_KEY, RdbSource
 from cython.cimports.shardd.journal.rdb_load import BUILDS, IDLE, PASSES, SKIPS
 from cython.cimports.shardd.journal.rdb_load_build import Thresholds
 from cython.cimports.shardd.journal.rdb_load_skip import (
-    skip_function, skip_function_pre_ga, skip_key_meta, skip_module, skip_slot_import, skip_step, skip_value, value_kind,
-    value_loads)
+    skip_function, skip_function_pre_ga, skip_key_meta, skip_module, skip_slot_import, skip_step, skip_value,
+    value_kind, value_loads)
 from cython.cimports.shardd.journal.rdb_load_value import (
     load_stamp, load_string, value_close, value_drop, value_open, value_take)
 from cython.cimports.shardd.keyspace.bulk import bulk_add

@@ -6,8 +6,8 @@ It begins in the smallest form that may hold what is announced, and is given a l
 The thresholds are ours, not those of the server that wrote the data. How elements are put in is in rdb_load_hash,
 rdb_load_set and rdb_load_zset.
 
-A value is made in steps: what opens it reads how many elements there are, or the block that holds them, and sets `take`,
-of which each call adds one element. Between two calls nothing else may be read from the source.
+A value is made in steps: what opens it reads how many elements there are, or the block that holds them, and sets
+`take`, of which each call adds one element. Between two calls nothing else may be read from the source.
 
 In a listpack duplicates are found by a look through it while it has a few elements, later by a table of the places of
 its elements, which exists while it is built.

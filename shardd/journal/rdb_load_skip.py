@@ -2,8 +2,8 @@
 hold (streams, values of modules, functions), for who wants the rest of the file all the same.
 
 Only as much is looked at as is needed to find the end. Sources: rdb.c of Redis 5 to 8.2 and of Valkey 9; for what came
-later, which we have seen in no file of a server's own, what several independent readers of such files agree on. A stream
-is
+later, which we have seen in no file of a server's own, what several independent readers of such files agree on. A
+stream is
 
     nodes    length, then for each: string (ID), string (listpack)
     figures  length, last ID (2 lengths); from type 19 on: first ID, last deleted ID (2 lengths each), entries added
@@ -33,11 +33,13 @@ how many of them there are, and a step takes one of the uppermost kind, in whose
 import cython
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.shardd.journal.rdb import (
-    RDB_ARRAY_DOUBLE, RDB_ARRAY_INTEGER, RDB_ARRAY_SMALL_STRING, RDB_MODULE_DOUBLE, RDB_MODULE_EOF, RDB_MODULE_FLOAT, RDB_MODULE_SINT, RDB_MODULE_STRING, RDB_MODULE_UINT,
+    RDB_ARRAY_DOUBLE, RDB_ARRAY_INTEGER, RDB_ARRAY_SMALL_STRING, RDB_MODULE_DOUBLE, RDB_MODULE_EOF, RDB_MODULE_FLOAT,
+    RDB_MODULE_SINT, RDB_MODULE_STRING, RDB_MODULE_UINT,
     RDB_SCORE_NAN, RDB_TYPE_ARRAY, RDB_TYPE_HASH, RDB_TYPE_HASH_2, RDB_TYPE_HASH_LISTPACK_EX, RDB_TYPE_HASH_METADATA,
     RDB_TYPE_HASH_METADATA_PRE_GA, RDB_TYPE_LIST, RDB_TYPE_LIST_QUICKLIST, RDB_TYPE_LIST_QUICKLIST_2, RDB_TYPE_MODULE_2,
     RDB_TYPE_MODULE_PRE_GA, RDB_TYPE_SET, RDB_TYPE_STREAM_LISTPACKS, RDB_TYPE_STREAM_LISTPACKS_2,
-    RDB_TYPE_STREAM_LISTPACKS_3, RDB_TYPE_STREAM_LISTPACKS_4, RDB_TYPE_STREAM_LISTPACKS_5, RDB_TYPE_ZSET, RDB_TYPE_ZSET_2, RDB_VERSION_VALKEY_MIN)
+    RDB_TYPE_STREAM_LISTPACKS_3, RDB_TYPE_STREAM_LISTPACKS_4, RDB_TYPE_STREAM_LISTPACKS_5, RDB_TYPE_ZSET,
+    RDB_TYPE_ZSET_2, RDB_VERSION_VALKEY_MIN)
 from cython.cimports.shardd.journal.rdb_in import RdbSource
 from cython.cimports.shardd.journal.rdb_load_skip import SKIP_DEPTH, Skipping
 

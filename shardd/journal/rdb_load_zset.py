@@ -1,9 +1,9 @@
 """Sorted sets of RDB data: members with scores in decimal or as doubles, one by one or in a block.
 
 Elements may come in any order. As long as they come in that of their scores, a small one grows at its end; else all go
-into a large one, each at its place, and what is small in the end becomes a listpack again. (A sort of all members at the
-end would be one long step; and as Redis writes them from the highest score to the lowest, each finds its place at the
-front of the index, which is quicker than the sort.)
+into a large one, each at its place, and what is small in the end becomes a listpack again. (A sort of all members at
+the end would be one long step; and as Redis writes them from the highest score to the lowest, each finds its place at
+the front of the index, which is quicker than the sort.)
 
 Invariant: whatever is raised, the body under construction is whole and is the Build's, whose maker frees it.
 """

@@ -299,7 +299,7 @@ UNSUPPORTED = {
 
 
 @pytest.mark.parametrize("version, data, kind", [
-    *((11, data, kind) for kind, data in UNSUPPORTED.items()), *((13, data, kind) for kind, data in UNSUPPORTED.items()),
+    *((version, data, kind) for version in (11, 13) for kind, data in UNSUPPORTED.items()),
     (13, rdb.key(rdb.STREAM_4, "u", NODES + b"\0" + b"\0" * 5), "stream"),
     (13, rdb.key(rdb.STREAM_4, "u", STREAM + PRODUCERS), "stream"),
     (14, rdb.key(rdb.STREAM_5, "u", NODES + b"\2" + (GROUP + NACKED) * 2 + PRODUCERS), "stream"),

@@ -1,5 +1,5 @@
-"""A value of any size is loaded, passed over and cut in steps, is nowhere before it is whole, and leaves nothing after an
-error."""
+"""A value of any size is loaded, passed over and cut in steps, is nowhere before it is whole, and leaves nothing after
+an error."""
 import gc
 import os
 import random
