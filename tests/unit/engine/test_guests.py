@@ -67,6 +67,9 @@ def guest(source, key):
     return [key, "none", ""] if reply is None else [key, reply[0], reply[5]]
 
 
+SCORES = ("inf", "-inf", "-0", "0.1", "3", "-2.5", "5e-324", "1.7976931348623157e308", "9007199254740993", "1e21",
+          "123456789.123456789", "-1e-7", "4611686018427387904", "9223372036854775807")
+
 VALUES = {
     "string": [("SET", "k", "v")], "bytes": [("SET", "k", bytes(range(256)))], "empty": [("SET", "k", "")],
     "int": [("SET", "k", "12")], "raw": [("SET", "k", "1"), ("APPEND", "k", "2")],
@@ -83,6 +86,12 @@ VALUES = {
     "large list": [("RPUSH", "k", *[f"element:{n}" for n in range(20_000)])],
     "sorted set": [("ZADD", "k", "1.5", "b", "-inf", "a", "0.1", "", "inf", "c", "1e-300", "d")],
     "large sorted set": [("ZADD", "k", *[word for n in range(10_000) for word in (n / 7, f"member:{n}")])],
+    "scores": [("ZADD", "k", *[word for n, score in enumerate(SCORES) for word in (score, f"m{n}")])],
+    "scores of a large one": [("ZADD", "k", *[word for n in range(3000) for word in (
+        SCORES[n % len(SCORES)] if n % 2 else repr((n * 7919 % 3000) / 7), f"m{n}")])],
+    "large hash of which some fields expire": [
+        ("HSET", "k", *[word for n in range(5000) for word in (f"f{n}", n)]),
+        ("HPEXPIREAT", "k", 1_900_000_000_000, "FIELDS", 2, "f7", "f4000")],
     "long members": [("SADD", "k", *[f"{n}" * 10_000 for n in range(100)])],
 }
 IN_PIECES = {"long": 8, "large hash": 3, "large list": 3, "large sorted set": 4, "large set": 9, "long members": 10}

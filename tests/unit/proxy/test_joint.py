@@ -35,6 +35,7 @@ class Store:
         self.refuses: bytes = b""
         self.refusal = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
         self.dies_at: bytes = b""
+        self.counts: list[int] = []     # that READ asked for behind a first piece
         engine.auto = self.got
 
     def got(self, request: list[bytes]) -> bytes | None:
@@ -68,6 +69,7 @@ class Store:
                 if one in self.engine.links:
                     self.engine.reply(self.answer(one, held_back), one)
         if name == b"READ":
+            self.counts += map(int, request[4:])
             return self.read(table, request[2], int(request[3]) if request[3:] else 0)
         if name == b"LEND":
             self.guests[request[2]] = self.guests.get(request[2], b"") + request[4]
@@ -170,6 +172,7 @@ def test_a_large_value_goes_in_pieces_and_keeps_its_holds(rig, keys, monkeypatch
     names = [name for _, name in rig.log]
     assert names.count(b"READ") == names.count(b"LEND") == 40 and names.count(b"KEEP") == 1
     assert names.count(b"HOLD") == 2 + 2 * 3
+    assert rig.stores[0].counts == [7 * limits.HELD_PIECES] * 39, "nobody else uses the engine meanwhile"
     assert rig.calm()
 
 
