@@ -203,7 +203,7 @@ def test_at_random(engine, seed):
             assert engine("HDEL", "h", name) == (name in model)
             model.pop(name, None)
         elif action == 4:
-            when = now + rng.randrange(1, 10_000) * 1000 + 1_000_000
+            when = now + rng.randrange(1, 10_000) * 1000 + 4_000_000     # after this run
             assert engine("HPEXPIREAT", "h", when, "FIELDS", 1, name) == [1 if name in model else -2]
             if name in model:
                 model[name] = (model[name][0], when)
