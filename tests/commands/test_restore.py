@@ -216,8 +216,8 @@ def test_fields_that_expire(r, name):
 
 
 @pytest.mark.not_on("oracle", reason="7.0 refuses what later ones dump")
-@pytest.mark.parametrize("version, reply", [(11, OK), (12, OK), (13, OK), (14, PAYLOAD), (79, PAYLOAD), (80, OK),
-                                            (81, OK), (82, PAYLOAD), (65535, PAYLOAD)])
+@pytest.mark.parametrize("version, reply", [(11, OK), (12, OK), (13, OK), (14, OK), (15, PAYLOAD), (79, PAYLOAD),
+                                            (80, OK), (81, OK), (82, PAYLOAD), (65535, PAYLOAD)])
 def test_versions(r, version, reply):
     assert r("RESTORE", "k", 0, payload(b"\x00\x05value", version)) == reply
 
