@@ -6,11 +6,14 @@ what a worker does.
 Workers are forked, so that nothing is imported twice. They start at one moment, START_S after the last of them is
 ready, and are told by pipe to stop; they die with this process.
 """
+import contextlib
 import multiprocessing
 import multiprocessing.connection
+import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,10 +143,17 @@ def _conduct(settings: Settings, load: Workload, pipes: list[multiprocessing.con
     waiting, reports = list(pipes), []
     ready, interrupted = 0, False
     progress = Progress(load.label, write)
-    while waiting:
-        try:
-            for pipe in multiprocessing.connection.wait(waiting):
-                word, value = _hear(pipe)
+    with _interrupts() as interrupt:
+        while waiting:
+            for source in multiprocessing.connection.wait([*waiting, *([] if interrupted else [interrupt])]):
+                if isinstance(source, int):
+                    if ready < len(pipes):
+                        raise KeyboardInterrupt
+                    interrupted = True
+                    _tell(waiting, ("stop", None))
+                    continue
+                assert isinstance(source, multiprocessing.connection.Connection)
+                word, value = _hear(source)
                 if word == "failed":
                     progress.end()
                     raise LoadError(value)
@@ -156,16 +166,34 @@ def _conduct(settings: Settings, load: Workload, pipes: list[multiprocessing.con
                     progress.add(value)
                 else:
                     reports.append(value)
-                    waiting.remove(pipe)
-        except KeyboardInterrupt:
-            if interrupted or ready < len(pipes):
-                raise
-            interrupted = True
-            _tell(waiting, ("stop", None))
+                    waiting.remove(source)
     progress.end()
     outcome = join(settings, load, reports)
     outcome.interrupted = interrupted
     return outcome
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[int]:
+    """A descriptor that can be read once the user has interrupted; the second time is a KeyboardInterrupt.
+
+    The first must not be one: amid a message that is being read or written the rest of it would be taken for the next.
+    """
+    ours, theirs = os.pipe()
+
+    def interrupted(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.write(theirs, b"!")
+
+    before = signal.getsignal(signal.SIGINT)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield ours
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(ours)
+        os.close(theirs)
 
 
 def _hear(pipe: multiprocessing.connection.Connection) -> tuple[str, Any]:
