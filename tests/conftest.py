@@ -51,6 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if threading.current_thread() is threading.main_thread():
         # a run that is told to end takes its servers along
         signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
+        # a shell's background job is deaf to interrupts, and so would be all that tests start to interrupt it
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def refuse_stale(config: pytest.Config, modules: list[str] | None = None) -> None:
