@@ -23,11 +23,11 @@ from cython.cimports.shardd.commands.zset_forms import reply_walk, zset_length
 from cython.cimports.shardd.engine.words import Words, bulk_line
 from cython.cimports.shardd.keyspace.database import Key, key_init
 from cython.cimports.shardd.keyspace.entry import (
-    ENC_LISTPACK, ENC_TABLE, STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_bytes,
+    STR_EMBSTR, STR_INT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, View, entry_body, entry_bytes,
     entry_encoding, entry_expires, entry_expiry, entry_type, entry_view)
+from cython.cimports.shardd.keyspace.fields import fields_expire
 from cython.cimports.shardd.keyspace.values import ValueOps, value_ops
 from cython.cimports.shardd.structures.number import parse_int64
-from cython.cimports.shardd.structures.pairs import Pairs
 from cython.cimports.shardd.wire.request import Arg
 
 from shardd.base import errors, limits
@@ -112,22 +112,13 @@ def _elements(ctx: Context, key: const_arg_p, type: cython.int, at: int64_t, cou
 
 
 @cython.cfunc
-@cython.exceptval(check=False)
-def _expire_not(e: bytep) -> cython.bint:
-    """Whether no field of a hash expires."""
-    if entry_encoding(e) == ENC_TABLE:
-        return cython.cast(cython.pointer(Pairs), entry_body(e)).expiring == 0
-    return entry_encoding(e) == ENC_LISTPACK
-
-
-@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _add_expiries(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.int:
     """Put behind each field and value of the array at `start` when the field expires, in Unix ms, or -1."""
     w: Words = Words()
     piece: Arg
     i: cython.int
-    lasting: cython.bint = _expire_not(e)
+    expire: cython.bint = fields_expire(e)
     text: bytes = (ctx.reply.buf + start)[:ctx.reply.len - start]
     ctx.reply.truncate(start)
     piece.p = cython.cast(bytep, cython.cast(cython.p_char, text))
@@ -137,7 +128,7 @@ def _add_expiries(ctx: Context, e: bytep, start: cython.Py_ssize_t) -> cython.in
     for i in range(0, w.argc, 2):
         ctx.reply.bulk(w.argv[i].p, w.argv[i].n)
         ctx.reply.bulk(w.argv[i + 1].p, w.argv[i + 1].n)
-        ctx.reply.bulk_int(-1 if lasting else hash_expiry(ctx, e, w.argv + i))
+        ctx.reply.bulk_int(hash_expiry(ctx, e, w.argv + i) if expire else -1)
     return 0
 
 

@@ -39,6 +39,13 @@ cdef struct Value:
     View block                  # what was read in one piece: good, for the source is asked for nothing meanwhile
     Items items                 # its elements that are still to be taken
 
+cdef inline bint value_more(Value* u) noexcept nogil:
+    # go on to the next one in the source; False: that was the last one
+    if u.left == 0:
+        return False
+    u.left -= 1
+    return True
+
 cdef inline bytep build_lp(Build* b) noexcept nogil:
     # the listpack, or the intset
     return <bytep> b.body

@@ -11,7 +11,7 @@ from cython.cimports.shardd.journal.rdb import RDB_TYPE_HASH, RDB_TYPE_HASH_2, R
 from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, HOLD_VALUE, RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
     BUILD_ROOM, Build, Thresholds, Value, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen,
-    build_table)
+    build_table, value_more)
 from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_LISTPACK_EX, ENC_TABLE, TYPE_HASH, View
 from cython.cimports.shardd.keyspace.values import value_dispose
@@ -146,16 +146,24 @@ def hash_stream(s: RdbSource, u: value_p, t: Thresholds, type: cython.int, valke
 
 
 @cython.cfunc
+@cython.inline
+@cython.exceptval(-1, check=False)
+def _read_pair(s: RdbSource, field: view_p, value: view_p) -> cython.int:
+    """A field, and its value, which is good until the source is asked for more."""
+    s.string(field)
+    s.hold(field, HOLD_FIELD)
+    s.string(value)
+    return 0
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def _take_field(s: RdbSource, u: value_p) -> cython.bint:
     field: View
     value: View
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
-    s.string(cython.address(field))
-    s.hold(cython.address(field), HOLD_FIELD)
-    s.string(cython.address(value))
+    _read_pair(s, cython.address(field), cython.address(value))
     _hash_put(s, cython.address(u.b), cython.address(field), cython.address(value), 0)
     return True
 
@@ -167,17 +175,14 @@ def _take_timed(s: RdbSource, u: value_p) -> cython.bint:
     field: View
     value: View
     expiry: uint64_t
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
     expiry = s.length(cython.NULL)
     if expiry > EXPIRY_MAX:
         s.fail("a field has an impossible expiry")
     if expiry > 0:
         expiry = expiry - 1 + u.earliest
-    s.string(cython.address(field))
-    s.hold(cython.address(field), HOLD_FIELD)
-    s.string(cython.address(value))
+    _read_pair(s, cython.address(field), cython.address(value))
     if expiry > EXPIRY_MAX:
         s.fail("a field has an impossible expiry")
     _hash_put(s, cython.address(u.b), cython.address(field), cython.address(value), expiry)
@@ -191,12 +196,9 @@ def _take_timed_behind(s: RdbSource, u: value_p) -> cython.bint:
     field: View
     value: View
     expiry: int64_t = 0
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
-    s.string(cython.address(field))
-    s.hold(cython.address(field), HOLD_FIELD)
-    s.string(cython.address(value))
+    _read_pair(s, cython.address(field), cython.address(value))
     s.hold(cython.address(value), HOLD_VALUE)       # it lies in the buffer, which reading on may move
     s.u64(cython.cast(cython.pointer(uint64_t), cython.address(expiry)))
     if expiry < -1:

@@ -10,7 +10,7 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb_in import RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
     BUILD_ROOM, Build, Thresholds, Value, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen,
-    build_table)
+    build_table, value_more)
 from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_INTSET, ENC_LISTPACK, ENC_TABLE, TYPE_SET, View
 from cython.cimports.shardd.keyspace.values import value_dispose
@@ -151,9 +151,8 @@ def set_stream(s: RdbSource, u: value_p, t: Thresholds) -> cython.int:
 @cython.exceptval(-1, check=False)
 def _take_member(s: RdbSource, u: value_p) -> cython.bint:
     v: View
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
     s.string(cython.address(v))
     _set_put(s, cython.address(u.b), cython.address(v))
     return True
@@ -201,11 +200,10 @@ def set_intset(s: RdbSource, u: value_p, t: Thresholds) -> cython.int:
 @cython.exceptval(-1, check=False)
 def _take_integer(s: RdbSource, u: value_p) -> cython.bint:
     v: View
-    if u.left == 0:
+    if not value_more(u):
         return False
     v.n = format_int(v.digits, intset_get(cython.cast(bytep, u.block.p), cython.cast(uint32_t, u.b.count)))
     v.p = v.digits
     _set_add(cython.address(u.b), cython.address(v))
-    u.left -= 1
     u.b.count += 1
     return True

@@ -29,7 +29,8 @@ from cython.cimports.shardd.journal.rdb import (
     RDB_TYPE_ZSET_LISTPACK, RDB_TYPE_ZSET_ZIPLIST, RDB_VERSION_REDIS_MAX, RDB_VERSION_VALKEY_MAX,
     RDB_VERSION_VALKEY_MIN)
 from cython.cimports.shardd.journal.rdb_in import RdbSource
-from cython.cimports.shardd.journal.rdb_load_build import Build, Thresholds, Value, build_begin, is_shortest
+from cython.cimports.shardd.journal.rdb_load_build import (
+    Build, Thresholds, Value, build_begin, is_shortest, value_more)
 from cython.cimports.shardd.journal.rdb_load_hash import hash_packed, hash_stream
 from cython.cimports.shardd.journal.rdb_load_packed import (
     ITEMS_LISTPACK, ITEMS_ZIPLIST, ITEMS_ZIPMAP, Items, items_next, items_open)
@@ -76,9 +77,8 @@ def _list_put(b: build_p, v: view_p) -> cython.int:
 def _take_element(s: RdbSource, u: value_p) -> cython.bint:
     """An element of LIST."""
     v: View
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
     s.string(cython.address(v))
     _list_put(cython.address(u.b), cython.address(v))
     return True
@@ -92,9 +92,8 @@ def _take_ziplists(s: RdbSource, u: value_p) -> cython.bint:
     if items_next(cython.address(u.items), cython.address(v)):
         _list_put(cython.address(u.b), cython.address(v))
         return True
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
     s.string(cython.address(u.block))
     items_open(s, ITEMS_ZIPLIST, u.block.p, u.block.n, cython.address(u.items))
     return True
@@ -109,9 +108,8 @@ def _take_nodes(s: RdbSource, u: value_p) -> cython.bint:
     if items_next(cython.address(u.items), cython.address(v)):
         _list_put(cython.address(u.b), cython.address(v))
         return True
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
     container = s.length(cython.NULL)
     if container != RDB_NODE_PACKED and container != RDB_NODE_PLAIN:
         s.fail("a list has a node of an unknown kind")

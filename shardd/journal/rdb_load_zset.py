@@ -16,7 +16,8 @@ from cython.cimports.shardd.base.native import bytep
 from cython.cimports.shardd.journal.rdb import RDB_SCORE_INF, RDB_SCORE_NAN, RDB_SCORE_NEGATIVE_INF
 from cython.cimports.shardd.journal.rdb_in import HOLD_FIELD, RdbSource
 from cython.cimports.shardd.journal.rdb_load_build import (
-    BUILD_ROOM, Build, Thresholds, Value, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen)
+    BUILD_ROOM, Build, Thresholds, Value, build_adopt, build_become, build_begin, build_keep, build_lp, build_seen,
+    value_more)
 from cython.cimports.shardd.journal.rdb_load_packed import ITEMS_LISTPACK, items_next, items_open
 from cython.cimports.shardd.keyspace.entry import ENC_LISTPACK, ENC_ORDERED, TYPE_ZSET, View
 from cython.cimports.shardd.keyspace.values import value_dispose
@@ -221,9 +222,8 @@ def zset_stream(s: RdbSource, u: value_p, t: Thresholds, binary: cython.bint) ->
 def _take_binary(s: RdbSource, u: value_p) -> cython.bint:
     v: View
     score: cython.double = 0
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
     s.string(cython.address(v))
     s.hold(cython.address(v), HOLD_FIELD)
     s.need(8)
@@ -238,9 +238,8 @@ def _take_binary(s: RdbSource, u: value_p) -> cython.bint:
 def _take_text(s: RdbSource, u: value_p) -> cython.bint:
     v: View
     score: cython.double = 0
-    if u.left == 0:
+    if not value_more(u):
         return False
-    u.left -= 1
     s.string(cython.address(v))
     s.hold(cython.address(v), HOLD_FIELD)
     _text_score(s, cython.address(score))

@@ -247,11 +247,11 @@ class Supervisor:
             path = self.home.engine(engine.index)
             if engine.index not in there:
                 raise ConfigError(f"dir '{self.plan.directory}': topology.json says that there is an engine "
-                                  f"{engine.index}, and {path} is not there: put it back, or make an empty directory of "
-                                  "this name to go on without its keys. Nothing was touched")
+                                  f"{engine.index}, and {path} is not there: put it back, or make an empty directory "
+                                  "of this name to go on without its keys. Nothing was touched")
             if engine.index not in with_data and self.config["appendonly"]:
-                self.log.warning(f"{path} is empty, while other engines have files: engine {engine.index} starts without "
-                                 "keys")
+                self.log.warning(f"{path} is empty, while other engines have files: engine {engine.index} starts "
+                                 "without keys")
 
     async def _lay_out(self, sources: list[Source]) -> None:
         """Has the engines' files made anew, and the topology stored that goes with them."""
@@ -628,8 +628,8 @@ def run(argv: Sequence[str]) -> int:
         for sentence in unheard:
             log.warning(sentence)
         with FileStore(plan.directory) as store, pid_file(plan.path("pidfile"), log.warning):
-            log.notice(f"shardd is starting: {plan.engines} {'engine' if plan.engines == 1 else 'engines'}, "
-                       f"{plan.proxies} {'proxy' if plan.proxies == 1 else 'proxies'}, dir {plan.directory}")
+            log.notice(f"shardd is starting: {_count(plan.engines, 'engine', 'engines')}, "
+                       f"{_count(plan.proxies, 'proxy', 'proxies')}, dir {plan.directory}")
             code = uvloop.run(_live(plan, log, store, argv))
         log.warning("shardd is now ready to exit, bye bye...")
         return code

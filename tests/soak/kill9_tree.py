@@ -18,15 +18,16 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil  # noqa: E402
 
 from harness import OK, Closed, Error, encode  # noqa: E402
-from harness.conn import Conn  # noqa: E402
 from harness.servers import Server  # noqa: E402
-from soak.kill9 import DEPTH, PAD, RUN_S  # noqa: E402
+from soak import kill9  # noqa: E402
+from soak.kill9 import PAD, RUN_S  # noqa: E402
 
 ENGINES = (1, 2, 3)
 SPREAD = 6
@@ -38,14 +39,12 @@ SECOND_KILL_S = 2.5
 READY_S = 60
 
 
-class Client(threading.Thread):
-    """One connection's life. done: the last step that was acknowledged; sent: the last one that was sent."""
+class Client(kill9.Client):
+    """One connection's life, through a proxy."""
 
     def __init__(self, port: int, number: int, start: int, ending: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self.port, self.number, self.ending = port, number, ending
-        self.done = self.sent = start
-        self.wrong: str | None = None
+        super().__init__(port, number, start)
+        self.ending = ending
 
     def keys(self) -> tuple[list[str], list[str]]:
         """Those of the transaction, and those of the MSET."""
@@ -58,22 +57,13 @@ class Client(threading.Thread):
             ("MULTI",), ("SET", first, n), ("INCR", count), ("SET", last, f"{n} {PAD}"), ("EXEC",),
             ("MSET", *[word for key in spread for word in (key, n)])))
 
-    def run(self) -> None:
-        with contextlib.suppress(OSError, Closed, EOFError):
-            conn = Conn(self.port)
-            while True:
-                while self.sent < self.done + DEPTH:
-                    conn.send(self.step(self.sent + 1))
-                    self.sent += 1
-                replies = [conn.read() for _ in range(6)]
-                if any(isinstance(reply, Error) for reply in replies):
-                    if not self.ending.is_set():
-                        self.wrong = f"client {self.number}, step {self.done + 1}: {replies}"
-                    return
-                if replies[4] != [OK, self.done + 1, OK] or replies[5] != OK:
-                    self.wrong = f"client {self.number}, step {self.done + 1}: {replies}"
-                    return
-                self.done += 1
+    def right(self, replies: list[Any]) -> bool:
+        return (not any(isinstance(reply, Error) for reply in replies) and replies[4] == [OK, self.done + 1, OK]
+                and replies[5] == OK)
+
+    def excused(self, replies: list[Any]) -> bool:
+        """Of a tree that ends, engines are gone before the proxy is."""
+        return self.ending.is_set() and any(isinstance(reply, Error) for reply in replies)
 
 
 class Kill9Tree:
